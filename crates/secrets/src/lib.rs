@@ -1,0 +1,318 @@
+//! Secrets and the references by which a configuration names them.
+//!
+//! A PIN, an access token or a key is written into the configuration as itself or as a reference:
+//! `file:PATH`, `env:NAME` or `credential:NAME` (a file in systemd's `$CREDENTIALS_DIRECTORY`).
+//! A reference is read each time the secret is needed, so that a rotated secret takes effect
+//! without a restart. Nothing here prints a secret.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// The longest secret that is read, in bytes: private keys in PEM are a few thousand.
+pub const MAX_SECRET_BYTES: usize = 64 * 1024;
+
+/// A secret's bytes, wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Secret {
+    bytes: Vec<u8>,
+}
+
+impl Secret {
+    /// Takes over `bytes`.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
+    /// The secret's bytes.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The secret as text, or `None` where it is not UTF-8.
+    #[must_use]
+    pub fn expose_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.bytes).ok()
+    }
+
+    /// Takes one trailing line end off, which editors and `echo` leave and nobody means.
+    fn without_line_end(mut self) -> Self {
+        if self.bytes.last() == Some(&b'\n') {
+            self.bytes.pop();
+            if self.bytes.last() == Some(&b'\r') {
+                self.bytes.pop();
+            }
+        }
+        self
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where a secret comes from.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SecretRef {
+    /// Written out in the configuration.
+    Literal(Secret),
+    /// The content of a file.
+    File(PathBuf),
+    /// The value of an environment variable of qseed's own.
+    Environment(String),
+    /// A file of this name in `$CREDENTIALS_DIRECTORY`, as systemd's `LoadCredential=` makes it.
+    Credential(String),
+}
+
+/// Why a secret could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The file is missing or cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{path} holds no secret: {why}")]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The environment variable is not set.
+    #[error("the environment variable {0} is not set")]
+    NoVariable(String),
+    /// A `credential:` reference without systemd's directory.
+    #[error("credential:{0} needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=")]
+    NoCredentials(String),
+}
+
+impl SecretRef {
+    /// Reads a configuration's text: a reference where it begins like one, else a literal.
+    ///
+    /// # Errors
+    /// A text that says what is wrong with a reference that names nothing.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if let Some(path) = text.strip_prefix("file:") {
+            // RFC 8089 writes an absolute path as file:///path as well.
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                return Err("file: needs a path");
+            }
+            return Ok(Self::File(PathBuf::from(path)));
+        }
+        if let Some(name) = text.strip_prefix("env:") {
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err("env: needs the name of an environment variable");
+            }
+            return Ok(Self::Environment(name.to_owned()));
+        }
+        if let Some(name) = text.strip_prefix("credential:") {
+            if name.is_empty() || name.contains(['/', '\0']) || name == "." || name == ".." {
+                return Err("credential: needs the name of a credential, without a folder");
+            }
+            return Ok(Self::Credential(name.to_owned()));
+        }
+        Ok(Self::Literal(Secret::new(text.as_bytes().to_vec())))
+    }
+
+    /// Reads the secret as it is now. A trailing line end in a file is not part of it.
+    ///
+    /// # Errors
+    /// [`SecretError`] where the file or the variable is missing, empty or too long.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        match self {
+            Self::Literal(secret) => Ok(secret.clone()),
+            Self::File(path) => read_file(path),
+            Self::Credential(name) => read_file(&credential_path(name)?),
+            Self::Environment(name) => {
+                use std::os::unix::ffi::OsStringExt;
+                let value =
+                    std::env::var_os(name).ok_or_else(|| SecretError::NoVariable(name.clone()))?;
+                Ok(Secret::new(value.into_vec()).without_line_end())
+            }
+        }
+    }
+
+    /// The file that holds the secret, where one does.
+    #[must_use]
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(path) => Some(path.clone()),
+            Self::Credential(name) => credential_path(name).ok(),
+            Self::Literal(_) | Self::Environment(_) => None,
+        }
+    }
+
+    /// Whether the configuration itself holds the secret.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        matches!(self, Self::Literal(_))
+    }
+}
+
+impl fmt::Debug for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// How an error or a status names the secret: the reference, never a literal's content.
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(_) => f.write_str("the secret in the configuration"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Environment(name) => write!(f, "env:{name}"),
+            Self::Credential(name) => write!(f, "credential:{name}"),
+        }
+    }
+}
+
+fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .ok_or_else(|| SecretError::NoCredentials(name.to_owned()))?;
+    Ok(Path::new(&folder).join(name))
+}
+
+fn read_file(path: &Path) -> Result<Secret, SecretError> {
+    let unreadable = |source| SecretError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let unusable = |why| SecretError::Unusable {
+        path: path.to_owned(),
+        why,
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err(unusable("it is a folder"));
+    }
+    // Room for all of it at once: a growing buffer would leave copies behind.
+    let mut bytes = Vec::with_capacity(MAX_SECRET_BYTES + 1);
+    let read = file
+        .take(MAX_SECRET_BYTES as u64 + 1)
+        .read_to_end(&mut bytes);
+    let secret = Secret::new(bytes);
+    read.map_err(unreadable)?;
+    if secret.bytes.len() > MAX_SECRET_BYTES {
+        return Err(unusable("it is longer than 64 KiB"));
+    }
+    let secret = secret.without_line_end();
+    if secret.bytes.is_empty() {
+        return Err(unusable("it is empty"));
+    }
+    Ok(secret)
+}
+
+/// Permission bits by which others than the owner and group can read a file (`st_mode & 0o004`).
+const OTHERS_READ: u32 = 0o004;
+
+/// Whether users other than the file's owner and group may read it.
+///
+/// # Errors
+/// What the system says where the file cannot be looked at.
+pub fn readable_by_others(path: &Path) -> std::io::Result<bool> {
+    Ok(std::fs::metadata(path)?.mode() & OTHERS_READ != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::{SecretError, SecretRef, readable_by_others};
+
+    fn parse(text: &str) -> SecretRef {
+        SecretRef::parse(text).expect("a valid reference")
+    }
+
+    #[test]
+    fn references_are_told_from_literals() {
+        assert_eq!(parse("file:/etc/pin"), SecretRef::File("/etc/pin".into()));
+        assert_eq!(parse("file:///etc/pin"), SecretRef::File("/etc/pin".into()));
+        assert_eq!(parse("env:PIN"), SecretRef::Environment("PIN".into()));
+        assert_eq!(parse("credential:pin"), SecretRef::Credential("pin".into()));
+        assert!(parse("0012").is_literal());
+        assert!(parse("user:password").is_literal());
+        for wrong in ["file:", "env:", "env:A=B", "credential:", "credential:../x"] {
+            assert!(SecretRef::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn one_trailing_line_end_is_not_part_of_a_secret() {
+        for (content, secret) in [
+            ("1234\n", "1234"),
+            ("1234\r\n", "1234"),
+            ("1234", "1234"),
+            (" 1 \n\n", " 1 \n"),
+        ] {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(content.as_bytes()).expect("written");
+            let read = SecretRef::File(file.path().to_owned())
+                .read()
+                .expect("read");
+            assert_eq!(read.expose_str(), Some(secret));
+        }
+    }
+
+    #[test]
+    fn empty_missing_and_huge_files_hold_no_secret() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        let reference = SecretRef::File(file.path().to_owned());
+        assert!(matches!(
+            reference.read(),
+            Err(SecretError::Unusable { .. })
+        ));
+        file.write_all(&vec![b'1'; super::MAX_SECRET_BYTES + 1])
+            .expect("written");
+        assert!(matches!(
+            reference.read(),
+            Err(SecretError::Unusable { .. })
+        ));
+        drop(file);
+        assert!(matches!(
+            reference.read(),
+            Err(SecretError::Unreadable { .. })
+        ));
+        assert!(matches!(
+            parse("env:QSEED_TEST_NOT_SET").read(),
+            Err(SecretError::NoVariable(_))
+        ));
+    }
+
+    #[test]
+    fn printing_shows_no_secret() {
+        let literal = parse("hunter2");
+        assert!(!format!("{literal} {literal:?}").contains("hunter2"));
+        let secret = literal.read().expect("a literal");
+        assert!(!format!("{secret:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn others_are_noticed() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for (mode, others) in [(0o600, false), (0o640, false), (0o644, true)] {
+            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode))
+                .expect("chmod");
+            assert_eq!(
+                readable_by_others(file.path()).expect("stat"),
+                others,
+                "{mode:o}"
+            );
+        }
+    }
+}
