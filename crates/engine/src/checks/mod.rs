@@ -1,0 +1,241 @@
+//! Delivery checks: what received entropy must pass before any of it can be injected.
+//!
+//! Modelled on the continuous tests of NIST SP 800-90B, section 4.4. Those are meant for raw noise
+//! samples; a client sees conditioned output, so these catch stuck, truncated, zeroed, replayed
+//! and text-instead-of-bytes answers, and say nothing about the quality of a healthy source.
+
+mod cutoff;
+mod proportion;
+mod repetition;
+mod seen;
+
+use qseed_entropy::Entropy;
+
+use proportion::AdaptiveProportion;
+use repetition::RepetitionCount;
+use seen::SeenBefore;
+
+/// Bytes a window of the adaptive proportion test.
+pub const WINDOW: u32 = 512;
+
+/// Answers up to this length, in bytes, are not judged as text.
+const TEXT_EXEMPT: usize = 32;
+
+/// The check that a delivery failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Check {
+    /// The delivery has not the length that was asked for.
+    Length,
+    /// The same byte too many times in a row.
+    Repetition,
+    /// One byte value too often in a window.
+    Proportion,
+    /// A block that was delivered before.
+    SeenBefore,
+    /// Printable text where entropy was asked for.
+    Text,
+}
+
+impl Check {
+    /// Every check, in the order in which they are made.
+    pub const ALL: [Self; 5] = [
+        Self::Length,
+        Self::Text,
+        Self::Repetition,
+        Self::Proportion,
+        Self::SeenBefore,
+    ];
+
+    /// Its stable name, as in metrics, status and ledger.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Repetition => "repetition",
+            Self::Proportion => "proportion",
+            Self::SeenBefore => "seen-before",
+            Self::Text => "text",
+        }
+    }
+
+    /// What a failure means, for the log.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Length => "it has not the length that was asked for",
+            Self::Repetition => "one byte is repeated too many times in a row",
+            Self::Proportion => "one byte value occurs too often",
+            Self::SeenBefore => "it repeats a block that was delivered before",
+            Self::Text => "it is printable text",
+        }
+    }
+}
+
+/// Entropy that passed every check. Only [`Checks`] makes it, and only from it are seeds made.
+#[derive(Debug)]
+pub struct CheckedEntropy(Entropy);
+
+impl CheckedEntropy {
+    /// The number of bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Moves bytes out and wipes them here; see [`Entropy::move_out`].
+    pub(crate) fn move_out(&mut self, offset: usize, into: &mut [u8]) {
+        self.0.move_out(offset, into);
+    }
+}
+
+/// The checks of one source. Their state runs on across its deliveries.
+#[derive(Debug)]
+pub struct Checks {
+    repetition: RepetitionCount,
+    proportion: AdaptiveProportion,
+    seen: SeenBefore,
+}
+
+impl Checks {
+    /// Checks with the default cut-offs: alpha 2^-40 and H = 8 bits a byte, a window of 512 bytes.
+    ///
+    /// `key` keys the digests by which delivered blocks are remembered.
+    #[must_use]
+    pub fn new(key: u64) -> Self {
+        Self {
+            repetition: RepetitionCount::new(cutoff::repetition(cutoff::ALPHA_EXPONENT, 8.0)),
+            proportion: AdaptiveProportion::new(
+                WINDOW,
+                cutoff::proportion(cutoff::ALPHA_EXPONENT, 8.0, WINDOW),
+            ),
+            seen: SeenBefore::new(key),
+        }
+    }
+
+    /// Passes a delivery of `expected` bytes in blocks of `block_size`, or drops it whole.
+    ///
+    /// # Errors
+    /// The first check that it fails.
+    pub fn examine(
+        &mut self,
+        delivery: Entropy,
+        expected: usize,
+        block_size: usize,
+    ) -> Result<CheckedEntropy, Check> {
+        let bytes = delivery.expose();
+        if bytes.len() != expected || bytes.is_empty() {
+            return Err(Check::Length);
+        }
+        if bytes.len() > TEXT_EXEMPT && bytes.iter().all(|byte| is_text(*byte)) {
+            return Err(Check::Text);
+        }
+        // Each test sees every delivery that came this far, so that its state stays that of the
+        // stream whichever of them fails.
+        let repetition = self.repetition.passes(bytes);
+        let proportion = self.proportion.passes(bytes);
+        let unseen = self.seen.passes(bytes, block_size);
+        if !repetition {
+            Err(Check::Repetition)
+        } else if !proportion {
+            Err(Check::Proportion)
+        } else if !unseen {
+            Err(Check::SeenBefore)
+        } else {
+            Ok(CheckedEntropy(delivery))
+        }
+    }
+}
+
+fn is_text(byte: u8) -> bool {
+    byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Check, Checks};
+    use crate::random::Random;
+    use qseed_entropy::Entropy;
+
+    fn random_bytes(random: &mut Random, count: usize) -> Vec<u8> {
+        (0..count).map(|_| random.next().to_le_bytes()[0]).collect()
+    }
+
+    fn examine(checks: &mut Checks, bytes: &[u8]) -> Result<usize, Check> {
+        checks
+            .examine(Entropy::new(bytes.to_vec()), bytes.len(), bytes.len())
+            .map(|ok| ok.len())
+    }
+
+    #[test]
+    fn good_bytes_pass() {
+        let mut checks = Checks::new(1);
+        let mut random = Random::new(7);
+        for _ in 0..2000 {
+            assert_eq!(examine(&mut checks, &random_bytes(&mut random, 48)), Ok(48));
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_fails() {
+        let mut checks = Checks::new(1);
+        for (delivered, expected) in [(47, 48), (49, 48), (0, 0), (0, 48)] {
+            let delivery = Entropy::new(random_bytes(&mut Random::new(1), delivered));
+            assert_eq!(
+                checks.examine(delivery, expected, 48).err(),
+                Some(Check::Length)
+            );
+        }
+    }
+
+    #[test]
+    fn zeroes_and_a_stuck_byte_fail() {
+        assert_eq!(
+            examine(&mut Checks::new(1), &[0; 48]),
+            Err(Check::Repetition)
+        );
+        assert_eq!(
+            examine(&mut Checks::new(1), &[0xa5; 6]),
+            Err(Check::Repetition)
+        );
+        assert_eq!(examine(&mut Checks::new(1), &[0xa5; 5]), Ok(5));
+    }
+
+    #[test]
+    fn a_run_across_two_deliveries_fails() {
+        let mut checks = Checks::new(1);
+        assert_eq!(examine(&mut checks, &[9, 7, 7, 7]), Ok(4));
+        assert_eq!(examine(&mut checks, &[7, 7, 7, 9]), Err(Check::Repetition));
+    }
+
+    #[test]
+    fn a_replayed_delivery_fails() {
+        let mut checks = Checks::new(1);
+        let bytes = random_bytes(&mut Random::new(3), 48);
+        assert_eq!(examine(&mut checks, &bytes), Ok(48));
+        assert_eq!(examine(&mut checks, &bytes), Err(Check::SeenBefore));
+    }
+
+    #[test]
+    fn text_fails_from_33_bytes_on() {
+        let text = b"Too many requests; please try again later.";
+        assert_eq!(examine(&mut Checks::new(1), text), Err(Check::Text));
+        assert_eq!(examine(&mut Checks::new(1), &text[..33]), Err(Check::Text));
+        assert_eq!(examine(&mut Checks::new(1), &text[..32]), Ok(32));
+    }
+
+    #[test]
+    fn a_biased_source_fails_within_a_window() {
+        let mut checks = Checks::new(1);
+        let mut random = Random::new(5);
+        let biased: Vec<u8> = (0..4096)
+            .map(|_| (random.next() & 0x0f) as u8 | 0x80)
+            .collect();
+        assert_eq!(examine(&mut checks, &biased), Err(Check::Proportion));
+    }
+}

@@ -1,0 +1,173 @@
+//! How long a worker may take: to start, to answer a call, to end.
+
+use super::Engine;
+use crate::action::{Action, Note};
+use crate::ids::{PartitionId, WorkerId};
+use crate::partition::Trouble;
+use crate::timers::Timer;
+use crate::worker::{END_WITHIN, Ending, RECOVERED_AFTER, WorkerKey, WorkerState};
+
+impl Engine {
+    /// Sets the worker's timer to whatever it waits for.
+    pub(super) fn arm_worker(&mut self, key: WorkerKey) {
+        let Some(worker) = self.workers.get(&key) else {
+            return;
+        };
+        let at = match worker.state {
+            WorkerState::Down => return,
+            WorkerState::Starting { deadline } => Some(deadline),
+            WorkerState::Ending { by, step } => (step != Ending::Stuck).then_some(by),
+            WorkerState::Up { since } => {
+                let recovered = worker.complaint.since().map(|_| since + RECOVERED_AFTER);
+                worker.next_deadline().into_iter().chain(recovered).min()
+            }
+        };
+        self.timers.set(Timer::Worker(key), at);
+    }
+
+    pub(super) fn worker_wakes(&mut self, key: WorkerKey) {
+        let now = self.now;
+        let Some(worker) = self.workers.get_mut(&key) else {
+            return;
+        };
+        match worker.state {
+            WorkerState::Down => self.start_worker(key),
+            WorkerState::Starting { .. } => self.hung(key, Vec::new()),
+            WorkerState::Ending { step, .. } => self.ending_goes_on(key, step),
+            WorkerState::Up { since } => {
+                let late = |deadline: Option<_>| deadline.is_some_and(|at| at <= now);
+                let hung: Vec<_> = worker
+                    .calls
+                    .iter()
+                    .filter(|(_, call)| late(call.deadline))
+                    .map(|(id, _)| *id)
+                    .collect();
+                if !hung.is_empty() {
+                    self.hung(key, hung);
+                } else if now.since(since) >= RECOVERED_AFTER {
+                    self.worker_recovered(key);
+                    self.arm_worker(key);
+                } else {
+                    self.arm_worker(key);
+                }
+            }
+        }
+    }
+
+    fn worker_recovered(&mut self, key: WorkerKey) {
+        let now = self.now;
+        let Some(worker) = self.workers.get_mut(&key) else {
+            return;
+        };
+        worker.backoff.succeeded();
+        if let Some(repeats) = worker.complaint.end(now) {
+            let name = self.modules[&key.module].name.clone();
+            self.note(Note::WorkerRecovered {
+                module: key.module,
+                name,
+                repeats,
+            });
+        }
+    }
+
+    fn ending_goes_on(&mut self, key: WorkerKey, step: Ending) {
+        let Some(worker) = self.workers.get_mut(&key) else {
+            return;
+        };
+        let life = worker.life;
+        let by = self.now + END_WITHIN;
+        if step == Ending::Asked {
+            worker.state = WorkerState::Ending {
+                by,
+                step: Ending::Killed,
+            };
+            self.take_down(key);
+            self.act(Action::EndWorker {
+                worker: life,
+                kill: true,
+            });
+        } else {
+            worker.state = WorkerState::Ending {
+                by,
+                step: Ending::Stuck,
+            };
+            let name = self.modules[&key.module].name.clone();
+            self.note(Note::WorkerStuck {
+                module: key.module,
+                name,
+            });
+        }
+        self.arm_worker(key);
+    }
+
+    /// A call, or the library's start where `culprits` is empty, is past its deadline.
+    fn hung(&mut self, key: WorkerKey, culprits: Vec<PartitionId>) {
+        let now = self.now;
+        let module = &self.modules[&key.module];
+        let (name, deadline) = (module.name.clone(), module.deadline);
+        let partition = culprits
+            .first()
+            .and_then(|id| self.partitions.get(id))
+            .map(|partition| partition.settings.name.clone());
+        let Some(worker) = self.workers.get_mut(&key) else {
+            return;
+        };
+        worker.hung = true;
+        worker.failure = None;
+        // Where everything hangs at once, nobody in particular is to blame.
+        let suspicious = now - deadline / 2;
+        let everything =
+            worker.calls.len() > 1 && worker.calls.values().all(|call| call.began <= suspicious);
+        if worker.complaint.raise(now, "hung").is_some() {
+            self.note(Note::ModuleHung {
+                module: key.module,
+                name,
+                partition,
+                deadline,
+            });
+        }
+        for id in &culprits {
+            if let Some(partition) = self.partitions.get_mut(id) {
+                partition.failures += 1;
+                partition.trouble = Some((Trouble::Hung, now));
+                partition.last_error =
+                    Some(format!("a call hung for {} s", deadline.as_secs()).into());
+            }
+        }
+        self.end_worker(key, true);
+        self.mark_members_down(key);
+        if !everything {
+            for id in culprits {
+                self.strike(key, id);
+            }
+        }
+    }
+
+    pub(super) fn call_goes_on(&mut self, life: WorkerId, id: PartitionId) {
+        self.set_call_deadline(life, id, true);
+    }
+
+    /// Begins the deadline of a call anew, or suspends it while the worker waits for us. Returns
+    /// whether there is such a call.
+    pub(super) fn set_call_deadline(
+        &mut self,
+        life: WorkerId,
+        id: PartitionId,
+        runs: bool,
+    ) -> bool {
+        let now = self.now;
+        let Some(key) = self.lives.get(&life).copied() else {
+            return false;
+        };
+        let deadline = now + self.modules[&key.module].deadline;
+        let Some((_, worker)) = self.current(life) else {
+            return false;
+        };
+        let Some(call) = worker.calls.get_mut(&id) else {
+            return false;
+        };
+        call.deadline = runs.then_some(deadline);
+        self.arm_worker(key);
+        true
+    }
+}

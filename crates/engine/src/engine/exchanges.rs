@@ -1,0 +1,195 @@
+//! What the sources answered.
+
+use std::time::Duration;
+
+use qseed_entropy::Entropy;
+
+use super::Engine;
+use crate::action::{Next, Note};
+use crate::checks::Check;
+use crate::event::{FetchFailure, FetchFault};
+use crate::ids::{RequestId, SourceId};
+use crate::source::{FAILED_DELIVERIES, InFlight};
+use crate::timers::Timer;
+
+/// A service that refuses a token or a request is asked again this often.
+const REFUSED: Duration = Duration::from_secs(5 * 60);
+/// No service may send us away for longer.
+const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(3600);
+
+impl Engine {
+    /// Ends an exchange; returns what was asked for.
+    fn end_exchange(&mut self, id: SourceId, request: RequestId, sent: u32) -> Option<InFlight> {
+        let now = self.now;
+        let source = self.sources.get_mut(&id)?;
+        if source
+            .in_flight
+            .as_ref()
+            .is_none_or(|in_flight| in_flight.request != request)
+        {
+            return None;
+        }
+        let in_flight = source.in_flight.take()?;
+        source.rate.answered(now, in_flight.places, sent);
+        source.counts.requests += u64::from(sent);
+        Some(in_flight)
+    }
+
+    pub(super) fn fetched(
+        &mut self,
+        id: SourceId,
+        request: RequestId,
+        entropy: Entropy,
+        sent: u32,
+    ) {
+        let Some(in_flight) = self.end_exchange(id, request, sent) else {
+            return;
+        };
+        let now = self.now;
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        let delivered = entropy.len();
+        source.counts.downloaded += delivered as u64;
+        let block_size = in_flight.shape.block_size as usize;
+        match source
+            .checks
+            .examine(entropy, in_flight.shape.bytes(), block_size)
+        {
+            Ok(checked) => {
+                source.startup_left = source.startup_left.saturating_sub(checked.len());
+                source.reservoir.add(request, now, checked);
+                source.backoff.succeeded();
+                source.not_before = None;
+                source.refused = false;
+                source.failed_deliveries = 0;
+                source.up_since.get_or_insert(now);
+                if let Some(repeats) = source.complaint.end(now) {
+                    let name = source.settings.name.clone();
+                    self.note(Note::SourceRecovered {
+                        source: id,
+                        name,
+                        repeats,
+                    });
+                }
+                if self.ready_bytes > self.bytes_for_seeds() {
+                    self.sort_by_urgency();
+                }
+                self.arm_expiry(id);
+            }
+            Err(check) => self.delivery_failed(id, check, delivered),
+        }
+    }
+
+    fn delivery_failed(&mut self, id: SourceId, check: Check, bytes: usize) {
+        let now = self.now;
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        source.counts.failures += 1;
+        source.counts.discarded += bytes as u64;
+        *source.counts.checks.entry(check).or_default() += 1;
+        source.failed_deliveries += 1;
+        source.up_since = None;
+        let in_a_row = source.failed_deliveries;
+        if in_a_row == FAILED_DELIVERIES {
+            // What it delivered before passed, but it is not to be believed any more.
+            source.discard_held();
+            source.startup_left = source.settings.startup_bytes as usize;
+        }
+        source.last_error = Some(
+            format!(
+                "a delivery failed the check {}: {}",
+                check.name(),
+                check.meaning()
+            )
+            .into(),
+        );
+        let wait = source.backoff.failed(&mut self.random);
+        source.not_before = Some(now + wait);
+        let repeats = source.complaint.raise(now, check.name());
+        let name = source.settings.name.clone();
+        self.timers.set(Timer::Source(id), Some(now + wait));
+        if repeats.is_some() || in_a_row <= FAILED_DELIVERIES {
+            let next = Next::TryAgain(wait);
+            self.note(Note::CheckFailed {
+                source: id,
+                name,
+                check,
+                bytes,
+                in_a_row,
+                next,
+            });
+        }
+    }
+
+    pub(super) fn fetch_failed(&mut self, id: SourceId, request: RequestId, failure: FetchFailure) {
+        let Some(in_flight) = self.end_exchange(id, request, failure.sent) else {
+            return;
+        };
+        let now = self.now;
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        source.counts.failures += 1;
+        source.up_since = None;
+        source.refused = failure.kind == FetchFault::Refused;
+        source.last_error = Some(failure.text.as_str().into());
+        let wait = source.backoff.failed(&mut self.random);
+        let wait = match (failure.kind, failure.retry_after) {
+            // The secret that was refused is not the one that is there now.
+            (FetchFault::Refused, _) if in_flight.outdated => Duration::ZERO,
+            (FetchFault::Refused, _) => REFUSED,
+            (FetchFault::Transient, Some(asked)) => {
+                // A little later than asked, so that those who were sent away together do not
+                // return together.
+                let asked = asked.min(RETRY_AFTER_AT_MOST);
+                asked + self.random.up_to(Duration::from_secs(1))
+            }
+            (FetchFault::Transient, None) => wait,
+        };
+        source.not_before = Some(now + wait);
+        self.timers.set(Timer::Source(id), Some(now + wait));
+        let next = match failure.kind {
+            FetchFault::Refused => Next::Operator(wait),
+            FetchFault::Transient => Next::TryAgain(wait),
+        };
+        if let Some(repeats) = source.complaint.raise(now, failure.code) {
+            let name = source.settings.name.clone();
+            let (text, code) = (failure.text, failure.code);
+            self.note(Note::SourceFailed {
+                source: id,
+                name,
+                text,
+                code,
+                repeats,
+                next,
+            });
+        }
+    }
+
+    pub(super) fn source_secret_changed(&mut self, id: SourceId) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.tried_anew_at_once();
+        }
+    }
+
+    /// Wipes what a source delivered too long ago.
+    pub(super) fn wipe_expired(&mut self, id: SourceId) {
+        let (Some(reserve), Some(source)) = (self.reserve, self.sources.get_mut(&id)) else {
+            return;
+        };
+        let wiped = source.reservoir.wipe_arrived_by(self.now, reserve.max_age);
+        source.counts.discarded += wiped as u64;
+        self.arm_expiry(id);
+    }
+
+    /// Wakes the source when its oldest bytes become too old.
+    pub(super) fn arm_expiry(&mut self, id: SourceId) {
+        let at = self.reserve.and_then(|reserve| {
+            let oldest = self.sources.get(&id)?.reservoir.oldest()?;
+            Some(oldest + reserve.max_age)
+        });
+        self.timers.set(Timer::Expiry(id), at);
+    }
+}

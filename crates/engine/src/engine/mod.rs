@@ -1,0 +1,242 @@
+//! The state machine: events in, decisions, actions out.
+
+mod configure;
+mod deadlines;
+mod dispatch;
+mod exchanges;
+mod fetching;
+mod isolation;
+mod notes;
+mod partitions;
+mod pins;
+mod views;
+mod workers;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::action::{Action, Note};
+use crate::event::Event;
+use crate::guard::{PinGuard, Standing};
+use crate::ids::{JobId, ModuleId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
+use crate::partition::Partition;
+use crate::random::Random;
+use crate::settings::{Combine, ModuleSettings, Reserve, Settings};
+use crate::source::Source;
+use crate::time::Moment;
+use crate::timers::{Timer, Timers};
+use crate::worker::{Worker, WorkerKey};
+
+use notes::Announcer;
+
+/// What an engine starts from.
+#[derive(Debug)]
+pub struct Start {
+    /// The configuration.
+    pub settings: Settings,
+    /// The time.
+    pub now: Moment,
+    /// Where jitter and the keys of digests come from. The same events with the same number lead
+    /// to the same actions.
+    pub seed: u64,
+    /// What the guard's file holds.
+    pub standings: Vec<(PinTag, Standing)>,
+}
+
+/// Decides what qseed does. See the crate's documentation.
+#[derive(Debug)]
+pub struct Engine {
+    now: Moment,
+    random: Random,
+    combine: Combine,
+    reserve: Option<Reserve>,
+    /// The sources in the configuration's order.
+    source_order: Vec<SourceId>,
+    sources: BTreeMap<SourceId, Source>,
+    modules: BTreeMap<ModuleId, ModuleSettings>,
+    workers: BTreeMap<WorkerKey, Worker>,
+    lives: BTreeMap<WorkerId, WorkerKey>,
+    partitions: BTreeMap<PartitionId, Partition>,
+    guard: PinGuard,
+    timers: Timers,
+    actions: VecDeque<Action>,
+    announcer: Announcer,
+    lives_begun: u64,
+    requests_made: u64,
+    jobs_made: u64,
+    /// The bytes that partitions which are due and open wait for.
+    ready_bytes: usize,
+    /// The size of every partition's seed, where it is one.
+    seed_size: Option<usize>,
+    /// The size of the smallest seed.
+    smallest_seed: usize,
+    /// The bytes that the reserve is to hold.
+    reserve_target: usize,
+    /// Partitions that open one after the other are asked for together, until then at most.
+    gather_until: Option<Moment>,
+}
+
+impl Engine {
+    /// An engine that has its first actions ready.
+    #[must_use]
+    pub fn new(start: Start) -> Self {
+        let mut engine = Self {
+            now: start.now,
+            random: Random::new(start.seed),
+            combine: start.settings.combine,
+            reserve: start.settings.reserve,
+            source_order: Vec::new(),
+            sources: BTreeMap::new(),
+            modules: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            partitions: BTreeMap::new(),
+            guard: PinGuard::new(start.standings),
+            timers: Timers::default(),
+            actions: VecDeque::new(),
+            announcer: Announcer::default(),
+            lives_begun: 0,
+            requests_made: 0,
+            jobs_made: 0,
+            ready_bytes: 0,
+            seed_size: None,
+            smallest_seed: 1,
+            reserve_target: 0,
+            gather_until: None,
+        };
+        engine.configure(start.settings);
+        engine.settle();
+        engine
+    }
+
+    /// Takes in what happened at `now`. A time before that of the last event counts as that one.
+    pub fn handle(&mut self, now: Moment, event: Event) {
+        self.now = self.now.max(now);
+        self.apply(event);
+        while let Some(timer) = self.timers.pop(self.now) {
+            self.wake_up(timer);
+        }
+        self.settle();
+    }
+
+    /// The next thing to be done.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When the engine wants a `Tick`, if nothing happens before.
+    #[must_use]
+    pub fn wake(&self) -> Option<Moment> {
+        self.timers.next()
+    }
+
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Tick => {}
+            Event::Fetched {
+                source,
+                request,
+                entropy,
+                sent,
+            } => {
+                self.fetched(source, request, entropy, sent);
+            }
+            Event::FetchFailed {
+                source,
+                request,
+                failure,
+            } => {
+                self.fetch_failed(source, request, failure);
+            }
+            Event::LimitsLearnt { source, limits } => {
+                if let Some(source) = self.sources.get_mut(&source) {
+                    source.limits = limits;
+                }
+            }
+            Event::SourceSecretChanged(source) => self.source_secret_changed(source),
+            Event::PinChanged(partition) => self.look_at_once(partition),
+            Event::WorkerReady(worker) => self.worker_ready(worker),
+            Event::WorkerFailed { worker, text } => self.worker_failed(worker, text),
+            Event::WorkerExited { worker, text } => self.worker_exited(worker, text),
+            Event::Progress { worker, partition } => self.call_goes_on(worker, partition),
+            Event::Waits { worker, partition } => {
+                self.set_call_deadline(worker, partition, false);
+            }
+            Event::PinAsked {
+                worker,
+                partition,
+                ask,
+                tag,
+            } => {
+                self.pin_asked(worker, partition, ask, tag);
+            }
+            Event::PinRecorded { tag, written } => self.pin_recorded(tag, written),
+            Event::PinAnswered {
+                worker,
+                partition,
+                answer,
+            } => {
+                self.pin_answered(worker, partition, answer);
+            }
+            Event::GuardChanged { tag, standing } => self.guard_changed(tag, standing),
+            Event::Opened { worker, partition } => self.opened(worker, partition),
+            Event::OpenFailed {
+                worker,
+                partition,
+                failure,
+            } => {
+                self.open_failed(worker, partition, failure);
+            }
+            Event::Seeded {
+                worker,
+                partition,
+                job,
+            } => self.seeded(worker, partition, job),
+            Event::SeedFailed {
+                worker,
+                partition,
+                job,
+                failure,
+            } => {
+                self.seed_failed(worker, partition, job, failure);
+            }
+            Event::Configured(settings) => self.configure(settings),
+        }
+    }
+
+    fn wake_up(&mut self, timer: Timer) {
+        match timer {
+            Timer::Partition(partition) => self.partition_wakes(partition),
+            // Whoever wants its bytes asks it in `settle`.
+            Timer::Source(_) => {}
+            Timer::Expiry(source) => self.wipe_expired(source),
+            Timer::Worker(key) => self.worker_wakes(key),
+            Timer::Gather => {}
+            Timer::Notes => self.notes_due(),
+            Timer::Summary => self.summary_due(),
+        }
+    }
+
+    /// Makes the calls and requests that have become possible.
+    fn settle(&mut self) {
+        self.dispatch();
+        self.plan_fetches();
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    fn note(&mut self, note: Note) {
+        self.act(Action::Note(note));
+    }
+
+    fn new_request(&mut self) -> RequestId {
+        self.requests_made += 1;
+        RequestId(self.requests_made)
+    }
+
+    fn new_job(&mut self) -> JobId {
+        self.jobs_made += 1;
+        JobId(self.jobs_made)
+    }
+}

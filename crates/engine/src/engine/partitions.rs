@@ -1,0 +1,366 @@
+//! A partition's way: find it, open it, seed it when it is due, and what to do when that fails.
+
+use std::time::Duration;
+
+use super::Engine;
+use crate::action::{Action, Next, Note};
+use crate::backoff::CEILING;
+use crate::event::{TokenFailure, TokenFault};
+use crate::guard::Standing;
+use crate::ids::{JobId, PartitionId, WorkerId};
+use crate::partition::{Phase, SLOW, Trouble};
+use crate::reservoir::Portion;
+use crate::time::Moment;
+use crate::timers::Timer;
+use crate::worker::{Worker, WorkerKey};
+
+/// A token that takes no seeds is looked at again this often.
+const REST: Duration = Duration::from_secs(3600);
+/// What waits for the operator is looked at again this often; no PIN is presented for that.
+const OPERATOR: Duration = Duration::from_secs(5 * 60);
+/// `CKR_GENERAL_ERROR` this often in a row means that the library is out of order.
+const GENERAL_ERRORS: u32 = 3;
+/// Something changed while the partition was being opened: it is tried again after this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Moves a partition on and keeps count of what waits for entropy.
+    pub(super) fn set_phase(&mut self, id: PartitionId, phase: Phase) {
+        let Some(partition) = self.partitions.get_mut(&id) else {
+            return;
+        };
+        let size = partition.settings.size;
+        if matches!(partition.phase, Phase::Ready) {
+            self.ready_bytes -= size;
+        }
+        if matches!(phase, Phase::Ready) {
+            self.ready_bytes += size;
+        }
+        partition.phase = phase;
+    }
+
+    pub(super) fn partition_wakes(&mut self, id: PartitionId) {
+        match self.partitions.get(&id).map(|partition| &partition.phase) {
+            Some(Phase::Idle) => self.line_up_for_seed(id),
+            Some(Phase::Closed) => self.open_now(id),
+            _ => {}
+        }
+    }
+
+    /// The operator mended something: a closed partition is opened now, and one that is just being
+    /// opened with what was there before is opened again if that fails.
+    pub(super) fn look_at_once(&mut self, id: PartitionId) {
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.look_again = matches!(partition.phase, Phase::Opening);
+        }
+        self.open_now(id);
+    }
+
+    /// Opens a closed partition as soon as there is a place, if its worker is up.
+    pub(super) fn open_now(&mut self, id: PartitionId) {
+        let Some(partition) = self.partitions.get(&id) else {
+            return;
+        };
+        if !matches!(partition.phase, Phase::Closed) {
+            return;
+        }
+        self.timers.set(Timer::Partition(id), None);
+        let (key, doubtful) = (partition.worker, partition.is_doubtful(self.now));
+        let Some(worker) = self.workers.get_mut(&key).filter(|worker| worker.is_up()) else {
+            return;
+        };
+        // A partition of this number was removed and is back before its call has ended.
+        if worker.calls.contains_key(&id) {
+            return;
+        }
+        worker.to_open.line(doubtful).push_back(id);
+        self.set_phase(id, Phase::ToOpen);
+    }
+
+    fn line_up_for_seed(&mut self, id: PartitionId) {
+        let Some(partition) = self.partitions.get(&id) else {
+            return;
+        };
+        let (key, doubtful) = (partition.worker, partition.is_doubtful(self.now));
+        if let Some(worker) = self.workers.get_mut(&key) {
+            worker.ready.line(doubtful).push_back(id);
+            self.set_phase(id, Phase::Ready);
+        }
+    }
+
+    /// Ends the call of a partition, if it is one of the worker's present life. Returns the worker
+    /// and when the call began.
+    fn end_call(&mut self, life: WorkerId, id: PartitionId) -> Option<(WorkerKey, Moment)> {
+        self.pin_unanswered(life, id);
+        let key = *self.lives.get(&life)?;
+        let worker = self
+            .workers
+            .get_mut(&key)
+            .filter(|worker| worker.life == life)?;
+        let call = worker.calls.remove(&id)?;
+        self.arm_worker(key);
+        let partition = self.partitions.get_mut(&id).filter(|p| p.worker == key)?;
+        if !matches!(partition.phase, Phase::Opening | Phase::Seeding { .. }) {
+            // It was removed and is back; what it was asked before says nothing about it.
+            self.open_now(id);
+            return None;
+        }
+        partition.slow = self.now.since(call.began) > SLOW;
+        Some((key, call.began))
+    }
+
+    pub(super) fn opened(&mut self, life: WorkerId, id: PartitionId) {
+        let Some((key, _)) = self.end_call(life, id) else {
+            return;
+        };
+        let now = self.now;
+        let partition = self.partitions.get_mut(&id).expect("its call just ended");
+        partition.held_tag = None;
+        partition.look_again = false;
+        // An open session proves that the token is there; whether it takes seeds is not known yet.
+        let seed_trouble = matches!(
+            partition.trouble,
+            Some((
+                Trouble::Hung
+                    | Trouble::Token(
+                        TokenFault::SeedingRefused
+                            | TokenFault::Module
+                            | TokenFault::General
+                            | TokenFault::Length
+                            | TokenFault::Device
+                    ),
+                _
+            ))
+        );
+        if !seed_trouble && partition.trouble.take().is_some() {
+            partition.healthy_since = now;
+        }
+        let due = partition.due;
+        if !self.is_up(key) {
+            self.set_phase(id, Phase::Closed);
+        } else if due <= now {
+            self.line_up_for_seed(id);
+        } else {
+            self.set_phase(id, Phase::Idle);
+            self.timers.set(Timer::Partition(id), Some(due));
+        }
+    }
+
+    pub(super) fn seeded(&mut self, life: WorkerId, id: PartitionId, job: JobId) {
+        let Some((key, _)) = self.end_call(life, id) else {
+            return;
+        };
+        let Some((bytes, made_of)) = self.end_seeding(id, job) else {
+            return;
+        };
+        self.count_portions(&made_of, true);
+        let now = self.now;
+        let is_up = self.is_up(key);
+        if let Some(worker) = self.workers.get_mut(&key) {
+            worker.last_seed = Some(now);
+        }
+        let partition = self.partitions.get_mut(&id).expect("its call just ended");
+        partition.seeds += 1;
+        partition.last_seed = Some(now);
+        partition.backoff.succeeded();
+        partition.general_errors = 0;
+        if partition.trouble.take().is_some() || partition.seeds == 1 {
+            partition.healthy_since = now;
+        }
+        let recovered = partition.complaint.end(now);
+        partition.due = now.next_multiple(partition.settings.period);
+        let name = partition.settings.name.clone();
+        let due = partition.due;
+        self.set_phase(id, if is_up { Phase::Idle } else { Phase::Closed });
+        self.timers.set(Timer::Partition(id), is_up.then_some(due));
+        self.count_seed(id, bytes);
+        if let Some(repeats) = recovered {
+            self.note_recovery(Note::PartitionRecovered {
+                partition: id,
+                name: name.clone(),
+                repeats,
+            });
+        }
+        self.note(Note::Seeded {
+            partition: id,
+            name,
+            bytes,
+            made_of,
+        });
+        self.end_isolation(id);
+    }
+
+    fn is_up(&self, key: WorkerKey) -> bool {
+        self.workers.get(&key).is_some_and(Worker::is_up)
+    }
+
+    /// Takes the seed that was under way off the partition, which stays open.
+    fn end_seeding(&mut self, id: PartitionId, job: JobId) -> Option<(usize, Vec<Portion>)> {
+        let partition = self.partitions.get_mut(&id)?;
+        match &mut partition.phase {
+            Phase::Seeding {
+                job: under_way,
+                bytes,
+                made_of,
+            } if *under_way == job => Some((*bytes, std::mem::take(made_of))),
+            _ => None,
+        }
+    }
+
+    /// Counts where the bytes of a seed ended: in a token, or nobody knows where.
+    pub(super) fn count_portions(&mut self, made_of: &[Portion], injected: bool) {
+        for portion in made_of {
+            if let Some(source) = self.sources.get_mut(&portion.source) {
+                let count = if injected {
+                    &mut source.counts.injected
+                } else {
+                    &mut source.counts.discarded
+                };
+                *count += portion.bytes as u64;
+            }
+        }
+    }
+
+    pub(super) fn open_failed(&mut self, life: WorkerId, id: PartitionId, failure: TokenFailure) {
+        if let Some((key, began)) = self.end_call(life, id) {
+            self.set_phase(id, Phase::Closed);
+            self.partition_failed(key, id, failure, began);
+        }
+    }
+
+    pub(super) fn seed_failed(
+        &mut self,
+        life: WorkerId,
+        id: PartitionId,
+        job: JobId,
+        failure: TokenFailure,
+    ) {
+        let Some((key, began)) = self.end_call(life, id) else {
+            return;
+        };
+        let Some((_, made_of)) = self.end_seeding(id, job) else {
+            return;
+        };
+        self.count_portions(&made_of, false);
+        self.set_phase(id, Phase::Closed);
+        self.act(Action::Close {
+            worker: life,
+            partition: id,
+        });
+        self.partition_failed(key, id, failure, began);
+    }
+
+    /// Decides what becomes of a closed partition that failed in a call that began at `began`.
+    fn partition_failed(
+        &mut self,
+        key: WorkerKey,
+        id: PartitionId,
+        failure: TokenFailure,
+        began: Moment,
+    ) {
+        let now = self.now;
+        let partition = self.partitions.get_mut(&id).expect("its call just ended");
+        partition.failures += 1;
+        partition.last_error = Some(failure.text.as_str().into());
+        let fault = failure.fault;
+        let known = partition.trouble.as_ref().map(|(known, _)| known);
+        if known != Some(&Trouble::Token(fault)) {
+            partition.trouble = Some((Trouble::Token(fault), now));
+        }
+        let next = self.next_try(id, fault);
+        self.say_failure(id, failure, next);
+        match next {
+            Next::TryAgain(wait) | Next::Operator(wait) => {
+                self.timers.set(Timer::Partition(id), Some(now + wait));
+            }
+            Next::RestartWorker => {
+                // Whatever becomes of the worker: when it is up, the partition is opened.
+                self.timers.set(Timer::Partition(id), Some(now + CEILING));
+                self.library_out_of_order(key, id);
+            }
+        }
+        if fault == TokenFault::Missing {
+            self.look_anew_if_all_missing(key);
+        }
+        // Where there is one place, a call that fails slowly is all that the others get to see.
+        if now.since(began) > SLOW && self.modules[&key.module].concurrency <= 1 {
+            self.strike(key, id);
+        }
+    }
+
+    fn next_try(&mut self, id: PartitionId, fault: TokenFault) -> Next {
+        let unclear = self.pin_is_unclear(id);
+        let partition = self.partitions.get_mut(&id).expect("its call just ended");
+        let wait = partition.backoff.failed(&mut self.random);
+        if fault == TokenFault::General {
+            partition.general_errors += 1;
+        } else {
+            partition.general_errors = 0;
+        }
+        if std::mem::take(&mut partition.look_again) {
+            return Next::TryAgain(LOOK_AGAIN);
+        }
+        match fault {
+            TokenFault::SeedingRefused => Next::Operator(REST),
+            TokenFault::PinRefused | TokenFault::PinHeld | TokenFault::PinFlagged => {
+                Next::Operator(OPERATOR)
+            }
+            TokenFault::Module => Next::RestartWorker,
+            TokenFault::General if partition.general_errors >= GENERAL_ERRORS => {
+                partition.general_errors = 0;
+                Next::RestartWorker
+            }
+            _ if unclear => Next::TryAgain(CEILING / 2 + wait / 2),
+            _ => Next::TryAgain(wait),
+        }
+    }
+
+    fn say_failure(&mut self, id: PartitionId, failure: TokenFailure, next: Next) {
+        let partition = self
+            .partitions
+            .get_mut(&id)
+            .expect("the caller looked it up");
+        let kind = fault_word(failure.fault);
+        let said = match next {
+            // Nothing will change it but a change: said once.
+            Next::Operator(REST) => partition.complaint.raise_once(self.now, kind),
+            _ => partition.complaint.raise(self.now, kind),
+        };
+        if let Some(repeats) = said {
+            let name = partition.settings.name.clone();
+            self.note_fault(Note::PartitionFailed {
+                partition: id,
+                name,
+                failure,
+                repeats,
+                next,
+            });
+        }
+    }
+
+    /// Whether a login ended with an error that says nothing about a PIN that never succeeded: it
+    /// gets one more presentation, and time for the token to come to itself before.
+    fn pin_is_unclear(&self, id: PartitionId) -> bool {
+        self.partitions
+            .get(&id)
+            .and_then(|partition| partition.held_tag)
+            .is_some_and(|tag| self.guard.standing(tag) == Some(Standing::Unclear))
+    }
+}
+
+fn fault_word(fault: TokenFault) -> &'static str {
+    match fault {
+        TokenFault::Missing => "missing",
+        TokenFault::Mismatch => "mismatch",
+        TokenFault::PinRefused => "pin-refused",
+        TokenFault::PinFlagged => "pin-flagged",
+        TokenFault::PinHeld => "pin-held",
+        TokenFault::PinUnavailable => "pin-unavailable",
+        TokenFault::AnotherLogin => "another-login",
+        TokenFault::SeedingRefused => "seeding-refused",
+        TokenFault::Module => "module",
+        TokenFault::General => "general",
+        TokenFault::Length => "length",
+        TokenFault::Device => "device",
+    }
+}

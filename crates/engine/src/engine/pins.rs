@@ -1,0 +1,143 @@
+//! Verdicts over PINs: the guard judges, the disk is written, the worker is told.
+
+use super::Engine;
+use crate::action::Action;
+use crate::guard::{HeldBack, Judgement, PinAnswer, Recorded, Standing, Wish};
+use crate::ids::{PartitionId, PinTag, WorkerId};
+
+impl Engine {
+    pub(super) fn pin_asked(
+        &mut self,
+        worker: WorkerId,
+        partition: PartitionId,
+        ask: u64,
+        tag: PinTag,
+    ) {
+        // A worker that was killed meanwhile, or whose call is none of ours, gets no answer: a
+        // presentation would stay open for ever.
+        if !self.set_call_deadline(worker, partition, false) {
+            return;
+        }
+        let wish = Wish {
+            worker,
+            partition,
+            ask,
+        };
+        self.judge(tag, wish);
+    }
+
+    fn judge(&mut self, tag: PinTag, wish: Wish) {
+        match self.guard.wish(tag, wish) {
+            Judgement::Record(standing) => {
+                self.record(tag, wish.partition, Some(standing), true);
+            }
+            Judgement::Hold(reason) => self.hold(tag, wish, reason),
+            Judgement::Wait => {}
+        }
+    }
+
+    fn record(
+        &mut self,
+        tag: PinTag,
+        partition: PartitionId,
+        standing: Option<Standing>,
+        answer: bool,
+    ) {
+        self.act(Action::RecordPin {
+            tag,
+            partition,
+            standing,
+            answer,
+        });
+    }
+
+    fn hold(&mut self, tag: PinTag, wish: Wish, reason: HeldBack) {
+        if let Some(partition) = self.partitions.get_mut(&wish.partition) {
+            partition.held_tag = Some(tag);
+        }
+        self.tell(wish, Some(reason));
+    }
+
+    fn tell(&mut self, wish: Wish, held_back: Option<HeldBack>) {
+        let Wish {
+            worker,
+            partition,
+            ask,
+        } = wish;
+        self.set_call_deadline(worker, partition, true);
+        self.act(Action::Verdict {
+            worker,
+            partition,
+            ask,
+            held_back,
+        });
+    }
+
+    pub(super) fn pin_recorded(&mut self, tag: PinTag, written: bool) {
+        match self.guard.recorded(tag, written) {
+            Recorded::Present(wish) => self.tell(wish, None),
+            Recorded::Hold(wish, reason, again) => {
+                self.hold(tag, wish, reason);
+                self.judge_again(tag, again);
+            }
+            Recorded::Withdrawn(partition, standing) => {
+                self.record(tag, partition, standing, false);
+            }
+            Recorded::Nothing => {}
+        }
+    }
+
+    pub(super) fn pin_answered(&mut self, life: WorkerId, id: PartitionId, answer: PinAnswer) {
+        let Some(tag) = self.guard.presented_by(life, id) else {
+            return;
+        };
+        let (standing, again) = self.guard.answered(tag, answer);
+        self.record(tag, id, standing, false);
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            partition.held_tag = match answer {
+                PinAnswer::Accepted | PinAnswer::NotJudged => None,
+                PinAnswer::Refused | PinAnswer::Unclear => Some(tag),
+            };
+        }
+        self.judge_again(tag, again);
+    }
+
+    /// The operation of a partition ended. If it was told to present a PIN and did not say how
+    /// that went, nobody knows.
+    pub(super) fn pin_unanswered(&mut self, life: WorkerId, id: PartitionId) {
+        self.guard.gave_up(life, id);
+        self.pin_answered(life, id, PinAnswer::Unclear);
+    }
+
+    fn judge_again(&mut self, tag: PinTag, wishes: Vec<Wish>) {
+        for wish in wishes {
+            self.judge(tag, wish);
+        }
+    }
+
+    /// A worker is gone: what it presented is unknown, and others take their turn.
+    pub(super) fn pins_of_dead_worker(&mut self, life: WorkerId) {
+        for (tag, wish) in self.guard.worker_died(life) {
+            self.judge(tag, wish);
+        }
+    }
+
+    pub(super) fn guard_changed(&mut self, tag: PinTag, standing: Option<Standing>) {
+        self.guard.changed(tag, standing);
+        if standing.is_some() {
+            return;
+        }
+        let held: Vec<_> = self
+            .partitions
+            .iter()
+            .filter(|(_, partition)| partition.held_tag == Some(tag))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in held {
+            if let Some(partition) = self.partitions.get_mut(&id) {
+                partition.held_tag = None;
+            }
+            self.look_at_once(id);
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! What happened: the engine's input.
+
+use std::time::Duration;
+
+use qseed_entropy::Entropy;
+
+use crate::guard::{PinAnswer, Standing};
+use crate::ids::{JobId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
+use crate::settings::{Limits, Settings};
+
+/// Something that happened outside.
+#[derive(Debug)]
+pub enum Event {
+    /// Time passed.
+    Tick,
+    /// A source answered a request; what it delivered has been decoded but not checked.
+    Fetched {
+        /// The source.
+        source: SourceId,
+        /// The request.
+        request: RequestId,
+        /// The decoded bytes.
+        entropy: Entropy,
+        /// Requests that were sent for it.
+        sent: u32,
+    },
+    /// A request brought nothing.
+    FetchFailed {
+        /// The source.
+        source: SourceId,
+        /// The request.
+        request: RequestId,
+        /// Why.
+        failure: FetchFailure,
+    },
+    /// The source said what one request may ask for.
+    LimitsLearnt {
+        /// The source.
+        source: SourceId,
+        /// Its limits.
+        limits: Limits,
+    },
+    /// The file that holds the source's secret changed.
+    SourceSecretChanged(SourceId),
+    /// The file that holds the partition's PIN changed.
+    PinChanged(PartitionId),
+    /// The worker has loaded its module and takes calls.
+    WorkerReady(WorkerId),
+    /// The worker cannot load its module; it ends.
+    WorkerFailed {
+        /// The worker.
+        worker: WorkerId,
+        /// Why.
+        text: String,
+    },
+    /// The worker's process has ended, or could not be started.
+    WorkerExited {
+        /// The worker.
+        worker: WorkerId,
+        /// How.
+        text: String,
+    },
+    /// An operation on the partition goes on with its next call.
+    Progress {
+        /// The worker.
+        worker: WorkerId,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// An operation on the partition waits for another one of its worker: no call of its own runs.
+    Waits {
+        /// The worker.
+        worker: WorkerId,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The worker wishes to present a PIN.
+    PinAsked {
+        /// The worker.
+        worker: WorkerId,
+        /// The partition.
+        partition: PartitionId,
+        /// The worker's number for this wish.
+        ask: u64,
+        /// The PIN's tag.
+        tag: PinTag,
+    },
+    /// That a PIN is presented has been written and synced, or could not be.
+    PinRecorded {
+        /// The PIN's tag.
+        tag: PinTag,
+        /// Whether it is on disk.
+        written: bool,
+    },
+    /// The token answered to a PIN that was presented.
+    PinAnswered {
+        /// The worker.
+        worker: WorkerId,
+        /// The partition.
+        partition: PartitionId,
+        /// What it answered.
+        answer: PinAnswer,
+    },
+    /// Another process, or the operator, changed what the guard's file says of a PIN. Where that
+    /// is why a record could not be written, it is told before `PinRecorded` is.
+    GuardChanged {
+        /// The PIN's tag.
+        tag: PinTag,
+        /// What is known now; none: it was cleared, and the PIN is tried at once.
+        standing: Option<Standing>,
+    },
+    /// The partition has an open session, logged in where that is configured.
+    Opened {
+        /// The worker.
+        worker: WorkerId,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The partition could not be opened.
+    OpenFailed {
+        /// The worker.
+        worker: WorkerId,
+        /// The partition.
+        partition: PartitionId,
+        /// Why.
+        failure: TokenFailure,
+    },
+    /// A seed was injected.
+    Seeded {
+        /// The worker.
+        worker: WorkerId,
+        /// The partition.
+        partition: PartitionId,
+        /// The injection.
+        job: JobId,
+    },
+    /// A seed was not accepted. Whether it was mixed in is unknown: it is spent.
+    SeedFailed {
+        /// The worker.
+        worker: WorkerId,
+        /// The partition.
+        partition: PartitionId,
+        /// The injection.
+        job: JobId,
+        /// Why.
+        failure: TokenFailure,
+    },
+    /// A new configuration takes effect. Requests to sources that are gone or have another
+    /// revision have been abandoned before: what had not left by now never will, and an answer
+    /// that still comes is dropped.
+    Configured(Settings),
+}
+
+/// Why a request brought nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FetchFailure {
+    /// What it asks of the schedule.
+    pub kind: FetchFault,
+    /// A stable word for it, for counting and to tell a new fault from the same one.
+    pub code: &'static str,
+    /// For people. Holds no secret and nothing that the service sent.
+    pub text: String,
+    /// How long the service asked to be left alone.
+    pub retry_after: Option<Duration>,
+    /// Requests that were sent.
+    pub sent: u32,
+}
+
+/// What a failed request asks of the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchFault {
+    /// Try again with back-off.
+    Transient,
+    /// The service refuses this request or this token: every 5 minutes, and at once when the
+    /// secret or the configuration changes.
+    Refused,
+}
+
+/// Why a partition could not be opened or seeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFailure {
+    /// What it asks of the schedule.
+    pub fault: TokenFault,
+    /// For people: the function, its return value, what is there instead. Holds no secret.
+    pub text: String,
+}
+
+/// What a token's failure asks of the schedule. The classes are those of PKCS#11 return values as
+/// a seeder must treat them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TokenFault {
+    /// No token matches: look again with back-off.
+    Missing,
+    /// Several tokens match, or the configuration cannot be carried out on what is there.
+    Mismatch,
+    /// The token refused the PIN: never again with this one.
+    PinRefused,
+    /// The token's flags say that a PIN's next try is its last, or that it is locked.
+    PinFlagged,
+    /// The guard held the PIN back.
+    PinHeld,
+    /// The PIN cannot be read.
+    PinUnavailable,
+    /// The token is logged in otherwise.
+    AnotherLogin,
+    /// The token takes no seed.
+    SeedingRefused,
+    /// The library is out of order as a whole: its worker must be started anew.
+    Module,
+    /// `CKR_GENERAL_ERROR`: the device's trouble at first, the library's if it repeats.
+    General,
+    /// The seed's length is not accepted.
+    Length,
+    /// Anything else: close, back off, find the token again.
+    Device,
+}

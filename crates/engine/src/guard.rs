@@ -1,0 +1,297 @@
+//! The PIN guard: a PIN that a token refused is never presented to it again.
+//!
+//! The engine knows a PIN by its tag alone, a keyed digest that the worker makes. Before a PIN is
+//! presented, `presented` is written and synced; the outcome is written after. An outcome that a
+//! crash hid therefore counts as refused, unless that PIN was accepted before: then it may be
+//! presented once more.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::ids::{PartitionId, PinTag, WorkerId};
+
+/// What is known of one PIN at one token. This is what the guard's file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its last outcome was success.
+    Accepted,
+    /// The token refused it.
+    Refused,
+    /// It was presented, the outcome is not known, and it never succeeded before.
+    Presented,
+    /// It was presented, the outcome is not known, and it had succeeded before.
+    PresentedAgain,
+    /// It was presented after an unknown outcome, and that outcome is not known either.
+    PresentedLast,
+    /// The token answered with an error that says nothing about the PIN, which never succeeded.
+    Unclear,
+}
+
+/// Why a PIN is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBack {
+    /// The token refused it before.
+    Refused,
+    /// It was presented before and the outcome was never learnt.
+    OutcomeUnknown,
+    /// That it is presented could not be written down, and it never succeeded.
+    NotRecorded,
+}
+
+/// What a token answered to a PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinAnswer {
+    /// `CKR_OK`.
+    Accepted,
+    /// One of the codes by which a token refuses a PIN.
+    Refused,
+    /// The token was logged in already: the PIN was not judged.
+    NotJudged,
+    /// An error that leaves open whether the PIN was judged.
+    Unclear,
+}
+
+/// One wish to present a PIN: which worker waits for the verdict, for which partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) worker: WorkerId,
+    pub(crate) partition: PartitionId,
+    pub(crate) ask: u64,
+}
+
+/// What to do about a wish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// Write this down, and go on when that is done.
+    Record(Standing),
+    /// Hold it back.
+    Hold(HeldBack),
+    /// Another partition presents this very PIN at this moment: wait for its outcome.
+    Wait,
+}
+
+/// What follows from `presented` having been written, or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// Present it.
+    Present(Wish),
+    /// Hold it back, and judge the wishes of others again.
+    Hold(Wish, HeldBack, Vec<Wish>),
+    /// Who wished it has given up without being told: write this down for that partition (none:
+    /// forget the tag).
+    Withdrawn(PartitionId, Option<Standing>),
+    /// Nobody waits for it.
+    Nothing,
+}
+
+#[derive(Debug)]
+struct Presentation {
+    /// Who presents it; none: whoever wished it gave up before being told.
+    wish: Option<Wish>,
+    /// The partition that was written down.
+    partition: PartitionId,
+    /// Whether the worker was told to go on: from then on the PIN may have been presented.
+    told: bool,
+    /// The standing before it, to return to where the PIN was not judged.
+    before: Option<Standing>,
+    waiting: VecDeque<Wish>,
+}
+
+impl Presentation {
+    /// Drops wishes that wait. Where the one that waits for the disk is among them, whoever is
+    /// next takes its turn; nobody else may begin before the disk has answered.
+    fn forget(&mut self, gone: impl Fn(&Wish) -> bool) {
+        self.waiting.retain(|wish| !gone(wish));
+        if !self.told && self.wish.as_ref().is_some_and(gone) {
+            self.wish = self.waiting.pop_front();
+        }
+    }
+}
+
+/// Judges wishes to present PINs.
+#[derive(Debug, Default)]
+pub(crate) struct PinGuard {
+    standings: BTreeMap<PinTag, Standing>,
+    under_way: BTreeMap<PinTag, Presentation>,
+}
+
+impl PinGuard {
+    pub(crate) fn new(standings: impl IntoIterator<Item = (PinTag, Standing)>) -> Self {
+        Self {
+            standings: standings.into_iter().collect(),
+            under_way: BTreeMap::new(),
+        }
+    }
+
+    /// A worker wishes to present the PIN of this tag.
+    pub(crate) fn wish(&mut self, tag: PinTag, wish: Wish) -> Judgement {
+        if let Some(presentation) = self.under_way.get_mut(&tag) {
+            presentation.waiting.push_back(wish);
+            return Judgement::Wait;
+        }
+        let before = self.standings.get(&tag).copied();
+        let next = match presented_after(before) {
+            Ok(next) => next,
+            Err(reason) => return Judgement::Hold(reason),
+        };
+        self.standings.insert(tag, next);
+        self.under_way.insert(
+            tag,
+            Presentation {
+                wish: Some(wish),
+                partition: wish.partition,
+                told: false,
+                before,
+                waiting: VecDeque::new(),
+            },
+        );
+        Judgement::Record(next)
+    }
+
+    /// `presented` was written, or could not be.
+    pub(crate) fn recorded(&mut self, tag: PinTag, written: bool) -> Recorded {
+        let Some(presentation) = self.under_way.get_mut(&tag) else {
+            return Recorded::Nothing;
+        };
+        if presentation.told {
+            return Recorded::Nothing;
+        }
+        let Some(wish) = presentation.wish else {
+            let partition = presentation.partition;
+            return Recorded::Withdrawn(partition, self.withdrawn(tag).0);
+        };
+        // A PIN that is known good does no harm, written down or not.
+        if written || presentation.before == Some(Standing::Accepted) {
+            presentation.told = true;
+            return Recorded::Present(wish);
+        }
+        // Where another process wrote meanwhile that this PIN is held back, that is why.
+        let reason = presented_after(presentation.before)
+            .err()
+            .unwrap_or(HeldBack::NotRecorded);
+        Recorded::Hold(wish, reason, self.withdrawn(tag).1)
+    }
+
+    /// A wish ended without the PIN having been judged. Returns the standing to write down (none:
+    /// forget the tag) and the wishes to judge again.
+    fn withdrawn(&mut self, tag: PinTag) -> (Option<Standing>, Vec<Wish>) {
+        let Some(presentation) = self.under_way.remove(&tag) else {
+            return (self.standings.get(&tag).copied(), Vec::new());
+        };
+        match presentation.before {
+            Some(before) => self.standings.insert(tag, before),
+            None => self.standings.remove(&tag),
+        };
+        (presentation.before, presentation.waiting.into())
+    }
+
+    /// The token answered. Returns the standing to write down and the wishes to judge again.
+    pub(crate) fn answered(
+        &mut self,
+        tag: PinTag,
+        answer: PinAnswer,
+    ) -> (Option<Standing>, Vec<Wish>) {
+        let before = self
+            .under_way
+            .get(&tag)
+            .and_then(|presentation| presentation.before);
+        let standing = match (answer, before) {
+            (PinAnswer::NotJudged, _) => return self.withdrawn(tag),
+            (PinAnswer::Accepted, _) => Standing::Accepted,
+            (PinAnswer::Refused, _) => Standing::Refused,
+            // What is known of a PIN that was good once stays as it is.
+            (PinAnswer::Unclear, Some(known @ (Standing::Accepted | Standing::PresentedAgain))) => {
+                known
+            }
+            // One that never succeeded gets a second presentation, and no third.
+            (PinAnswer::Unclear, Some(Standing::Unclear)) => Standing::Presented,
+            (PinAnswer::Unclear, _) => Standing::Unclear,
+        };
+        self.standings.insert(tag, standing);
+        let waiting = self
+            .under_way
+            .remove(&tag)
+            .map(|presentation| presentation.waiting);
+        (Some(standing), waiting.unwrap_or_default().into())
+    }
+
+    /// The worker died: what it presented stays as it was written, unknown; its wishes are gone.
+    /// Returns the wishes of other workers to judge again.
+    pub(crate) fn worker_died(&mut self, worker: WorkerId) -> Vec<(PinTag, Wish)> {
+        let mut again = Vec::new();
+        self.under_way.retain(|tag, presentation| {
+            presentation.forget(|wish| wish.worker == worker);
+            if presentation.told && presentation.wish.is_some_and(|wish| wish.worker == worker) {
+                again.extend(presentation.waiting.drain(..).map(|wish| (*tag, wish)));
+                return false;
+            }
+            true
+        });
+        again
+    }
+
+    /// The operation of a partition ended: its wishes are gone, unless it was told to present.
+    pub(crate) fn gave_up(&mut self, worker: WorkerId, partition: PartitionId) {
+        for presentation in self.under_way.values_mut() {
+            presentation.forget(|wish| wish.worker == worker && wish.partition == partition);
+        }
+    }
+
+    /// Another process or the operator changed what is known of this PIN; `None` forgets it.
+    ///
+    /// A refusal that is known here is lifted by forgetting it alone. An outcome that is open in
+    /// the file does not count against what is known here: the file itself refuses a presentation
+    /// while another process has one open.
+    pub(crate) fn changed(&mut self, tag: PinTag, standing: Option<Standing>) {
+        if let Some(presentation) = self.under_way.get_mut(&tag) {
+            if !presentation.told {
+                presentation.before = standing;
+            }
+            return;
+        }
+        match (standing, self.standings.get(&tag)) {
+            (None, _) => {
+                self.standings.remove(&tag);
+            }
+            (Some(_), Some(Standing::Refused)) => {}
+            (Some(decided @ (Standing::Accepted | Standing::Refused)), _) => {
+                self.standings.insert(tag, decided);
+            }
+            (Some(open), _) => {
+                self.standings.entry(tag).or_insert(open);
+            }
+        }
+    }
+
+    /// The tag that a partition was told to present and has not answered for yet.
+    pub(crate) fn presented_by(&self, worker: WorkerId, partition: PartitionId) -> Option<PinTag> {
+        self.under_way.iter().find_map(|(tag, presentation)| {
+            let wish = presentation.wish.filter(|_| presentation.told)?;
+            (wish.worker == worker && wish.partition == partition).then_some(*tag)
+        })
+    }
+
+    /// What is known of a tag.
+    pub(crate) fn standing(&self, tag: PinTag) -> Option<Standing> {
+        self.standings.get(&tag).copied()
+    }
+
+    /// Presentations that are open.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+}
+
+/// What is written down before a PIN is presented of which `before` is known, or why it is not
+/// presented.
+fn presented_after(before: Option<Standing>) -> Result<Standing, HeldBack> {
+    match before {
+        None | Some(Standing::Unclear) => Ok(Standing::Presented),
+        Some(Standing::Accepted) => Ok(Standing::PresentedAgain),
+        Some(Standing::PresentedAgain) => Ok(Standing::PresentedLast),
+        Some(Standing::Refused) => Err(HeldBack::Refused),
+        Some(Standing::Presented | Standing::PresentedLast) => Err(HeldBack::OutcomeUnknown),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,32 @@
+//! Names for the things that the engine keeps apart.
+
+/// A source of entropy. The caller chooses the number and keeps it for as long as the source's
+/// name stays in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceId(pub u32);
+
+/// A partition: a token, reached through a module with a login. The caller chooses the number; a
+/// partition that is reached otherwise than before gets a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionId(pub u32);
+
+/// A module (a vendor's Cryptoki library). The caller chooses the number, as for [`SourceId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModuleId(pub u32);
+
+/// One life of one worker process. The engine counts up: a number never returns, so that what a
+/// dead worker left in a queue is told from what its successor says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(pub u64);
+
+/// One request to a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// One injection of one seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// A keyed digest that stands for one PIN at one token; see [`crate::guard`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PinTag(pub [u8; 32]);

@@ -1,0 +1,48 @@
+//! The part of qseed that decides.
+//!
+//! [`Engine`] is a state machine without input or output, clock, thread or async. The daemon hands
+//! it each [`Event`] with the time at which it happened, carries out the [`Action`]s that it
+//! returns, and hands it a `Tick` at [`Engine::wake`] at the latest. Schedule, back-off, rate
+//! limit, delivery checks, allotment of entropy, PIN guard and the judgement of calls that hang
+//! live here and nowhere else, so that a simulation can prove them: thousands of partitions,
+//! simulated years, random faults, each run replayable from a seed number
+//! (`tests/simulation.rs`).
+//!
+//! The way of a byte through this crate: `Fetched` brings an [`Entropy`](qseed_entropy::Entropy);
+//! [`checks::Checks`] turn it into [`checks::CheckedEntropy`] or drop it whole; the reservoir of
+//! its source holds it; a partition that is due, open and has a free call takes exactly its size
+//! as a [`Seed`](qseed_entropy::Seed), which leaves in [`Action::Seed`] and never returns.
+
+mod action;
+mod backoff;
+pub mod checks;
+mod complaint;
+mod engine;
+mod event;
+pub mod guard;
+mod ids;
+mod partition;
+mod random;
+mod rate;
+mod reservoir;
+mod settings;
+mod shape;
+mod source;
+mod time;
+mod timers;
+mod view;
+mod worker;
+
+pub use action::{Action, Next, Note};
+pub use complaint::Repeats;
+pub use engine::{Engine, Start};
+pub use event::{Event, FetchFailure, FetchFault, TokenFailure, TokenFault};
+pub use ids::{JobId, ModuleId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
+pub use reservoir::Portion;
+pub use settings::{
+    Combine, Limits, ModuleSettings, PartitionSettings, Rate, Reserve, Settings, SourceSettings,
+};
+pub use shape::Shape;
+pub use source::SourceCounts;
+pub use time::Moment;
+pub use view::{PartitionState, PartitionView, SourceView, WorkerView};

@@ -1,0 +1,150 @@
+//! What the engine knows of one partition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+use crate::complaint::Complaint;
+use crate::event::TokenFault;
+use crate::ids::{JobId, PinTag};
+use crate::reservoir::Portion;
+use crate::settings::PartitionSettings;
+use crate::time::Moment;
+use crate::worker::WorkerKey;
+
+/// A call that took longer marks the partition slow, so that its calls do not take all the places.
+pub(crate) const SLOW: Duration = Duration::from_secs(1);
+
+/// A call that took the worker down is held against its partition for this long.
+const FORGIVEN_AFTER: Duration = Duration::from_secs(3600);
+
+/// Where a partition stands between two injections.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// No session. Its worker is down, or its timer says when to try.
+    Closed,
+    /// No session; waits for a free place to be opened.
+    ToOpen,
+    /// Being opened.
+    Opening,
+    /// Open, not due.
+    Idle,
+    /// Open and due; waits for entropy and a free place.
+    Ready,
+    /// Being seeded.
+    Seeding {
+        job: JobId,
+        /// The bytes of the seed; the settings may change meanwhile.
+        bytes: usize,
+        made_of: Vec<Portion>,
+    },
+}
+
+impl Phase {
+    /// Whether the worker holds a session or is at work on one.
+    pub(crate) fn is_with_worker(&self) -> bool {
+        !matches!(self, Self::Closed | Self::ToOpen)
+    }
+}
+
+/// What stands between a partition and its next seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Its token, as the worker told.
+    Token(TokenFault),
+    /// A call on it is what its module hung in.
+    Hung,
+    /// Its worker is down.
+    WorkerDown,
+}
+
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) settings: PartitionSettings,
+    pub(crate) worker: WorkerKey,
+    pub(crate) phase: Phase,
+    /// The point of the cadence that the next seed is for.
+    pub(crate) due: Moment,
+    pub(crate) backoff: Backoff,
+    pub(crate) complaint: Complaint,
+    pub(crate) trouble: Option<(Trouble, Moment)>,
+    pub(crate) last_error: Option<Arc<str>>,
+    /// The PIN that the guard holds back for it.
+    pub(crate) held_tag: Option<PinTag>,
+    /// Its last operation took long.
+    pub(crate) slow: bool,
+    /// Times that its call took the worker down, and the last of them.
+    pub(crate) strikes: (u32, Moment),
+    /// It was at work when the worker crashed beside others: its calls are made one at a time
+    /// until then, to find the culprit.
+    pub(crate) suspect_until: Option<Moment>,
+    /// Something changed while it was being opened: if that fails, it is tried again at once.
+    pub(crate) look_again: bool,
+    /// `CKR_GENERAL_ERROR` in a row.
+    pub(crate) general_errors: u32,
+    pub(crate) last_seed: Option<Moment>,
+    pub(crate) healthy_since: Moment,
+    pub(crate) seeds: u64,
+    pub(crate) failures: u64,
+}
+
+impl Partition {
+    pub(crate) fn new(settings: PartitionSettings, now: Moment) -> Self {
+        Self {
+            worker: WorkerKey {
+                module: settings.module,
+                alone: None,
+            },
+            phase: Phase::Closed,
+            due: now,
+            backoff: Backoff::default(),
+            complaint: Complaint::default(),
+            trouble: None,
+            last_error: None,
+            held_tag: None,
+            slow: false,
+            strikes: (0, now),
+            suspect_until: None,
+            look_again: false,
+            general_errors: 0,
+            last_seed: None,
+            healthy_since: now,
+            seeds: 0,
+            failures: 0,
+            settings,
+        }
+    }
+
+    /// Whether a call on it may take long or take the worker down: it was slow or in trouble when
+    /// it was last looked at.
+    pub(crate) fn is_doubtful(&self, now: Moment) -> bool {
+        let in_trouble = !matches!(self.trouble, None | Some((Trouble::WorkerDown, _)));
+        in_trouble || self.slow || self.is_suspect(now)
+    }
+
+    /// How long it has gone without a seed, in thousandths of its own period.
+    pub(crate) fn urgency(&self, now: Moment) -> u128 {
+        let waiting = match self.last_seed {
+            Some(last) => now.since(last),
+            None => now.since(self.healthy_since) + 2 * self.settings.period,
+        };
+        waiting.as_millis() * 1000 / self.settings.period.as_millis().max(1)
+    }
+
+    /// Whether its calls may have taken the worker down.
+    pub(crate) fn is_suspect(&self, now: Moment) -> bool {
+        self.suspect_until.is_some_and(|until| now < until)
+    }
+
+    /// Counts a call that took the worker down. A strike older than an hour is forgotten.
+    pub(crate) fn strike(&mut self, now: Moment) -> u32 {
+        let (count, last) = self.strikes;
+        let count = if now.since(last) > FORGIVEN_AFTER {
+            0
+        } else {
+            count
+        };
+        self.strikes = (count + 1, now);
+        count + 1
+    }
+}

@@ -1,0 +1,125 @@
+//! What the engine is to do: the configuration, reduced to what decisions need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ids::{ModuleId, PartitionId, SourceId};
+
+/// Everything that is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The sources, the preferred one first.
+    pub sources: Vec<SourceSettings>,
+    /// How several sources serve one seed.
+    pub combine: Combine,
+    /// Entropy kept for an outage; none: only what the next seeds need is downloaded.
+    pub reserve: Option<Reserve>,
+    /// The modules that partitions name.
+    pub modules: Vec<ModuleSettings>,
+    /// The partitions.
+    pub partitions: Vec<PartitionSettings>,
+    /// Whether injections are summed up once a minute.
+    pub summaries: bool,
+}
+
+/// How several sources serve one seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// The first healthy source serves; the others stand by.
+    Failover,
+    /// Each seed is the XOR of bytes from every source.
+    Xor,
+}
+
+/// Checked entropy that is kept to ride out an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserve {
+    /// The length of an outage that it covers.
+    pub cover: Duration,
+    /// Bytes older than this are wiped.
+    pub max_age: Duration,
+}
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSettings {
+    /// The caller's number for it.
+    pub id: SourceId,
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// What one request to it can ask for.
+    pub limits: Limits,
+    /// The most requests in any window of time; none: as many as needed.
+    pub rate_limit: Option<Rate>,
+    /// Bytes that must pass the counting tests before the first use; 0: none.
+    pub startup_bytes: u32,
+    /// Anything else that is configured for it, as a number that changes when it does.
+    pub revision: u64,
+}
+
+/// What one request can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// `block_count` blocks of `block_size` bytes each, both at least 1.
+    Blocks {
+        /// The longest block, in bytes.
+        max_size: u32,
+        /// The most blocks.
+        max_count: u32,
+    },
+    /// Whole units of 1,024 bytes: what a seed does not need serves the next ones.
+    Kibibytes {
+        /// The most units.
+        max: u32,
+    },
+}
+
+impl Limits {
+    /// Qrypt's interface: up to 512 blocks of up to 1,024 bytes.
+    pub const QRYPT: Self = Self::Blocks {
+        max_size: 1024,
+        max_count: 512,
+    };
+    /// Qrypt's older interface: up to 512 KiB.
+    pub const QRYPT_KIB: Self = Self::Kibibytes { max: 512 };
+}
+
+/// A number of requests in a window of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many, at least 1.
+    pub requests: u32,
+    /// In how long a window.
+    pub per: Duration,
+}
+
+/// One module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModuleSettings {
+    /// The caller's number for it.
+    pub id: ModuleId,
+    /// Its path in the configuration.
+    pub name: Arc<str>,
+    /// The longest that one call may take before the module counts as hung.
+    pub deadline: Duration,
+    /// Calls in flight at once over its partitions, at least 1.
+    pub concurrency: u16,
+    /// Anything else that is configured for it, as a number that changes when it does.
+    pub revision: u64,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionSettings {
+    /// The caller's number for it. A partition whose module, token or login changes is another
+    /// one and gets a new number.
+    pub id: PartitionId,
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// The module that reaches it.
+    pub module: ModuleId,
+    /// The bytes of one injection, 1 to 65,536.
+    pub size: usize,
+    /// The time from one injection to the next, at least 1 s.
+    pub period: Duration,
+}

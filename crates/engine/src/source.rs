@@ -1,0 +1,151 @@
+//! What the engine knows of one source.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::backoff::Backoff;
+use crate::checks::{Check, Checks};
+use crate::complaint::Complaint;
+use crate::ids::RequestId;
+use crate::rate::RateLimit;
+use crate::reservoir::Reservoir;
+use crate::settings::{Limits, SourceSettings};
+use crate::shape::Shape;
+use crate::time::Moment;
+
+/// Deliveries in a row that fail a check before what the source delivered earlier is dropped too.
+pub(crate) const FAILED_DELIVERIES: u32 = 3;
+
+/// A request under way.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) request: RequestId,
+    pub(crate) shape: Shape,
+    /// Places of the rate limit that it holds.
+    pub(crate) places: u32,
+    /// The secret or the configuration changed since it left.
+    pub(crate) outdated: bool,
+}
+
+/// Bytes and requests, counted since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Requests sent.
+    pub requests: u64,
+    /// Exchanges that brought nothing usable.
+    pub failures: u64,
+    /// Decoded bytes delivered.
+    pub downloaded: u64,
+    /// Bytes that a token accepted.
+    pub injected: u64,
+    /// Bytes dropped: a failed check, a failed injection, too old, a source taken out.
+    pub discarded: u64,
+    /// Deliveries dropped, by the check that they failed.
+    pub checks: BTreeMap<Check, u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) settings: SourceSettings,
+    pub(crate) limits: Limits,
+    pub(crate) checks: Checks,
+    pub(crate) reservoir: Reservoir,
+    pub(crate) rate: RateLimit,
+    pub(crate) backoff: Backoff,
+    /// Not to be asked before; set by a failure.
+    pub(crate) not_before: Option<Moment>,
+    pub(crate) in_flight: Option<InFlight>,
+    /// Deliveries in a row that failed a check.
+    pub(crate) failed_deliveries: u32,
+    /// Bytes that have still to pass the checks before the first use.
+    pub(crate) startup_left: usize,
+    pub(crate) complaint: Complaint,
+    pub(crate) last_error: Option<Arc<str>>,
+    /// The service refuses the token or the request, until something changes.
+    pub(crate) refused: bool,
+    pub(crate) counts: SourceCounts,
+    pub(crate) up_since: Option<Moment>,
+}
+
+impl Source {
+    pub(crate) fn new(settings: SourceSettings, key: u64) -> Self {
+        Self {
+            limits: settings.limits,
+            checks: Checks::new(key),
+            reservoir: Reservoir::new(settings.id),
+            rate: RateLimit::new(settings.rate_limit),
+            backoff: Backoff::default(),
+            not_before: None,
+            in_flight: None,
+            failed_deliveries: 0,
+            startup_left: settings.startup_bytes as usize,
+            complaint: Complaint::default(),
+            last_error: None,
+            refused: false,
+            counts: SourceCounts::default(),
+            up_since: None,
+            settings,
+        }
+    }
+
+    /// Takes over from the source of the same name what a new configuration does not touch: the
+    /// places that it holds at the service, and the counts. What it delivered is dropped.
+    pub(crate) fn take_over(&mut self, mut before: Self, now: Moment) {
+        before.discard_held();
+        self.rate.take_over(before.rate, now);
+        self.counts = before.counts;
+    }
+
+    /// Bytes that seeds can take now.
+    pub(crate) fn available(&self) -> usize {
+        if self.startup_left > 0 {
+            0
+        } else {
+            self.reservoir.available()
+        }
+    }
+
+    /// Bytes that are to be asked for, so that `wanted` become available.
+    pub(crate) fn missing(&self, wanted: usize) -> usize {
+        if wanted == 0 {
+            return 0;
+        }
+        wanted
+            .saturating_sub(self.reservoir.available())
+            .max(self.startup_left)
+    }
+
+    /// Bytes that are to be asked for, so that `bytes` more become available than now.
+    pub(crate) fn with_start_up(&self, bytes: usize) -> usize {
+        if self.startup_left > 0 {
+            self.missing(bytes)
+        } else {
+            bytes
+        }
+    }
+
+    /// Whatever refused it may have been mended.
+    pub(crate) fn tried_anew_at_once(&mut self) {
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.outdated = true;
+        }
+        if self.refused {
+            self.not_before = None;
+        }
+    }
+
+    /// Whether its last exchange failed.
+    pub(crate) fn failing(&self) -> bool {
+        self.backoff.failures() > 0
+    }
+
+    /// Whether it may be asked now, as far as its failures go.
+    pub(crate) fn may_be_asked(&self, now: Moment) -> bool {
+        self.in_flight.is_none() && self.not_before.is_none_or(|at| at <= now)
+    }
+
+    /// Drops everything that it delivered.
+    pub(crate) fn discard_held(&mut self) {
+        self.counts.discarded += self.reservoir.wipe() as u64;
+    }
+}

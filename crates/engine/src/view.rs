@@ -1,0 +1,117 @@
+//! What the engine knows, for status, metrics and readiness.
+
+use std::sync::Arc;
+
+use crate::ids::{ModuleId, PartitionId, SourceId, WorkerId};
+use crate::source::SourceCounts;
+use crate::time::Moment;
+
+/// How a partition stands. The names are those of the status document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartitionState {
+    /// Not seeded yet, and nothing is wrong.
+    Starting,
+    /// Seeded once a period.
+    Seeded,
+    /// Nothing is wrong with it, but its seed is overdue.
+    Late,
+    /// It could be seeded, but no source delivers.
+    WaitingForEntropy,
+    /// No token matches.
+    TokenMissing,
+    /// The token refused the PIN.
+    PinRefused,
+    /// The PIN is held back, to protect the token.
+    PinGuarded,
+    /// The token takes no seeds.
+    SeedingRefused,
+    /// A call on it hangs.
+    ModuleHung,
+    /// Its module's worker is not running.
+    ModuleDown,
+    /// Anything else; the last error says what.
+    Error,
+}
+
+impl PartitionState {
+    /// Its name in the status document.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Seeded => "seeded",
+            Self::Late => "late",
+            Self::WaitingForEntropy => "waiting-for-entropy",
+            Self::TokenMissing => "token-missing",
+            Self::PinRefused => "pin-refused",
+            Self::PinGuarded => "pin-guarded",
+            Self::SeedingRefused => "seeding-refused",
+            Self::ModuleHung => "module-hung",
+            Self::ModuleDown => "module-down",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A partition as it stands.
+#[derive(Clone, Debug)]
+pub struct PartitionView {
+    /// The caller's number for it.
+    pub id: PartitionId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// How it stands.
+    pub state: PartitionState,
+    /// Since when.
+    pub since: Moment,
+    /// Its last seed.
+    pub last_seed: Option<Moment>,
+    /// When the next seed is due or the partition is tried again, if that is known.
+    pub next_seed: Option<Moment>,
+    /// Seeds that the token accepted.
+    pub seeds: u64,
+    /// Attempts to open or seed it that failed.
+    pub failures: u64,
+    /// What failed last, for people.
+    pub last_error: Option<Arc<str>>,
+}
+
+/// A source as it stands.
+#[derive(Clone, Debug)]
+pub struct SourceView {
+    /// The caller's number for it.
+    pub id: SourceId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Whether its last exchange brought entropy; none before the first one ended.
+    pub up: Option<bool>,
+    /// Whether the service refuses the token or the request.
+    pub refused: bool,
+    /// Since when it is up or down.
+    pub since: Option<Moment>,
+    /// When it may be asked again, where it is down.
+    pub not_before: Option<Moment>,
+    /// What it was asked and what it brought.
+    pub counts: SourceCounts,
+    /// Checked bytes that no seed has taken yet.
+    pub reserved: u64,
+    /// What failed last, for people.
+    pub last_error: Option<Arc<str>>,
+}
+
+/// A worker as it stands.
+#[derive(Clone, Debug)]
+pub struct WorkerView {
+    /// Its module.
+    pub module: ModuleId,
+    /// The partition that it serves alone, where it is not the module's common one.
+    pub alone: Option<PartitionId>,
+    /// Its present or last life.
+    pub worker: WorkerId,
+    /// Whether it takes calls.
+    pub up: bool,
+    /// Whether it went down because a call hung.
+    pub hung: bool,
+    /// Times that it was started anew.
+    pub restarts: u64,
+}
