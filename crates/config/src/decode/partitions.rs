@@ -1,0 +1,280 @@
+//! The list of partitions and what `defaults` gives all of them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qseed_secrets::SecretRef;
+
+use crate::partition::{Login, Partition, Pin, TokenChoice};
+use crate::quantity;
+use crate::report::{Findings, Noted, Reading};
+use crate::section::{Field, Section};
+use crate::token_uri::TokenUri;
+use crate::yaml::Node;
+
+use super::names::Names;
+
+/// Bytes of a seed: what is recommended for Thales Luna 7, and the seed length of a `CTR_DRBG` with
+/// AES-256 (SP 800-90A, table 3).
+pub(super) const DEFAULT_SIZE: usize = 48;
+const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
+
+const MAX_SIZE: u64 = 65_536;
+const YEAR: u64 = 31_536_000;
+
+/// `CKU_VENDOR_DEFINED` to the end of what the PKCS#11 crates can carry.
+const VENDOR_LOGINS: std::ops::RangeInclusive<u64> = 0x8000_0000..=0xFFFF_FFFF;
+
+const KNOWN_KEYS: [&str; 9] = [
+    "name", "module", "token", "slot", "login", "pin", "size", "period", "chunk",
+];
+const SHARED_KEYS: [&str; 6] = ["module", "login", "pin", "size", "period", "chunk"];
+
+/// Settings that partitions share.
+struct Shared {
+    module: Reading<Option<PathBuf>>,
+    login: Reading<Option<Login>>,
+    pin: Reading<Option<SecretRef>>,
+    size: Reading<Option<usize>>,
+    period: Reading<Option<Duration>>,
+    chunk: Reading<Option<usize>>,
+}
+
+impl Shared {
+    fn read(section: &Section<'_>, findings: &mut Findings) -> Self {
+        let field = |key| section.get(key);
+        Self {
+            module: field("module")
+                .map(|field| field.path(findings))
+                .transpose(),
+            login: field("login")
+                .map(|field| login(field, findings))
+                .transpose(),
+            pin: field("pin").map(|field| field.secret(findings)).transpose(),
+            size: field("size").map(|field| size(field, findings)).transpose(),
+            period: field("period")
+                .map(|field| period(field, findings))
+                .transpose(),
+            chunk: field("chunk")
+                .map(|field| size(field, findings))
+                .transpose(),
+        }
+    }
+
+    /// What follows a fault that hides them all.
+    fn faulty(noted: Noted) -> Self {
+        Self {
+            module: Err(noted),
+            login: Err(noted),
+            pin: Err(noted),
+            size: Err(noted),
+            period: Err(noted),
+            chunk: Err(noted),
+        }
+    }
+}
+
+/// What `defaults` gives to every partition that says nothing else.
+pub(super) struct Defaults(Shared);
+
+pub(super) fn defaults(field: Option<Field<'_>>, findings: &mut Findings) -> Defaults {
+    let section = field.map_or(Ok(Section::absent()), |field| {
+        field.section(&SHARED_KEYS, findings)
+    });
+    Defaults(section.map_or_else(Shared::faulty, |section| Shared::read(&section, findings)))
+}
+
+pub(super) fn read(
+    field: Field<'_>,
+    Defaults(defaults): &Defaults,
+    findings: &mut Findings,
+) -> Reading<Vec<Partition>> {
+    let items = field.list(findings)?;
+    if items.is_empty() {
+        return Err(findings.fault_with_help(
+            field.place,
+            "`partitions` is empty",
+            "list at least one partition",
+        ));
+    }
+    let mut names = Names::default();
+    let partitions: Vec<Reading<Partition>> = items
+        .iter()
+        .map(|item| partition(item, defaults, &mut names, findings))
+        .collect();
+    partitions.into_iter().collect()
+}
+
+fn partition(
+    item: &Node,
+    defaults: &Shared,
+    names: &mut Names,
+    findings: &mut Findings,
+) -> Reading<Partition> {
+    let section = Section::open(item, "a partition", &KNOWN_KEYS, findings)?;
+    let name = section
+        .require("name", "give each partition a name", findings)
+        .and_then(|field| names.read(field, "partition", findings));
+    let own = Shared::read(&section, findings);
+    let uri = section
+        .get("token")
+        .map(|field| uri(field, findings))
+        .transpose();
+    let token = token(&section, &uri, findings);
+    let module = module(&section, &own, defaults, &uri, findings);
+    let access = access(&section, &own, defaults, &uri, findings);
+    let (login, pin) = access?;
+    Ok(Partition {
+        name: name?,
+        module: module?,
+        token: token?,
+        login,
+        pin,
+        size: own.size?.or(defaults.size?).unwrap_or(DEFAULT_SIZE),
+        period: own.period?.or(defaults.period?).unwrap_or(DEFAULT_PERIOD),
+        chunk: own.chunk?.or(defaults.chunk?),
+        position: section.place,
+    })
+}
+
+fn uri(field: Field<'_>, findings: &mut Findings) -> Reading<TokenUri> {
+    TokenUri::parse(field.text(findings)?).or_else(|why| field.refuse_unshown(why, None, findings))
+}
+
+fn token(
+    section: &Section<'_>,
+    uri: &Reading<Option<TokenUri>>,
+    findings: &mut Findings,
+) -> Reading<TokenChoice> {
+    let slot = section
+        .get("slot")
+        .map(|field| slot(field, findings))
+        .transpose();
+    if let (Some(_), Some(slot)) = (section.get("token"), section.get("slot")) {
+        return Err(findings.fault_with_help(
+            slot.place,
+            "`slot` contradicts `token`",
+            "keep one; a token's URI stays true when slots are numbered anew",
+        ));
+    }
+    match (uri, slot?) {
+        (Err(noted), _) => Err(*noted),
+        (Ok(Some(uri)), _) => Ok(TokenChoice::Uri(uri.uri.clone())),
+        (Ok(None), Some(slot)) => Ok(TokenChoice::Slot(slot)),
+        (Ok(None), None) => Err(section.misspelt("slot").unwrap_or_else(|| {
+            let help = "write the `pkcs11:` URI that `qseed slots` shows, or `slot: NUMBER`";
+            section.missing("token", help, findings)
+        })),
+    }
+}
+
+/// The module: the partition's own, else the URI's, else the default one.
+fn module(
+    section: &Section<'_>,
+    own: &Shared,
+    defaults: &Shared,
+    uri: &Reading<Option<TokenUri>>,
+    findings: &mut Findings,
+) -> Reading<PathBuf> {
+    let in_uri = uri.as_ref().map_err(|noted| *noted)?.as_ref();
+    let in_uri = in_uri.and_then(|uri| uri.module_path.clone());
+    match (own.module.clone()?, in_uri) {
+        (Some(own), Some(in_uri)) if own != in_uri => Err(findings.fault_with_help(
+            section.place_of("module"),
+            "`module` contradicts module-path in the token's URI",
+            "keep one of the two",
+        )),
+        (Some(module), _) | (None, Some(module)) => Ok(module),
+        (None, None) => defaults.module.clone()?.ok_or_else(|| {
+            let help = "write the path of the vendor's PKCS#11 library here or into `defaults`";
+            section.missing("module", help, findings)
+        }),
+    }
+}
+
+/// Login and PIN, which must fit each other. What the partition says itself stands above
+/// `defaults`: a default PIN contradicts neither a URI's PIN nor a login without one.
+fn access(
+    section: &Section<'_>,
+    own: &Shared,
+    defaults: &Shared,
+    uri: &Reading<Option<TokenUri>>,
+    findings: &mut Findings,
+) -> Reading<(Login, Pin)> {
+    let in_uri = uri.as_ref().map_err(|noted| *noted)?.as_ref();
+    let in_uri = in_uri.and_then(|uri| uri.pin.clone());
+    let own_pin = own.pin.clone()?;
+    if own_pin.is_some() && in_uri.is_some() {
+        return Err(findings.fault_with_help(
+            section.place_of("pin"),
+            "`pin` contradicts pin-value or pin-source in the token's URI",
+            "keep one of the two",
+        ));
+    }
+    let own_pin = own_pin.or(in_uri);
+    let own_login = own.login?;
+    let login = match own_login {
+        Some(login) => login,
+        None => defaults.login?.unwrap_or(Login::User),
+    };
+    if login.needs_pin() {
+        let pin = match own_pin {
+            Some(pin) => pin,
+            None => defaults.pin.clone()?.ok_or_else(|| {
+                let help = "write file:PATH, or `login: none` or `login: protected` (PIN pad, PED)";
+                section.missing("pin", help, findings)
+            })?,
+        };
+        return Ok((login, Pin::Given(pin)));
+    }
+    let only_defaults = own_login.is_none() && matches!(defaults.pin, Ok(Some(_)));
+    if own_pin.is_some() || only_defaults {
+        return Err(findings.fault_with_help(
+            section.place_of("pin"),
+            "a PIN contradicts `login: none` and `login: protected`",
+            "take the PIN out, or write `login: user`",
+        ));
+    }
+    Ok((login, Pin::Absent))
+}
+
+fn login(field: Field<'_>, findings: &mut Findings) -> Reading<Login> {
+    let text = field.text(findings)?;
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        let help = "a vendor's user type is a number from 0x80000000 to 0xffffffff";
+        return match quantity::decimal_or_hex(text) {
+            Ok(number) if VENDOR_LOGINS.contains(&number) => Ok(Login::Vendor(number)),
+            _ => field.refuse(text, "is not a login", help, findings),
+        };
+    }
+    let words = [
+        ("user", Login::User),
+        ("so", Login::So),
+        ("none", Login::None),
+        ("protected", Login::Protected),
+    ];
+    field.choice(&words, findings)
+}
+
+/// Bytes of a seed or of one call.
+pub(super) fn size(field: Field<'_>, findings: &mut Findings) -> Reading<usize> {
+    field.number(
+        1..=MAX_SIZE,
+        "write a whole number of bytes from 1 to 65536",
+        findings,
+    )
+}
+
+/// The time from one seed to the next.
+pub(super) fn period(field: Field<'_>, findings: &mut Findings) -> Reading<Duration> {
+    field.duration(1..=YEAR, "1s to 365d", findings)
+}
+
+/// A slot's number, decimal as the original has it.
+pub(super) fn slot(field: Field<'_>, findings: &mut Findings) -> Reading<u64> {
+    field.number(
+        0..=u64::MAX,
+        "write the slot's id as a decimal number",
+        findings,
+    )
+}

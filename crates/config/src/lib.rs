@@ -1,0 +1,70 @@
+//! The configuration of qseed: both forms of the YAML file, validated, into one [`Config`].
+//!
+//! [`load()`] reads a file and judges who else can read its secrets; [`parse`] does everything that
+//! needs no file. Either gives a configuration in which all is in range and consistent, or a
+//! [`Report`] of every fault with its place. `docs/configuration.md` describes each key.
+//!
+//! The way through: text → `yaml` (a tree of marked nodes; anchors, tags and duplicate keys are
+//! refused) → `section`, `scalar` (keys and values, each fault noted, reading goes on) → `decode`
+//! (defaults and contradictions) → [`Config`].
+//!
+//! No fault and no warning shows a secret, or a value that may hold one.
+
+mod config;
+mod decode;
+mod load;
+mod partition;
+mod quantity;
+mod report;
+mod scalar;
+mod section;
+mod source;
+mod suggest;
+mod token_uri;
+mod url;
+mod yaml;
+
+pub use config::{Audit, Combine, Config, Form, Level, Log, LogFormat, Reserve, Seeds};
+pub use load::{Exposure, LoadError, LoadOptions, load};
+pub use partition::{Login, Module, Partition, Pin, TokenChoice};
+pub use report::{Fault, Place, Report};
+pub use source::{Auth, Budget, Http, PostQuantum, RateLimit, Source, SourceKind, Tls};
+pub use url::{Host, Scheme, Url};
+
+use report::{Findings, single};
+
+/// The longest configuration that is read, in bytes: 1 MiB, room for thousands of partitions.
+pub const MAX_CONFIG_BYTES: usize = 1 << 20;
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// What works but is probably not meant, a line each; most begin `FILE:LINE:COLUMN: `.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a configuration from `text`. `file_name` is what faults call the file.
+///
+/// # Errors
+/// [`Report`] with every fault, at least one.
+pub fn parse(text: &str, file_name: &str) -> Result<Loaded, Report> {
+    if text.len() > MAX_CONFIG_BYTES {
+        return Err(too_long(file_name));
+    }
+    let mut findings = Findings::default();
+    let config =
+        yaml::read(text, &mut findings).and_then(|root| decode::config(&root, &mut findings));
+    let (config, warnings) = findings.conclude(config, file_name)?;
+    Ok(Loaded { config, warnings })
+}
+
+fn too_long(file_name: &str) -> Report {
+    single(
+        file_name,
+        report::Place::START,
+        "the file is longer than 1 MiB",
+        "is it the right one? what partitions share belongs into `defaults`",
+    )
+}

@@ -1,0 +1,131 @@
+//! Partitions and the modules through which they are reached, as configured.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qseed_secrets::SecretRef;
+
+use crate::report::Place;
+
+/// A PKCS#11 token that is seeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its name, unique among the partitions: 1 to 64 visible characters.
+    pub name: String,
+    /// The vendor's shared library. [`crate::Config::modules`] has an entry for it.
+    pub module: PathBuf,
+    /// Which of the module's tokens it is.
+    pub token: TokenChoice,
+    /// As whom to log in.
+    pub login: Login,
+    /// The PIN. [`Pin::Absent`] exactly if the login needs none.
+    pub pin: Pin,
+    /// Bytes of one seed, 1 to 65,536.
+    pub size: usize,
+    /// The time from one seed to the next, 1 s to 365 d.
+    pub period: Duration,
+    /// The most bytes of one `C_SeedRandom` call, 1 to 65,536; `None`: a seed is one call.
+    pub chunk: Option<usize>,
+    /// Where the configuration describes it.
+    pub position: Place,
+}
+
+impl Partition {
+    /// Whether `other` asks for the same, wherever in the file it stands. Literal PINs that were
+    /// taken out of both are not compared.
+    #[must_use]
+    pub fn same_settings(&self, other: &Self) -> bool {
+        Self {
+            position: self.position,
+            ..other.clone()
+        } == *self
+    }
+}
+
+/// Which token of a module is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenChoice {
+    /// The one in this slot (`CK_SLOT_ID`).
+    Slot(u64),
+    /// The one that this `pkcs11:` URI (RFC 7512) names. As written, without `pin-value` and
+    /// `pin-source`: those have become the partition's [`Pin`].
+    Uri(String),
+}
+
+/// As whom to log in to a token (PKCS#11 3.1, section 5.6.8, `C_Login`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// `CKU_USER`.
+    User,
+    /// `CKU_SO`.
+    So,
+    /// No login.
+    None,
+    /// `CKU_USER` with a PIN pad or PED instead of a PIN.
+    Protected,
+    /// A vendor's user type, `0x8000_0000` to `0xFFFF_FFFF`.
+    Vendor(u64),
+}
+
+impl Login {
+    /// Whether qseed presents a PIN.
+    #[must_use]
+    pub fn needs_pin(self) -> bool {
+        matches!(self, Self::User | Self::So | Self::Vendor(_))
+    }
+}
+
+/// A partition's PIN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The login needs none.
+    Absent,
+    /// As the configuration gives it: spelt out or by reference.
+    Given(SecretRef),
+    /// The configuration spelt it out; [`crate::Config::take_literal_pins`] has handed it on.
+    Taken,
+}
+
+/// Settings of a vendor's shared library.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Its path, as the partitions name it.
+    pub path: PathBuf,
+    /// Environment variables of its worker process alone, in the file's order.
+    pub environment: Vec<(String, String)>,
+    /// What `C_Initialize` gets as the library's parameters (NSS).
+    pub init_args: Option<String>,
+    /// The longest that one call may take before the module counts as hung, 1 s to 1 h.
+    pub deadline: Duration,
+    /// Calls in flight at once over its partitions, 1 to 256.
+    pub concurrency: u16,
+}
+
+impl Module {
+    /// The module at `path` with the default settings.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            environment: Vec::new(),
+            init_args: None,
+            deadline: Duration::from_secs(30),
+            concurrency: 8,
+        }
+    }
+}
+
+/// Shows no value that may hold a vendor's secret.
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.environment.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Module")
+            .field("path", &self.path)
+            .field("environment", &names)
+            .field("init_args", &self.init_args.as_ref().map(|_| "…"))
+            .field("deadline", &self.deadline)
+            .field("concurrency", &self.concurrency)
+            .finish()
+    }
+}

@@ -1,0 +1,227 @@
+//! Reading the file and judging who else can read it.
+
+use std::fs::{File, Permissions, create_dir, set_permissions, write};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use qseed_config::{LoadError, LoadOptions, Loaded, MAX_CONFIG_BYTES, load};
+use tempfile::TempDir;
+
+const STRICT: LoadOptions = LoadOptions {
+    allow_readable_secrets: false,
+};
+const LENIENT: LoadOptions = LoadOptions {
+    allow_readable_secrets: true,
+};
+
+const LITERAL: &str =
+    "qrypt_token: t\ncryptoki_lib: /l.so\ncryptoki_slot_id: 0\ncryptoki_user_pin: 1234\n";
+
+/// A folder with files of these contents and modes.
+fn folder(files: &[(&str, &str, u32)]) -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    for (name, content, mode) in files {
+        let path = folder.path().join(name);
+        write(&path, content).expect("written");
+        set_permissions(&path, Permissions::from_mode(*mode)).expect("chmod");
+    }
+    folder
+}
+
+/// The flat form with its secrets in files of `folder`.
+fn referring(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "qrypt_token: file:{folder}/token\ncryptoki_lib: /l.so\ncryptoki_slot_id: 0\ncryptoki_user_pin: file:{folder}/pin\n"
+    )
+}
+
+fn loaded(result: Result<Loaded, LoadError>) -> Loaded {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn a_file_for_its_owner_and_group_is_read() {
+    for mode in [0o600, 0o400, 0o640] {
+        let folder = folder(&[("c.yml", LITERAL, mode)]);
+        let loaded = loaded(load(&folder.path().join("c.yml"), &STRICT));
+        assert_eq!(loaded.config.partitions[0].name, "default");
+        assert_eq!(loaded.warnings, [""; 0]);
+    }
+}
+
+#[test]
+fn literal_secrets_that_others_can_read_are_refused() {
+    let folder = folder(&[("a config.yml", LITERAL, 0o644)]);
+    let path = folder.path().join("a config.yml");
+    let Err(LoadError::ReadableByOthers(exposures)) = load(&path, &STRICT) else {
+        panic!("refused");
+    };
+    let [exposure] = &exposures[..] else {
+        panic!("one file")
+    };
+    assert_eq!(exposure.path, path);
+    assert_eq!(
+        exposure.remedy(),
+        format!("chmod o-rwx '{}'", path.display())
+    );
+    let lenient = loaded(load(&path, &LENIENT));
+    assert_eq!(lenient.warnings, [exposure.to_string()]);
+    let done = Command::new("sh")
+        .arg("-c")
+        .arg(exposure.remedy())
+        .status()
+        .expect("a shell");
+    assert!(done.success());
+    assert_eq!(loaded(load(&path, &STRICT)).warnings, [""; 0]);
+}
+
+#[test]
+fn every_readable_secret_file_is_told_at_once() {
+    let folder = folder(&[("token", "t", 0o604), ("pin", "1", 0o644)]);
+    let path = folder.path().join("c.yml");
+    write(&path, referring(folder.path())).expect("written");
+    set_permissions(&path, Permissions::from_mode(0o644)).expect("chmod");
+    let error = load(&path, &STRICT).expect_err("refused");
+    let folder = folder.path().display();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{folder}/token: other users can read the access token of source qrypt; run: chmod o-rwx {folder}/token\n\
+             {folder}/pin: other users can read the PIN of partition default; run: chmod o-rwx {folder}/pin"
+        )
+    );
+    assert_eq!(loaded(load(&path, &LENIENT)).warnings.len(), 2);
+}
+
+#[test]
+fn a_readable_file_without_secrets_is_fine_and_missing_secrets_are_warned_of() {
+    let folder = folder(&[("pin", "1", 0o600)]);
+    let path = folder.path().join("c.yml");
+    write(
+        &path,
+        referring(folder.path()).replace("file:", "env:NO_SUCH_"),
+    )
+    .expect("written");
+    set_permissions(&path, Permissions::from_mode(0o644)).expect("chmod");
+    let warnings = loaded(load(&path, &STRICT)).warnings;
+    assert_eq!(warnings.len(), 2);
+    assert!(
+        warnings[0]
+            .starts_with("the access token of source qrypt: the environment variable NO_SUCH_")
+    );
+    write(&path, referring(folder.path())).expect("written");
+    let warnings = loaded(load(&path, &STRICT)).warnings;
+    let [warning] = &warnings[..] else {
+        panic!("one warning: {warnings:?}")
+    };
+    assert!(
+        warning.contains("access token of source qrypt: cannot look at"),
+        "{warning}"
+    );
+    assert!(warning.contains("No such file"), "{warning}");
+}
+
+#[test]
+fn a_pin_in_a_uri_counts_as_a_literal_and_its_source_as_a_file() {
+    let folder = folder(&[("pin", "1", 0o644)]);
+    let path = folder.path().join("c.yml");
+    let with = |query: &str| {
+        let text = format!(
+            "sources: [{{name: s, type: device, path: /d}}]\npartitions:\n  - {{name: a, module: /l, token: 'pkcs11:token=a?{query}'}}\n"
+        );
+        write(&path, text).expect("written");
+        set_permissions(&path, Permissions::from_mode(0o644)).expect("chmod");
+        match load(&path, &STRICT) {
+            Err(LoadError::ReadableByOthers(exposures)) => exposures[0].path.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(with("pin-value=1234"), path);
+    let pin = folder.path().join("pin");
+    assert_eq!(with(&format!("pin-source=file:{}", pin.display())), pin);
+}
+
+fn unreadable(path: &Path) -> std::io::Error {
+    match load(path, &STRICT) {
+        Err(LoadError::Unreadable { path: told, source }) => {
+            assert_eq!(told, path);
+            source
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused_without_waiting_for_it() {
+    let folder = TempDir::new().expect("a folder");
+    let missing = folder.path().join("missing.yml");
+    assert_eq!(unreadable(&missing).kind(), ErrorKind::NotFound);
+    let error = load(&missing, &STRICT).expect_err("refused").to_string();
+    assert!(error.contains("missing.yml: No such file"), "{error}");
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    let inner = folder.path().join("inner");
+    create_dir(&inner).expect("a folder");
+    for path in [
+        pipe,
+        inner,
+        PathBuf::from("/dev/zero"),
+        PathBuf::from("/dev/null"),
+    ] {
+        assert_eq!(
+            unreadable(&path).kind(),
+            ErrorKind::InvalidInput,
+            "{}",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn a_huge_file_is_refused_unread() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("huge.yml");
+    // A hole of a terabyte: whoever reads it all does not come back.
+    File::create(&path)
+        .and_then(|file| file.set_len(1 << 40))
+        .expect("a hole");
+    let error = load(&path, &STRICT).expect_err("refused").to_string();
+    assert!(
+        error.contains("huge.yml:1:1: the file is longer than 1 MiB"),
+        "{error}"
+    );
+    let mut file = File::create(&path).expect("a file");
+    file.write_all(LITERAL.as_bytes()).expect("written");
+    file.write_all(&vec![b'#'; MAX_CONFIG_BYTES - LITERAL.len()])
+        .expect("written");
+    set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
+    loaded(load(&path, &STRICT));
+    file.write_all(b"#").expect("written");
+    assert!(matches!(load(&path, &STRICT), Err(LoadError::Faulty(_))));
+}
+
+#[test]
+fn what_is_not_utf8_names_its_place() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("c.yml");
+    write(&path, b"size: 48\n\xc3\xa4: \xff\n").expect("written");
+    let Err(LoadError::Faulty(report)) = load(&path, &STRICT) else {
+        panic!("refused")
+    };
+    let expected = format!("{}:2:4: not UTF-8; save the file as UTF-8", path.display());
+    assert_eq!(report.to_string(), expected);
+}
+
+#[test]
+fn faults_come_before_permissions() {
+    let folder = folder(&[("c.yml", &format!("{LITERAL}size: 0\n"), 0o644)]);
+    let error = load(&folder.path().join("c.yml"), &STRICT).expect_err("refused");
+    assert!(
+        matches!(&error, LoadError::Faulty(report) if report.faults().len() == 1),
+        "{error}"
+    );
+}
