@@ -1,0 +1,151 @@
+//! Judging an answer's head and reading its body, bounded.
+
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use hyper::{Response, StatusCode};
+use zeroize::Zeroizing;
+
+use super::connection::Fault;
+use super::retry_after::retry_after;
+use crate::error::FetchError;
+
+/// Whether the head announces JSON with status 200 and nothing else.
+pub(super) fn check_head(endpoint: &str, answer: &Response<Incoming>) -> Result<(), Fault> {
+    let endpoint = || endpoint.to_owned();
+    let (status, headers) = (answer.status(), answer.headers());
+    if status.is_redirection() {
+        let error = FetchError::Redirect {
+            endpoint: endpoint(),
+            status: status.as_u16(),
+        };
+        return Err(error.into());
+    }
+    if status != StatusCode::OK {
+        let error = FetchError::Status {
+            endpoint: endpoint(),
+            status: status.as_u16(),
+        };
+        let retry_after = retry_after(headers);
+        // A server that says 408 on a kept connection had given it up before the request came.
+        let unanswered = status == StatusCode::REQUEST_TIMEOUT;
+        return Err(Fault {
+            retry_after,
+            unanswered,
+            reusable: true,
+            ..Fault::from(error)
+        });
+    }
+    if let Some(found) = other_than_json(headers) {
+        return Err(FetchError::ContentType {
+            endpoint: endpoint(),
+            found,
+        }
+        .into());
+    }
+    if text(headers, &CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
+    {
+        return Err(FetchError::ContentEncoding {
+            endpoint: endpoint(),
+        }
+        .into());
+    }
+    match text(headers, &AGE).and_then(|age| age.parse().ok()) {
+        None | Some(0) => Ok(()),
+        Some(age) => Err(FetchError::Cached {
+            endpoint: endpoint(),
+            age,
+        }
+        .into()),
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    // A value that is not even text is not what is looked for either.
+    headers
+        .get(name)
+        .map(|value| value.to_str().unwrap_or("?").trim())
+}
+
+/// What the body is declared to be, in a word of ours, unless it is JSON.
+fn other_than_json(headers: &HeaderMap) -> Option<&'static str> {
+    let Some(declared) = text(headers, &CONTENT_TYPE) else {
+        return Some("no Content-Type");
+    };
+    let kind = declared.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
+        None
+    } else if kind.eq_ignore_ascii_case("text/html") {
+        Some("an HTML page")
+    } else if kind
+        .get(..5)
+        .is_some_and(|start| start.eq_ignore_ascii_case("text/"))
+    {
+        Some("text")
+    } else {
+        Some("another Content-Type")
+    }
+}
+
+/// Reads the body to its end, at most `limit` bytes. All of it lies in one buffer of the final
+/// size: one that grows would leave copies behind.
+pub(super) async fn read_body(
+    answer: Response<Incoming>,
+    limit: usize,
+    broke_off: impl Fn(&hyper::Error) -> FetchError,
+    endpoint: &str,
+) -> Result<Zeroizing<Vec<u8>>, FetchError> {
+    let too_large = || FetchError::TooLarge {
+        endpoint: endpoint.to_owned(),
+        limit,
+    };
+    let declared = text(answer.headers(), &CONTENT_LENGTH).and_then(|text| text.parse().ok());
+    if declared.is_some_and(|length: usize| length > limit) {
+        return Err(too_large());
+    }
+    let room = declared.unwrap_or(limit);
+    let mut content = Zeroizing::new(Vec::with_capacity(room));
+    let mut body = answer.into_body();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broke_off(&error))?;
+        let Some(arrived) = frame.data_ref() else {
+            continue;
+        };
+        if content.len() + arrived.len() > room {
+            return Err(too_large());
+        }
+        content.extend_from_slice(arrived);
+    }
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+
+    use super::other_than_json;
+
+    #[test]
+    fn json_is_recognised_in_every_spelling() {
+        let judge = |declared: &'static str| {
+            other_than_json(&HeaderMap::from_iter([(
+                CONTENT_TYPE,
+                HeaderValue::from_static(declared),
+            )]))
+        };
+        for json in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            " application/json ;x",
+        ] {
+            assert_eq!(judge(json), None, "{json}");
+        }
+        assert_eq!(judge("text/html; charset=utf-8"), Some("an HTML page"));
+        assert_eq!(judge("text/plain"), Some("text"));
+        for other in ["application/jsonp", "application/problem+json", "", "json"] {
+            assert_eq!(judge(other), Some("another Content-Type"), "{other}");
+        }
+        assert_eq!(other_than_json(&HeaderMap::new()), Some("no Content-Type"));
+    }
+}

@@ -1,0 +1,89 @@
+//! Adapters to entropy services and devices.
+//!
+//! A [`Source`] fetches exactly what it is asked for, once, and says what happened. It decides
+//! nothing over time: schedules, back-off, rate limits and delivery checks belong to the engine.
+//! One file a source type: `qrypt.rs`, `qrypt_kib.rs`, `qrng_open_api.rs`, `device.rs`. A new type
+//! is one file, one variant of [`Settings`] and one line in [`open`].
+//!
+//! # The link
+//! - HTTP/1.1 over TLS 1.3 (1.2 only where the server has no better) on one kept connection a
+//!   source. What the server closed while it was idle is replaced without a fault.
+//! - Redirects are never followed, bodies are cut off at what the request could need, and no body,
+//!   token or reason phrase of a server gets into an error.
+//! - **No proxy**: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are not honoured. Entropy is fetched
+//!   from the service itself or not at all.
+//! - **The environment** cannot weaken the link: `SSLKEYLOGFILE` is ignored, there is no way to
+//!   switch verification off. `SSL_CERT_FILE` and `SSL_CERT_DIR` say where this system's roots
+//!   are, as for every OpenSSL program; [`SystemRoots::origin`] shows that they do, and a source
+//!   with `tls.ca` does not look at them.
+//! - Buffers of this crate that held a token, a body or entropy are wiped. What `hyper` and
+//!   `rustls` buffer on the way is theirs: a few KiB a connection that the next answer overwrites.
+//!
+//! # Running
+//! Futures of this crate need a tokio runtime with I/O and time; one thread is enough. Dropping a
+//! future that is under way abandons its connection, so nothing of a late answer is taken for the
+//! answer to a later question.
+
+pub mod answer;
+mod delivery;
+mod device;
+mod error;
+mod http;
+mod inspection;
+mod qrng_open_api;
+mod qrypt;
+mod qrypt_kib;
+mod settings;
+mod stamp;
+mod tls;
+
+use std::pin::Pin;
+
+pub use answer::{AnswerError, Capabilities, HealthTest};
+pub use delivery::{Ask, Delivery, Limits, Link, Ready};
+pub use error::{Failed, FailureClass, FetchError, Phase};
+pub use inspection::{CredentialVerdict, Inspection};
+pub use settings::{
+    Auth, ClientIdentity, Http, PostQuantum, Settings, SettingsError, Tls, Transport,
+};
+pub use tls::{SystemRoots, TlsFault, TlsFilesError};
+
+/// A future that a trait object hands out.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Something that delivers entropy.
+pub trait Source: Send {
+    /// Asks for entropy once, within the source's time-out.
+    ///
+    /// # Errors
+    /// [`Failed`]; whatever of the answer had arrived is wiped.
+    fn fetch(&mut self, ask: Ask) -> BoxFuture<'_, Result<Delivery, Failed>>;
+
+    /// What one fetch may ask for, as far as it is known. [`Source::connect`] may learn better.
+    fn limits(&self) -> Limits;
+
+    /// Opens the connection beforehand and, where the service tells its limits, asks for them.
+    /// Costs no entropy.
+    ///
+    /// # Errors
+    /// [`Failed`], as a fetch would.
+    fn connect(&mut self) -> BoxFuture<'_, Result<Ready, Failed>>;
+
+    /// Looks at the source for a person who asks whether it will work. Costs no entropy.
+    fn inspect(&mut self) -> BoxFuture<'_, Inspection>;
+}
+
+/// Makes a source ready for use, without touching the network or a file yet.
+///
+/// `roots` is shared, so that the system's certificates are read once for all sources.
+///
+/// # Errors
+/// [`SettingsError`] where no request could ever be made with these settings.
+pub fn open(settings: Settings, roots: &SystemRoots) -> Result<Box<dyn Source>, SettingsError> {
+    Ok(match settings {
+        Settings::Qrypt(http) => Box::new(qrypt::Qrypt::open(http, roots)?),
+        Settings::QryptKib(http) => Box::new(qrypt_kib::QryptKib::open(http, roots)?),
+        Settings::QrngOpenApi(http) => Box::new(qrng_open_api::QrngOpenApi::open(http, roots)?),
+        Settings::Device { path, timeout } => Box::new(device::Device::open(path, timeout)?),
+    })
+}

@@ -1,0 +1,84 @@
+//! The adapters against the simulated services, over real HTTP and TLS.
+
+mod abandoned;
+mod devices;
+mod faults;
+mod kept;
+mod link;
+mod open_api;
+mod qrypt;
+mod wire;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qseed_entropy_service::{EntropyService, Options};
+use qseed_secrets::SecretRef;
+use qseed_sources::{Ask, Auth, Http, Settings, Source, SystemRoots, Tls, Transport, open};
+
+/// No test waits for this: it is long enough for the busiest machine.
+const PATIENT: Duration = Duration::from_secs(30);
+
+/// For tests in which the time must run out.
+const SHORT: Duration = Duration::from_millis(400);
+
+const TOKEN: &str = "hunter2-access-token";
+
+fn spawn(options: Options) -> EntropyService {
+    EntropyService::spawn(options).expect("the simulator starts")
+}
+
+/// How to reach a service under one of its urls.
+fn http(url: &str, transport: Transport) -> Http {
+    let (_, rest) = url.split_once("://").expect("a scheme");
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (host, port) = authority.rsplit_once(':').expect("a port");
+    Http {
+        host: host.to_owned(),
+        port: port.parse().expect("a port"),
+        base_path: format!("/{path}"),
+        transport,
+        auth: Auth::None,
+        timeout: PATIENT,
+        user_agent: "qseed/test".to_owned(),
+    }
+}
+
+fn plain(service: &EntropyService) -> Http {
+    http(&service.url(), Transport::Plain)
+}
+
+fn tls(service: &EntropyService) -> Tls {
+    Tls {
+        ca: service.ca_path(),
+        ..Tls::default()
+    }
+}
+
+fn secure(service: &EntropyService) -> Http {
+    http(&service.url(), Transport::Tls(tls(service)))
+}
+
+fn source(settings: Settings) -> Box<dyn Source> {
+    open(settings, &SystemRoots::default()).expect("good settings")
+}
+
+fn qrypt(http: Http) -> Box<dyn Source> {
+    source(Settings::Qrypt(http))
+}
+
+fn bearer(token: &str) -> Auth {
+    Auth::Bearer(SecretRef::parse(token).expect("a literal"))
+}
+
+fn token_file(path: impl Into<PathBuf>) -> Auth {
+    Auth::Bearer(SecretRef::File(path.into()))
+}
+
+fn ask(block_size: u32, block_count: u32) -> Ask {
+    Ask {
+        block_size,
+        block_count,
+        spare_attempt: true,
+    }
+}

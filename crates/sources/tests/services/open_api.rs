@@ -1,0 +1,146 @@
+//! The QRNG Open API: base path, limits, API keys, inspection.
+
+use qseed_entropy_service::{EntropyService, Fault, Limits, Options, Scope};
+use qseed_secrets::SecretRef;
+use qseed_sources::{
+    Ask, Auth, CredentialVerdict, FailureClass, FetchError, Http, Settings, Source, Transport,
+};
+
+use crate::{TOKEN, ask, http, source, spawn, tls};
+
+fn small() -> Options {
+    Options::default().limits(Limits {
+        max_block_size: 64,
+        max_block_count: 4,
+    })
+}
+
+fn settings(service: &EntropyService) -> Http {
+    http(&service.open_api_url(), Transport::Plain)
+}
+
+fn open(service: &EntropyService) -> Box<dyn Source> {
+    source(Settings::QrngOpenApi(settings(service)))
+}
+
+#[tokio::test]
+async fn any_base_path_and_exact_bytes() {
+    for base in ["/v1", "/api/v1", "/deep/er/v2"] {
+        let service = spawn(Options::default().base(base));
+        let delivery = open(&service).fetch(ask(48, 3)).await.expect("a delivery");
+        assert_eq!(
+            delivery.entropy.expose(),
+            service.served().last().expect("an answer").blocks.joined()
+        );
+        // The first fetch asked for the limits as well.
+        assert_eq!((delivery.attempts, service.counts().requests), (2, 2));
+    }
+}
+
+#[tokio::test]
+async fn limits_are_asked_for_once() {
+    let service = spawn(small());
+    let mut source = open(&service);
+    assert_eq!(source.limits().block_size, 1..=1024);
+    assert_eq!(source.connect().await.expect("a connection").attempts, 1);
+    assert_eq!(source.limits().block_size, 1..=64);
+    assert_eq!(source.limits().block_count, 1..=4);
+    assert_eq!(source.connect().await.expect("a connection").attempts, 0);
+    let failed = source.fetch(ask(65, 1)).await.expect_err("too large");
+    assert_eq!(
+        (failed.error.class(), failed.attempts),
+        (FailureClass::Limits, 0)
+    );
+    assert_eq!(
+        source.fetch(ask(64, 4)).await.expect("a delivery").attempts,
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_first_fetch_learns_the_limits_where_it_may_send_two_requests() {
+    let service = spawn(small());
+    let failed = open(&service)
+        .fetch(ask(65, 1))
+        .await
+        .expect_err("too large");
+    assert_eq!(
+        (failed.error.class(), failed.attempts),
+        (FailureClass::Limits, 1)
+    );
+
+    let only_one = Ask {
+        spare_attempt: false,
+        ..ask(65, 1)
+    };
+    let failed = open(&service).fetch(only_one).await.expect_err("refused");
+    assert!(
+        matches!(failed.error, FetchError::Status { status: 422, .. }),
+        "{failed:?}"
+    );
+    assert_eq!(failed.attempts, 1);
+}
+
+#[tokio::test]
+async fn a_service_that_tells_nothing_is_asked_within_the_common_limits() {
+    for fault in [
+        Fault::status(404),
+        Fault::ThrottleSentence,
+        Fault::InvalidJson,
+    ] {
+        let service = spawn(Options::default().scope(Scope::Everything));
+        let mut source = open(&service);
+        service.fault_next(fault, 1);
+        assert_eq!(source.connect().await.expect("a connection").attempts, 1);
+        assert_eq!(source.limits().block_size, 1..=1024);
+        assert_eq!(
+            source.fetch(ask(48, 1)).await.expect("a delivery").attempts,
+            1
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_service_in_trouble_is_not_taken_to_tell_nothing() {
+    let service = spawn(small().scope(Scope::Everything));
+    let mut source = open(&service);
+    service.fault_next(Fault::status(503), 1);
+    assert_eq!(
+        source.connect().await.expect_err("503").error.code(),
+        "status-503"
+    );
+    source.connect().await.expect("a connection");
+    assert_eq!(source.limits().block_size, 1..=64);
+}
+
+#[tokio::test]
+async fn api_keys() {
+    let service = spawn(Options::default().api_key(TOKEN));
+    let mut http = settings(&service);
+    http.auth = Auth::XApiKey(SecretRef::parse(TOKEN).expect("a literal"));
+    source(Settings::QrngOpenApi(http))
+        .fetch(ask(48, 1))
+        .await
+        .expect("a delivery");
+    let failed = open(&service).fetch(ask(48, 1)).await.expect_err("no key");
+    assert_eq!(failed.error.code(), "status-401");
+}
+
+#[tokio::test]
+async fn an_inspection_tells_all_and_costs_no_entropy() {
+    let service = spawn(small().tls().token(TOKEN));
+    let mut http = http(&service.open_api_url(), Transport::Tls(tls(&service)));
+    http.auth = crate::bearer(TOKEN);
+    let seen = source(Settings::QrngOpenApi(http)).inspect().await;
+    assert_eq!(seen.target, service.open_api_url());
+    assert!(
+        matches!(seen.credential, CredentialVerdict::Accepted),
+        "{seen:?}"
+    );
+    let told = seen.capabilities.expect("asked").expect("told");
+    assert_eq!(told.limits, seen.limits);
+    assert_eq!(seen.limits.block_count, 1..=4);
+    assert!(!seen.health.expect("asked").expect("told").is_empty());
+    assert_eq!(service.counts().entropy_bytes, 0);
+    assert_eq!(u64::from(seen.attempts), service.counts().requests);
+}

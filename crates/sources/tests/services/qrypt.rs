@@ -1,0 +1,176 @@
+//! Both of Qrypt's APIs: exact bytes, tokens, what a request looks like.
+
+use qseed_entropy_service::{EntropyService, Options};
+use qseed_sources::{CredentialVerdict, FailureClass, FetchError, Settings};
+
+use crate::{TOKEN, ask, bearer, plain, qrypt, source, spawn, token_file};
+
+fn last_served(service: &EntropyService) -> Vec<u8> {
+    service.served().last().expect("an answer").blocks.joined()
+}
+
+#[tokio::test]
+async fn every_size_is_delivered_exactly() {
+    let service = spawn(Options::default());
+    let mut source = qrypt(plain(&service));
+    for (size, count) in [
+        (1, 1),
+        (2, 3),
+        (48, 1),
+        (48, 512),
+        (511, 1),
+        (512, 2),
+        (513, 1),
+        (1023, 7),
+        (1024, 1),
+        (1024, 64),
+        (1024, 512),
+        (1, 512),
+    ] {
+        let delivery = source.fetch(ask(size, count)).await.expect("a delivery");
+        assert_eq!(
+            delivery.entropy.expose(),
+            last_served(&service),
+            "{size} x {count}"
+        );
+        assert_eq!(delivery.entropy.len() as u64, ask(size, count).bytes());
+        assert_eq!(delivery.downloaded, ask(size, count).bytes());
+        assert_eq!((delivery.attempts, delivery.link), (1, None));
+    }
+    assert_eq!(service.counts().connections, 1);
+}
+
+#[tokio::test]
+async fn the_older_api_delivers_whole_kibibytes() {
+    let service = spawn(Options::default().token(TOKEN));
+    let mut http = plain(&service);
+    http.auth = bearer(TOKEN);
+    let mut source = source(Settings::QryptKib(http));
+    assert_eq!(source.limits().granularity, 1024);
+    for (size, count, kib) in [
+        (1, 1, 1),
+        (48, 1, 1),
+        (1024, 1, 1),
+        (513, 2, 2),
+        (1024, 512, 512),
+    ] {
+        let delivery = source.fetch(ask(size, count)).await.expect("a delivery");
+        assert_eq!(delivery.entropy.len(), kib * 1024);
+        assert_eq!(delivery.downloaded, kib as u64 * 1024);
+        assert_eq!(delivery.entropy.expose(), last_served(&service));
+    }
+    let seen = source.inspect().await;
+    assert!(
+        matches!(seen.credential, CredentialVerdict::Accepted),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_shows_what_the_apis_want() {
+    let service = spawn(Options::default());
+    let mut http = plain(&service);
+    http.auth = bearer(TOKEN);
+    qrypt(http.clone())
+        .fetch(ask(48, 2))
+        .await
+        .expect("a delivery");
+    source(Settings::QryptKib(http))
+        .fetch(ask(48, 2))
+        .await
+        .expect("a delivery");
+    let requests = service.requests();
+    let seen: Vec<_> = requests
+        .iter()
+        .map(|seen| (seen.method.as_str(), seen.path.as_str()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("POST", "/api/v1/entropy"),
+            ("GET", "/api/v1/quantum-entropy?size=1")
+        ]
+    );
+    for request in requests {
+        assert_eq!(request.header("accept"), Some("application/json"));
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        assert_eq!(request.header("user-agent"), Some("qseed/test"));
+        assert_eq!(
+            request.header("host"),
+            Some(service.address().to_string().as_str())
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_outside_of_the_limits_is_not_sent() {
+    let service = spawn(Options::default());
+    let mut source = qrypt(plain(&service));
+    for (size, count) in [(0, 1), (1025, 1), (1, 0), (1, 513)] {
+        let failed = source.fetch(ask(size, count)).await.expect_err("outside");
+        assert_eq!(failed.error.class(), FailureClass::Limits);
+        assert_eq!((failed.error.code(), failed.attempts), ("limits", 0));
+    }
+    assert_eq!(service.counts().connections, 0);
+}
+
+#[tokio::test]
+async fn a_rotated_token_file_takes_effect_at_the_next_fetch() {
+    let service = spawn(Options::default().token("old-token"));
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "old-token\n").expect("written");
+    let mut http = plain(&service);
+    http.auth = token_file(file.path());
+    let mut source = qrypt(http);
+    source
+        .fetch(ask(48, 1))
+        .await
+        .expect("the old token is good");
+
+    service.set_token(Some("new-token"));
+    let failed = source
+        .fetch(ask(48, 1))
+        .await
+        .expect_err("the old token is bad");
+    assert_eq!(failed.error.class(), FailureClass::Refused);
+    assert_eq!(failed.error.code(), "status-401");
+
+    std::fs::write(file.path(), "new-token\n").expect("written");
+    source
+        .fetch(ask(48, 1))
+        .await
+        .expect("the new token is good");
+
+    std::fs::remove_file(file.path()).expect("removed");
+    let failed = source.fetch(ask(48, 1)).await.expect_err("no token");
+    assert!(matches!(failed.error, FetchError::Secret(_)));
+    assert_eq!(
+        (failed.error.class(), failed.error.code()),
+        (FailureClass::Local, "secret")
+    );
+    assert_eq!(failed.attempts, 0);
+}
+
+#[tokio::test]
+async fn an_inspection_costs_no_entropy_and_judges_the_token() {
+    let service = spawn(Options::default().token(TOKEN));
+    let mut http = plain(&service);
+    http.auth = bearer(TOKEN);
+    let seen = qrypt(http.clone()).inspect().await;
+    assert_eq!(seen.target, service.url());
+    assert!(matches!(seen.reached, Ok(None)));
+    assert!(matches!(seen.credential, CredentialVerdict::Accepted));
+    assert_eq!(seen.attempts, 1);
+
+    http.auth = bearer("wrong");
+    let seen = qrypt(http.clone()).inspect().await;
+    assert!(matches!(
+        seen.credential,
+        CredentialVerdict::Refused(FetchError::Status { status: 401, .. })
+    ));
+    service.stop();
+    let seen = qrypt(http).inspect().await;
+    assert!(matches!(seen.reached, Err(FetchError::Connect { .. })));
+    assert!(matches!(seen.credential, CredentialVerdict::Unknown));
+    assert_eq!(service.counts().entropy_bytes, 0);
+}
