@@ -1,0 +1,249 @@
+//! The daemon's side of a worker: start it, tell it what to do, hear what it says, end it.
+//!
+//! A worker never makes the daemon wait: messages to it queue up, and what comes from it arrives
+//! as events. The events' channel is bounded, so a worker that floods is read no faster than the
+//! daemon takes its events.
+
+mod listing;
+mod output;
+mod streams;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+pub use listing::{ListError, Listing, list_slots};
+pub use output::Stream;
+
+use crate::wire::{self, FromWorker, Hello, ToWorker};
+
+/// How long after a worker's end its output is still read: a process that the module started may
+/// hold the pipes open for ever.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How a module's worker is to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerSpec {
+    /// The program; normally `/proc/self/exe`, so that an upgrade does not mix versions.
+    pub program: PathBuf,
+    /// The Cryptoki library.
+    pub module: PathBuf,
+    /// A text for `C_Initialize`, in NSS's layout.
+    pub init_args: Option<String>,
+    /// Variables that are set for this worker alone, on top of the daemon's environment.
+    pub environment: Vec<(String, String)>,
+    /// Names of variables that the worker must not inherit: those that secrets are read from.
+    pub withheld: Vec<String>,
+    /// The file that holds the PIN guard's key.
+    pub guard_key: PathBuf,
+    /// Whether the key may be made if it is missing: only while the guard remembers nothing.
+    pub guard_key_may_be_made: bool,
+    /// How many Cryptoki calls may run at once, at least 1.
+    pub concurrency: u16,
+}
+
+/// What happens at a worker.
+#[derive(Debug)]
+pub enum WorkerEvent {
+    /// It says something.
+    Message(FromWorker),
+    /// The module, or a library of it, wrote a line to standard output or error.
+    Output {
+        /// Which of the two.
+        stream: Stream,
+        /// The line, at most 1,000 characters, control characters escaped.
+        line: String,
+    },
+    /// So many more lines were written than are worth passing on.
+    OutputWithheld {
+        /// Where.
+        stream: Stream,
+        /// How many lines.
+        lines: u64,
+    },
+    /// It does not speak the protocol. Whoever hears this kills it.
+    ProtocolError(wire::FrameError),
+    /// It ended: the last event of a worker.
+    Exited(ExitStatus),
+}
+
+/// Where events go: the worker's id and incarnation come with each.
+pub type Events = mpsc::Sender<(u32, u64, WorkerEvent)>;
+
+/// A worker process. Dropping it kills the process.
+#[derive(Debug)]
+pub struct Worker {
+    pid: u32,
+    incarnation: u64,
+    outgoing: mpsc::UnboundedSender<ToWorker>,
+    killed: Arc<Notify>,
+}
+
+/// Tells a worker from the one that was there before it.
+static INCARNATIONS: AtomicU64 = AtomicU64::new(1);
+
+impl Worker {
+    /// Starts a worker and says hello to it. `Ready` or `InitFailed` is its first message.
+    ///
+    /// The worker dies with the *thread* that calls this, so that must be the thread which lives
+    /// as long as the daemon does.
+    ///
+    /// # Errors
+    /// What the system says where no process or no socket could be made.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn(spec: &WorkerSpec, id: u32, events: Events) -> io::Result<Self> {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        let (reader, writer) = UnixStream::from_std(ours)?.into_split();
+        let mut child = command(spec, theirs.into()).spawn()?;
+        let gone = || io::Error::other("the worker ended before it began");
+        let pid = child.id().ok_or_else(gone)?;
+        let incarnation = INCARNATIONS.fetch_add(1, Ordering::Relaxed);
+        let events = Reporter {
+            id,
+            incarnation,
+            events,
+        };
+
+        let mut streams = JoinSet::new();
+        streams.spawn(streams::read_messages(reader, events.clone()));
+        if let Some(pipe) = child.stdout.take() {
+            streams.spawn(output::read_lines(pipe, Stream::Output, events.clone()));
+        }
+        if let Some(pipe) = child.stderr.take() {
+            streams.spawn(output::read_lines(pipe, Stream::Error, events.clone()));
+        }
+        let (outgoing, queue) = mpsc::unbounded_channel();
+        let killed = Arc::new(Notify::new());
+        tokio::spawn(streams::write_messages(writer, queue));
+        tokio::spawn(watch(child, pid, Arc::clone(&killed), streams, events));
+
+        let worker = Self {
+            pid,
+            incarnation,
+            outgoing,
+            killed,
+        };
+        worker.send(ToWorker::Hello(hello(spec)));
+        Ok(worker)
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The number that comes with each of its events; no two workers of a daemon share one.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Queues a message and returns at once. What a worker that ended is told is wiped.
+    pub fn send(&self, message: ToWorker) {
+        // The queue is closed once the worker is gone, which `Exited` says.
+        let _ = self.outgoing.send(message);
+    }
+
+    /// Ends the process, and those that its module started, with SIGKILL. `Exited` follows,
+    /// unless the process is stuck in the kernel.
+    pub fn kill(&self) {
+        self.killed.notify_one();
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Where one worker's events go.
+#[derive(Clone)]
+struct Reporter {
+    id: u32,
+    incarnation: u64,
+    events: Events,
+}
+
+impl Reporter {
+    /// Waits until the daemon takes the event. `false` where nobody listens any more.
+    async fn report(&self, event: WorkerEvent) -> bool {
+        let event = (self.id, self.incarnation, event);
+        self.events.send(event).await.is_ok()
+    }
+}
+
+fn command(spec: &WorkerSpec, socket: OwnedFd) -> Command {
+    let mut command = Command::new(&spec.program);
+    command
+        .arg0("qseed")
+        .arg("worker")
+        .stdin(Stdio::from(socket))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A terminal's Ctrl-C goes to the whole group; a worker is ended by the daemon alone.
+        .process_group(0)
+        .kill_on_drop(true);
+    for name in &spec.withheld {
+        command.env_remove(name);
+    }
+    command.envs(spec.environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+fn hello(spec: &WorkerSpec) -> Hello {
+    Hello {
+        version: wire::VERSION,
+        daemon: std::process::id(),
+        module: spec.module.clone(),
+        init_args: spec.init_args.clone(),
+        guard_key: spec.guard_key.clone(),
+        guard_key_may_be_made: spec.guard_key_may_be_made,
+        concurrency: spec.concurrency,
+    }
+}
+
+/// Waits for the process's end, or brings it about, and reports it behind all that it said.
+async fn watch(
+    mut child: Child,
+    pid: u32,
+    killed: Arc<Notify>,
+    mut streams: JoinSet<()>,
+    events: Reporter,
+) {
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            () = killed.notified() => kill_group(pid),
+        }
+    };
+    let all_read = async { while streams.join_next().await.is_some() {} };
+    if tokio::time::timeout(LAST_WORDS, all_read).await.is_err() {
+        streams.abort_all();
+    }
+    // Waiting fails for a process that is not ours or was waited for: neither can be.
+    let status = status.unwrap_or_default();
+    events.report(WorkerEvent::Exited(status)).await;
+}
+
+/// Kills the worker's process group. Its id cannot be another's yet: nobody has waited for it.
+fn kill_group(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    }
+}

@@ -1,0 +1,212 @@
+//! What a module writes to standard output and error, line by line, made fit for a log.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
+
+use super::{Reporter, WorkerEvent};
+
+/// Where a line was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+/// The longest line that is passed on, in characters.
+const MAX_LINE: usize = 1_000;
+
+/// The bytes kept of a line: a character has four at most.
+const MAX_LINE_BYTES: usize = 4 * MAX_LINE;
+
+/// How many lines are passed on in each [`WINDOW`]; the others are counted.
+const LINES_PER_WINDOW: u32 = 100;
+
+/// A chatty module must not fill the daemon's log.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Reports each line until the pipe ends.
+pub(super) async fn read_lines(
+    mut pipe: impl AsyncRead + Unpin + Send,
+    stream: Stream,
+    events: Reporter,
+) {
+    let mut allowance = Allowance::new(Instant::now());
+    let mut lines = Lines::default();
+    let mut buffer = [0; 4_096];
+    loop {
+        let read = match pipe.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => read,
+        };
+        for line in lines.push(&buffer[..read]) {
+            if !pass_on(&mut allowance, line, stream, &events).await {
+                return;
+            }
+        }
+    }
+    if let Some(line) = lines.finish() {
+        pass_on(&mut allowance, line, stream, &events).await;
+    }
+    if let Some(lines) = allowance.take_withheld() {
+        events
+            .report(WorkerEvent::OutputWithheld { stream, lines })
+            .await;
+    }
+}
+
+/// Reports a line, if it may be passed on. `false` where nobody listens any more.
+async fn pass_on(
+    allowance: &mut Allowance,
+    line: String,
+    stream: Stream,
+    events: &Reporter,
+) -> bool {
+    let (may_pass, withheld) = allowance.spend(Instant::now());
+    if let Some(lines) = withheld {
+        let event = WorkerEvent::OutputWithheld { stream, lines };
+        if !events.report(event).await {
+            return false;
+        }
+    }
+    !may_pass || events.report(WorkerEvent::Output { stream, line }).await
+}
+
+/// How many lines may still be passed on in the window that runs.
+struct Allowance {
+    window: Instant,
+    left: u32,
+    withheld: u64,
+}
+
+impl Allowance {
+    fn new(now: Instant) -> Self {
+        Self {
+            window: now,
+            left: LINES_PER_WINDOW,
+            withheld: 0,
+        }
+    }
+
+    /// Whether one more line may be passed on, and how many were withheld in a window that is
+    /// over.
+    fn spend(&mut self, now: Instant) -> (bool, Option<u64>) {
+        let mut withheld = None;
+        if now.duration_since(self.window) >= WINDOW {
+            withheld = self.take_withheld();
+            *self = Self::new(now);
+        }
+        if self.left == 0 {
+            self.withheld += 1;
+            return (false, withheld);
+        }
+        self.left -= 1;
+        (true, withheld)
+    }
+
+    fn take_withheld(&mut self) -> Option<u64> {
+        Some(std::mem::take(&mut self.withheld)).filter(|lines| *lines > 0)
+    }
+}
+
+/// Cuts a stream of bytes into lines.
+#[derive(Default)]
+struct Lines {
+    line: Vec<u8>,
+}
+
+impl Lines {
+    /// The lines that `bytes` completes; blank ones are left out.
+    fn push(&mut self, bytes: &[u8]) -> Vec<String> {
+        let mut complete = Vec::new();
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let text = part.strip_suffix(b"\n").unwrap_or(part);
+            // One byte more than is shown, so that a cut is noticed.
+            let room = (MAX_LINE_BYTES + 1).saturating_sub(self.line.len());
+            self.line.extend_from_slice(&text[..text.len().min(room)]);
+            if text.len() < part.len() {
+                complete.extend(self.finish());
+            }
+        }
+        complete
+    }
+
+    /// What has come of a line so far.
+    fn finish(&mut self) -> Option<String> {
+        let line = printable(&std::mem::take(&mut self.line));
+        Some(line).filter(|line| !line.trim().is_empty())
+    }
+}
+
+/// Text for a log: at most [`MAX_LINE`] characters, control characters escaped.
+fn printable(bytes: &[u8]) -> String {
+    let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    let mut line = String::with_capacity(text.len().min(MAX_LINE_BYTES));
+    for (place, character) in text.chars().enumerate() {
+        if place == MAX_LINE - 1 && text.chars().nth(MAX_LINE).is_some() {
+            line.push('…');
+            break;
+        }
+        if character.is_control() && character != '\t' {
+            let _ = write!(line, "{}", character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{Allowance, LINES_PER_WINDOW, Lines, MAX_LINE, printable};
+
+    #[test]
+    fn lines_arrive_however_they_are_cut() {
+        let text = b"one\n\ntwo\r\n\x1b[31mred\xff\nlast";
+        for piece in 1..text.len() {
+            let mut lines = Lines::default();
+            let mut got: Vec<_> = text
+                .chunks(piece)
+                .flat_map(|part| lines.push(part))
+                .collect();
+            got.extend(lines.finish());
+            assert_eq!(got, ["one", "two", "\\u{1b}[31mred\u{fffd}", "last"]);
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_takes_bounded_room() {
+        let mut lines = Lines::default();
+        for _ in 0..100 {
+            assert!(lines.push(&[b'x'; 4_096]).is_empty());
+        }
+        assert!(lines.line.capacity() < 16_384);
+        let line = lines.finish().expect("a line");
+        assert_eq!(line.chars().count(), MAX_LINE);
+        assert!(line.ends_with("x…"));
+        assert_eq!(printable(&[b'x'; MAX_LINE]), "x".repeat(MAX_LINE));
+    }
+
+    #[test]
+    fn a_flood_is_counted_not_passed_on() {
+        let start = Instant::now();
+        let mut allowance = Allowance::new(start);
+        let passed = (0..1_000).filter(|_| allowance.spend(start).0).count();
+        assert_eq!(passed, LINES_PER_WINDOW as usize);
+        let later = allowance.spend(start + Duration::from_secs(1));
+        assert_eq!(later, (true, Some(900)));
+        assert_eq!(
+            allowance.spend(start + Duration::from_secs(1)),
+            (true, None)
+        );
+    }
+}

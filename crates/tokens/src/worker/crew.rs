@@ -1,0 +1,155 @@
+//! The threads that make Cryptoki calls: as many as may run at once, started when needed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A number of threads that take jobs in the order in which they came.
+#[derive(Clone)]
+pub(super) struct Crew {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+    limit: usize,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    idle: usize,
+    threads: Vec<JoinHandle<()>>,
+    dismissed: bool,
+}
+
+impl Crew {
+    /// A crew of at most `limit` threads, at least one.
+    pub(super) fn new(limit: u16) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                changed: Condvar::new(),
+                limit: usize::from(limit.max(1)),
+            }),
+        }
+    }
+
+    /// Hands a job to the next free thread.
+    pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
+        let mut state = self.shared.lock();
+        state.jobs.push_back(Box::new(job));
+        // Without a thread the job waits for one that runs: fewer threads are no fault.
+        if !state.dismissed
+            && state.jobs.len() > state.idle
+            && state.threads.len() < self.shared.limit
+            && let Some(thread) = self.start()
+        {
+            state.threads.push(thread);
+        }
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// Waits until all jobs are done, those included that they hand in themselves, and ends the
+    /// threads.
+    pub(super) fn dismiss(&self) {
+        let mut state = self.shared.lock();
+        state.dismissed = true;
+        let threads = std::mem::take(&mut state.threads);
+        drop(state);
+        self.shared.changed.notify_all();
+        for thread in threads {
+            // A thread that panicked has nothing more to say than its message on standard error.
+            let _ = thread.join();
+        }
+        // Where no thread could be started, this one does what is left.
+        self.shared.work();
+    }
+
+    fn start(&self) -> Option<JoinHandle<()>> {
+        let shared = Arc::clone(&self.shared);
+        std::thread::Builder::new()
+            .name("cryptoki".to_owned())
+            .spawn(move || shared.work())
+            .ok()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                drop(state);
+                job();
+                state = self.lock();
+            } else if state.dismissed {
+                return;
+            } else {
+                state.idle += 1;
+                state = self
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+                state.idle -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::Crew;
+
+    #[test]
+    fn as_many_jobs_run_at_once_as_allowed() {
+        let crew = Crew::new(3);
+        let (began, begins) = channel();
+        let mut gates = Vec::new();
+        for number in 0..5 {
+            let (gate, opened) = channel::<()>();
+            let began = began.clone();
+            gates.push(gate);
+            crew.run(move || {
+                began.send(number).expect("the test listens");
+                let _ = opened.recv();
+            });
+        }
+        let mut first: Vec<_> = begins.iter().take(3).collect();
+        first.sort_unstable();
+        assert_eq!(first, [0, 1, 2]);
+        assert!(begins.try_recv().is_err(), "a fourth ran beside three");
+        drop(gates.remove(0));
+        assert_eq!(begins.recv(), Ok(3));
+        drop(gates);
+        crew.dismiss();
+    }
+
+    #[test]
+    fn a_dismissed_crew_finishes_what_it_was_given() {
+        let crew = Crew::new(2);
+        let (done, dones) = channel();
+        for number in 0..20 {
+            let (again, done) = (crew.clone(), done.clone());
+            crew.run(move || {
+                let later = done.clone();
+                again.run(move || later.send(number + 20).expect("the test listens"));
+                done.send(number).expect("the test listens");
+            });
+        }
+        crew.dismiss();
+        let mut all: Vec<_> = dones.try_iter().collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..40).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,308 @@
+//! Logging in, with the guard's word before each PIN.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cryptoki::session::UserType;
+use cryptoki::types::RawAuthPin;
+use qseed_secrets::{Secret, SecretRef};
+
+use super::Worker;
+use super::inbox::Command;
+use super::logins::{Approach, Login, LoginNumber};
+use super::partition::{Entry, Partition, Phase, Place};
+use super::pulse::Pulse;
+use crate::ckr::Ckr;
+use crate::directory::{TokenFlag, TokenInfo};
+use crate::failure::{FailureClass, TokenFailure, refuses_pin};
+use crate::wire::{
+    FromWorker, LoginKind, Open, PinFlags, PinOutcome, PinSource, TokenChoice, Verdict,
+};
+
+/// `CKU_SO`
+pub(super) const CKU_SO: u64 = 0;
+/// `CKU_USER`
+const CKU_USER: u64 = 1;
+
+/// A PIN that waits for the guard's verdict.
+pub(super) struct Question {
+    pub(super) ask: u64,
+    login: Login,
+    user: UserType,
+    /// `None`: to be entered at the token.
+    pin: Option<RawAuthPin>,
+}
+
+/// What is to be presented to a token, and what the token says about it.
+struct Offer {
+    login: Login,
+    user: UserType,
+    pin: Option<Secret>,
+    flags: PinFlags,
+}
+
+impl Partition {
+    /// Logs the session in, by way of the guard, and goes on behind it.
+    pub(super) fn enter(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>, mut entry: Entry) {
+        let offer = match prepare(worker, pulse, &entry.place) {
+            Ok(Some(offer)) => offer,
+            Ok(None) => return self.begin(worker, pulse, entry),
+            Err(failure) => return self.give_up(worker, pulse, entry, failure),
+        };
+        let slot = entry.place.slot.id();
+        let approach = worker.logins().approach(slot, self.id, offer.login);
+        match approach {
+            Approach::Joined(number) => {
+                entry.place.login = Some(number);
+                self.begin(worker, pulse, entry);
+            }
+            Approach::Wait => {
+                self.phase = Phase::Waiting(entry);
+                let partition = self.id;
+                worker.link.send(&FromWorker::Waits { partition });
+            }
+            Approach::Conflict(other) => {
+                let text = format!(
+                    "another partition of this configuration is the same token and logs in as {}",
+                    user_name(other)
+                );
+                let failure = TokenFailure::new(FailureClass::AnotherLogin, text);
+                self.give_up(worker, pulse, entry, failure);
+            }
+            Approach::Ask => self.ask(worker, pulse, entry, offer),
+        }
+    }
+
+    fn ask(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>, entry: Entry, offer: Offer) {
+        if let Some(failure) = guarded(offer.flags) {
+            worker.settle_login(&entry.place, self.id, None);
+            return self.give_up(worker, pulse, entry, failure);
+        }
+        let ask = worker.asks.fetch_add(1, Ordering::Relaxed);
+        let (login, flags) = (offer.login, offer.flags);
+        let question = Question {
+            ask,
+            login,
+            user: offer.user,
+            // One more copy, of just its size; both are wiped when dropped.
+            pin: offer
+                .pin
+                .map(|pin| RawAuthPin::new(Box::new(pin.expose().to_vec()))),
+        };
+        self.phase = Phase::Asking(entry, question);
+        worker.link.send(&FromWorker::PinAsk {
+            partition: self.id,
+            ask,
+            tag: login.tag,
+            flags,
+        });
+    }
+
+    /// Carries out the guard's verdict.
+    pub(super) fn log_in(
+        &mut self,
+        worker: &Arc<Worker>,
+        pulse: &Pulse<'_>,
+        mut entry: Entry,
+        question: Question,
+        verdict: Verdict,
+    ) {
+        if verdict == Verdict::Hold {
+            worker.settle_login(&entry.place, self.id, None);
+            let text = "the PIN is held back";
+            let failure = TokenFailure::new(FailureClass::PinHeld, text);
+            return self.give_up(worker, pulse, entry, failure);
+        }
+        pulse.beat();
+        let Question {
+            ask,
+            login,
+            user,
+            pin,
+        } = question;
+        let answer = worker
+            .module
+            .login(&entry.place.session, user, pin.as_ref());
+        drop(pin);
+        let outcome = judge(&answer);
+        let partition = self.id;
+        // Before anybody else can ask: the guard must know this outcome by then.
+        worker.link.send(&FromWorker::PinOutcome {
+            partition,
+            ask,
+            outcome,
+        });
+        match (outcome, answer) {
+            (PinOutcome::Accepted | PinOutcome::AlreadyLoggedIn, _) => {
+                entry.place.login = worker.settle_login(&entry.place, partition, Some(login));
+                self.begin(worker, pulse, entry);
+            }
+            (_, answer) => {
+                worker.settle_login(&entry.place, partition, None);
+                let unclear = || TokenFailure::new(FailureClass::Other, "C_Login failed");
+                let failure = answer.err().unwrap_or_else(unclear);
+                self.give_up(worker, pulse, entry, failure);
+            }
+        }
+    }
+}
+
+impl Worker {
+    /// Ends a partition's turn at its token's login and lets those who waited come again.
+    /// Returns the login's number where it took place.
+    pub(super) fn settle_login(
+        self: &Arc<Self>,
+        place: &Place,
+        partition: u32,
+        login: Option<Login>,
+    ) -> Option<LoginNumber> {
+        let (number, waited) = self.logins().settle(place.slot.id(), partition, login);
+        for partition in waited {
+            self.post(partition, Command::LoginSettled);
+        }
+        number
+    }
+}
+
+/// Looks at the token as it is now, and reads the PIN. `None` where no login is wanted.
+fn prepare(
+    worker: &Worker,
+    pulse: &Pulse<'_>,
+    place: &Place,
+) -> Result<Option<Offer>, TokenFailure> {
+    let Some(user_type) = user_type(place.how.login) else {
+        return Ok(None);
+    };
+    let token = look_again(worker, pulse, place)?;
+    let entered_at_token = place.how.login == LoginKind::Protected;
+    if entered_at_token && !token.flags.contains(TokenFlag::ProtectedAuthenticationPath) {
+        let text = "the token has no PIN pad (no protected authentication path), as login: \
+                    protected wants it";
+        return Err(TokenFailure::new(FailureClass::PinUnavailable, text));
+    }
+    let pin = (!entered_at_token)
+        .then(|| read_pin(worker, &place.how))
+        .transpose()?;
+    let tag = worker.guard.tag(&token, user_type, pin.as_ref())?;
+    Ok(Some(Offer {
+        login: Login { user_type, tag },
+        user: match place.how.login {
+            LoginKind::So => UserType::So,
+            LoginKind::Vendor(number) => UserType::VendorExtension(number),
+            LoginKind::None | LoginKind::User | LoginKind::Protected => UserType::User,
+        },
+        pin,
+        flags: pin_flags(&token, user_type, entered_at_token),
+    }))
+}
+
+/// Reads the token's information afresh. A PIN must not reach another token that took the slot
+/// meanwhile.
+pub(super) fn look_again(
+    worker: &Worker,
+    pulse: &Pulse<'_>,
+    place: &Place,
+) -> Result<TokenInfo, TokenFailure> {
+    let was = &place.token;
+    pulse.beat();
+    let token = worker
+        .module
+        .token(place.slot, &was.slot_description, &was.slot_manufacturer)?;
+    if token.is_same_token(was) {
+        return Ok(token);
+    }
+    worker.finder.forget();
+    let text = format!("another token is in slot {} now", place.slot.id());
+    Err(TokenFailure::new(FailureClass::TokenMissing, text))
+}
+
+fn read_pin(worker: &Worker, how: &Open) -> Result<Secret, TokenFailure> {
+    let unavailable = |text: String| TokenFailure::new(FailureClass::PinUnavailable, text);
+    let from_uri = match &how.token {
+        TokenChoice::Uri(uri) => uri.pin(),
+        TokenChoice::Slot(_) => None,
+    };
+    let reference = match &how.pin {
+        PinSource::Reference(reference) => Some(reference.clone()),
+        PinSource::FromUri => from_uri,
+        PinSource::Told => worker.told_pin(how.partition).map(SecretRef::Literal),
+        PinSource::None => None,
+    };
+    let reference = reference
+        .ok_or_else(|| unavailable("a PIN is needed and none is configured".to_owned()))?;
+    reference
+        .read()
+        .map_err(|error| unavailable(format!("the PIN: {error}")))
+}
+
+/// The number of the kind of user that logs in (`CK_USER_TYPE`).
+pub(super) fn user_type(login: LoginKind) -> Option<u64> {
+    match login {
+        LoginKind::None => None,
+        LoginKind::So => Some(CKU_SO),
+        LoginKind::User | LoginKind::Protected => Some(CKU_USER),
+        LoginKind::Vendor(number) => Some(number.into()),
+    }
+}
+
+fn user_name(user_type: u64) -> String {
+    match user_type {
+        CKU_SO => "so".to_owned(),
+        CKU_USER => "user".to_owned(),
+        vendors => format!("{vendors:#x}"),
+    }
+}
+
+/// The flags that stand for the kind of user; vendors' users have none of their own, and the
+/// user's are the nearest.
+fn pin_flags(token: &TokenInfo, user_type: u64, entered_at_token: bool) -> PinFlags {
+    let is = |flag| token.flags.contains(flag);
+    if user_type == CKU_SO {
+        return PinFlags {
+            count_low: is(TokenFlag::SoPinCountLow),
+            final_try: is(TokenFlag::SoPinFinalTry),
+            locked: is(TokenFlag::SoPinLocked),
+            not_initialised: false,
+            entered_at_token,
+        };
+    }
+    PinFlags {
+        count_low: is(TokenFlag::UserPinCountLow),
+        final_try: is(TokenFlag::UserPinFinalTry),
+        locked: is(TokenFlag::UserPinLocked),
+        not_initialised: !is(TokenFlag::UserPinInitialized),
+        entered_at_token,
+    }
+}
+
+/// Why no PIN may be offered, by the token's own word.
+fn guarded(flags: PinFlags) -> Option<TokenFailure> {
+    let text = if flags.locked {
+        "the token says that the PIN is locked; no PIN was offered"
+    } else if flags.final_try {
+        "the token says that the next wrong PIN locks it; no PIN was offered"
+    } else {
+        return None;
+    };
+    Some(TokenFailure::new(FailureClass::PinGuarded, text))
+}
+
+/// What an answer of `C_Login` says about the PIN.
+fn judge(answer: &Result<(), TokenFailure>) -> PinOutcome {
+    let Err(failure) = answer else {
+        return PinOutcome::Accepted;
+    };
+    // An answer that is no return value is as unclear as the vaguest of them.
+    let ckr = failure.ckr.unwrap_or(Ckr::GENERAL_ERROR);
+    match ckr {
+        Ckr::USER_ALREADY_LOGGED_IN => PinOutcome::AlreadyLoggedIn,
+        Ckr::USER_ANOTHER_ALREADY_LOGGED_IN
+        | Ckr::USER_TOO_MANY_TYPES
+        | Ckr::SESSION_CLOSED
+        | Ckr::SESSION_HANDLE_INVALID
+        | Ckr::SESSION_READ_ONLY_EXISTS
+        | Ckr::CRYPTOKI_NOT_INITIALIZED => PinOutcome::NotJudged(ckr),
+        _ if refuses_pin(ckr) => PinOutcome::Refused(ckr),
+        _ => PinOutcome::Unclear(ckr),
+    }
+}

@@ -1,0 +1,220 @@
+//! A loaded module: the calls that qseed makes, with failures that name function and value.
+
+use std::ffi::CString;
+use std::path::Path;
+
+use cryptoki::context::Pkcs11;
+use cryptoki::error::{Error, RvError};
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::Slot;
+use cryptoki::types::RawAuthPin;
+
+use crate::ckr::{Ckr, Function};
+use crate::directory::{
+    LibraryInfo, SlotReport, SlotToken, TokenFlag, TokenFlags, TokenInfo, Version, field,
+};
+use crate::failure::{FailureClass, TokenFailure};
+use crate::nss_args::initialize_args;
+
+type Answer<T> = Result<T, TokenFailure>;
+
+/// A module that is loaded and initialised. Its calls may be made from several threads at once.
+pub(super) struct Module {
+    pkcs11: Pkcs11,
+    library: LibraryInfo,
+}
+
+impl Module {
+    /// Loads the library and initialises it.
+    pub(super) fn load(path: &Path, init_args: Option<String>) -> Answer<Self> {
+        let failed = |text: String| TokenFailure::new(FailureClass::ReloadModule, text);
+        let init_args = init_args
+            .map(CString::new)
+            .transpose()
+            .map_err(|_| failed("init_args holds a NUL character".to_owned()))?;
+        let pkcs11 = Pkcs11::new(path).map_err(|error| match error {
+            Error::LibraryLoading(error) => failed(format!("cannot load the module: {error}")),
+            Error::MissingSymbol(symbol) => failed(format!(
+                "{} is no PKCS#11 module: it has no {symbol}",
+                path.display()
+            )),
+            error => TokenFailure::of_call(Function::GetFunctionList, &error),
+        })?;
+        match pkcs11.initialize(initialize_args(init_args)) {
+            // Libraries that this one uses may have been there first.
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+            Err(error) => return Err(TokenFailure::of_call(Function::Initialize, &error)),
+        }
+        let library = library_info(&pkcs11);
+        Ok(Self { pkcs11, library })
+    }
+
+    /// What the module says about itself.
+    pub(super) fn library(&self) -> &LibraryInfo {
+        &self.library
+    }
+
+    /// The slots there are now. The call with a null list, which comes first, is what makes
+    /// modules look anew (PKCS#11 3.1 section 5.5.1).
+    pub(super) fn slots(&self) -> Answer<Vec<Slot>> {
+        let slots = self.pkcs11.get_all_slots();
+        slots.map_err(|error| TokenFailure::of_call(Function::GetSlotList, &error))
+    }
+
+    /// A slot and what is in it. A token that cannot be read is part of the answer; a module that
+    /// cannot go on is not.
+    pub(super) fn slot_report(&self, slot: Slot, between: impl Fn()) -> Answer<SlotReport> {
+        let info = match self.pkcs11.get_slot_info(slot) {
+            Ok(info) => info,
+            Err(error) => {
+                let failure = TokenFailure::of_call(Function::GetSlotInfo, &error);
+                if failure.class == FailureClass::ReloadModule {
+                    return Err(failure);
+                }
+                return Ok(SlotReport {
+                    id: slot.id(),
+                    description: String::new(),
+                    manufacturer: String::new(),
+                    token: SlotToken::Unreadable(failure),
+                });
+            }
+        };
+        let mut report = SlotReport {
+            id: slot.id(),
+            description: field(info.slot_description()),
+            manufacturer: field(info.manufacturer_id()),
+            token: SlotToken::Absent,
+        };
+        if info.token_present() {
+            between();
+            report.token = match self.token(slot, &report.description, &report.manufacturer) {
+                Ok(token) => SlotToken::Present(token),
+                Err(failure) if failure.class == FailureClass::ReloadModule => return Err(failure),
+                Err(failure) if failure.ckr == Some(Ckr::TOKEN_NOT_PRESENT) => SlotToken::Absent,
+                Err(failure) => SlotToken::Unreadable(failure),
+            };
+        }
+        Ok(report)
+    }
+
+    /// A token as it is now, in a slot that is known.
+    pub(super) fn token(
+        &self,
+        slot: Slot,
+        slot_description: &str,
+        slot_manufacturer: &str,
+    ) -> Answer<TokenInfo> {
+        let info = self.pkcs11.get_token_info(slot);
+        let info = info.map_err(|error| TokenFailure::of_call(Function::GetTokenInfo, &error))?;
+        Ok(TokenInfo {
+            slot_id: slot.id(),
+            slot_description: slot_description.to_owned(),
+            slot_manufacturer: slot_manufacturer.to_owned(),
+            label: field(info.label()),
+            serial: field(info.serial_number()),
+            model: field(info.model()),
+            manufacturer: field(info.manufacturer_id()),
+            hardware: version(info.hardware_version()),
+            firmware: version(info.firmware_version()),
+            flags: flags(&info),
+        })
+    }
+
+    /// Opens a session that stays open until [`Self::close`]: dropping it calls nothing, since it
+    /// may be gone, or the module finalised.
+    pub(super) fn open(&self, slot: Slot, read_write: bool) -> Answer<Session> {
+        let session = if read_write {
+            self.pkcs11.open_rw_session_no_drop(slot)
+        } else {
+            self.pkcs11.open_ro_session_no_drop(slot)
+        };
+        session.map_err(|error| TokenFailure::of_call(Function::OpenSession, &error))
+    }
+
+    /// Closes a session. It is of no use any more, whatever the module answers.
+    #[expect(clippy::unused_self, reason = "a session is closed through its module")]
+    pub(super) fn close(&self, session: Session) {
+        let _ = session.close();
+    }
+
+    /// Presents a PIN, or has it entered at the token.
+    #[expect(clippy::unused_self, reason = "a session belongs to its module")]
+    pub(super) fn login(
+        &self,
+        session: &Session,
+        user: UserType,
+        pin: Option<&RawAuthPin>,
+    ) -> Answer<()> {
+        let answer = match pin {
+            Some(pin) => session.login_with_raw(user, pin),
+            None => session.login(user, None),
+        };
+        answer.map_err(|error| TokenFailure::of_call(Function::Login, &error))
+    }
+
+    /// Logs out whoever is logged in to the session's token. At the end of a session's use a
+    /// failure changes nothing.
+    #[expect(clippy::unused_self, reason = "a session belongs to its module")]
+    pub(super) fn logout(&self, session: &Session) {
+        let _ = session.logout();
+    }
+
+    /// Mixes `seed` into the token's generator (PKCS#11 3.1 section 5.17.1).
+    #[expect(clippy::unused_self, reason = "a session belongs to its module")]
+    pub(super) fn seed(&self, session: &Session, seed: &[u8]) -> Answer<()> {
+        let answer = session.seed_random(seed);
+        answer.map_err(|error| TokenFailure::of_call(Function::SeedRandom, &error))
+    }
+
+    /// `C_Finalize`. Sessions are closed before.
+    pub(super) fn finalize(&self) {
+        let _ = self.pkcs11.clone().finalize();
+    }
+}
+
+/// `C_GetInfo`; a module that does not answer it well is no worse at seeding.
+fn library_info(pkcs11: &Pkcs11) -> LibraryInfo {
+    const UNKNOWN: Version = Version { major: 0, minor: 0 };
+    match pkcs11.get_library_info() {
+        Ok(info) => LibraryInfo {
+            cryptoki_version: version(info.cryptoki_version()),
+            manufacturer: field(info.manufacturer_id()),
+            description: field(info.library_description()),
+            version: version(info.library_version()),
+        },
+        Err(_) => LibraryInfo {
+            cryptoki_version: UNKNOWN,
+            manufacturer: String::new(),
+            description: String::new(),
+            version: UNKNOWN,
+        },
+    }
+}
+
+fn version(version: cryptoki::types::Version) -> Version {
+    Version {
+        major: version.major(),
+        minor: version.minor(),
+    }
+}
+
+fn flags(info: &cryptoki::slot::TokenInfo) -> TokenFlags {
+    let set = |flag: &TokenFlag| match flag {
+        TokenFlag::Rng => info.rng(),
+        TokenFlag::WriteProtected => info.write_protected(),
+        TokenFlag::LoginRequired => info.login_required(),
+        TokenFlag::UserPinInitialized => info.user_pin_initialized(),
+        TokenFlag::ProtectedAuthenticationPath => info.protected_authentication_path(),
+        TokenFlag::TokenInitialized => info.token_initialized(),
+        TokenFlag::UserPinCountLow => info.user_pin_count_low(),
+        TokenFlag::UserPinFinalTry => info.user_pin_final_try(),
+        TokenFlag::UserPinLocked => info.user_pin_locked(),
+        TokenFlag::UserPinToBeChanged => info.user_pin_to_be_changed(),
+        TokenFlag::SoPinCountLow => info.so_pin_count_low(),
+        TokenFlag::SoPinFinalTry => info.so_pin_final_try(),
+        TokenFlag::SoPinLocked => info.so_pin_locked(),
+        TokenFlag::SoPinToBeChanged => info.so_pin_to_be_changed(),
+        TokenFlag::ErrorState => info.error_state(),
+    };
+    TokenFlag::ALL.into_iter().filter(set).collect()
+}

@@ -1,0 +1,192 @@
+//! The worker with a module that hangs, crashes, ends its process, or is large.
+
+mod support;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use qseed_faulty_token::{Action, Function, Rule};
+use qseed_tokens::supervisor::{ListError, WorkerEvent, list_slots};
+use qseed_tokens::wire::{self, FromWorker, Hello, LoginKind, Open, ToWorker, TokenChoice};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use support::faulty::{Bench, faulty};
+use support::{Daemon, on_one_thread};
+
+/// Waits until a process is gone.
+fn wait_for_end(process: u32) {
+    let process = Pid::from_raw(process.try_into().expect("a pid")).expect("a pid");
+    if let Ok(process) = pidfd_open(process, PidfdFlags::empty()) {
+        let gone = poll(&mut [PollFd::new(&process, PollFlags::IN)], None);
+        assert_eq!(gone, Ok(1));
+    }
+}
+
+#[test]
+fn a_call_that_hangs_holds_up_no_other_partition_and_ends_with_the_worker() {
+    let bench = Bench::new(|faults| faults.slots = 3);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        for partition in 0..3 {
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(partition, LoginKind::None, None)));
+            daemon.opened().await;
+        }
+        let hang = Rule::new(Function::SeedRandom, Action::Hang).token(0);
+        bench.set(|faults| faults.rules.push(hang));
+        daemon.seed(0, 1, &[1; 48]);
+        for job in 2..10 {
+            daemon.seed(1, job, &[2; 48]);
+            daemon.seeded().await;
+            daemon.seed(2, job, &[3; 48]);
+            daemon.seeded().await;
+        }
+        daemon.worker.kill();
+        let event = daemon.event().await;
+        assert!(matches!(event, WorkerEvent::Exited(status) if status.signal() == Some(9)));
+    });
+}
+
+#[test]
+fn a_long_listing_says_that_it_moves_on() {
+    let bench = Bench::new(|faults| {
+        faults.slots = 30;
+        faults.latency_us.insert(Function::GetTokenInfo, 20_000);
+    });
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        for partition in [1, 2] {
+            let how = Open {
+                partition,
+                ..faulty(0, LoginKind::None, None)
+            };
+            daemon.worker.send(ToWorker::Open(how));
+        }
+        let (mut moved, mut opened) = (Vec::new(), 0);
+        while opened < 2 {
+            match daemon.event().await {
+                WorkerEvent::Message(FromWorker::Progress { partition }) => moved.push(partition),
+                WorkerEvent::Message(FromWorker::Opened { .. }) => opened += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(
+            moved.contains(&Some(1)) && moved.contains(&Some(2)),
+            "{moved:?}"
+        );
+        daemon.shut_down().await;
+    });
+}
+
+#[test]
+fn a_module_that_ends_its_process_is_told_of() {
+    for (action, function) in [
+        (Action::Segfault, Function::SeedRandom),
+        (Action::Abort, Function::SeedRandom),
+        (Action::Exit(0), Function::SeedRandom),
+    ] {
+        let bench = Bench::new(|_| {});
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
+            daemon.opened().await;
+            bench.set(|faults| faults.rules.push(Rule::new(function, action)));
+            daemon.seed(0, 1, &[1; 48]);
+            let event = daemon.event().await;
+            assert!(matches!(event, WorkerEvent::Exited(_)), "{event:?}");
+        });
+    }
+    let bench = Bench::new(|faults| {
+        faults
+            .rules
+            .push(Rule::new(Function::GetTokenInfo, Action::Exit(0)));
+    });
+    let listing = list_slots(&bench.spec, Duration::from_secs(60));
+    assert!(matches!(listing, Err(ListError::Ended(_))), "{listing:?}");
+}
+
+#[test]
+fn a_module_that_hangs_ends_a_listing() {
+    let bench = Bench::new(|faults| {
+        faults
+            .rules
+            .push(Rule::new(Function::GetSlotList, Action::Hang));
+    });
+    let listing = list_slots(&bench.spec, Duration::from_millis(300));
+    assert!(matches!(listing, Err(ListError::Hung(_))), "{listing:?}");
+    let record = bench.token.record().expect("a record");
+    let worker = record.first().expect("a worker was there").pid;
+    // It was killed, not left behind.
+    wait_for_end(worker);
+}
+
+#[test]
+fn thousands_of_slots_are_listed_and_opened_by_id() {
+    let bench = Bench::new(|faults| faults.slots = 3_000);
+    let listing = list_slots(&bench.spec, Duration::from_secs(60)).expect("a listing");
+    assert_eq!(listing.slots.len(), 3_000);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        let slot = TokenChoice::Slot(2_999);
+        let how = Open {
+            token: slot,
+            ..faulty(1, LoginKind::None, None)
+        };
+        daemon.worker.send(ToWorker::Open(how));
+        assert_eq!(daemon.opened().await.1.label, "faulty-2999");
+        daemon.shut_down().await;
+    });
+}
+#[test]
+fn a_worker_that_hangs_dies_with_the_daemon() {
+    use std::io::Write;
+
+    let bench = Bench::new(|faults| {
+        faults
+            .rules
+            .push(Rule::new(Function::Initialize, Action::Hang));
+    });
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+    // A shell stands for the daemon. This test keeps the socket open, so only the parent's death
+    // can end the worker, whose one thread is in C_Initialize.
+    let mut daemon = Command::new("sh")
+        .args(["-c", "exec 3<&0; \"$0\" worker <&3 & wait"])
+        .arg(&bench.spec.program)
+        .envs(
+            bench
+                .spec
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        )
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .spawn()
+        .expect("a shell");
+    let hello = ToWorker::Hello(Hello {
+        version: wire::VERSION,
+        daemon: daemon.id(),
+        module: bench.spec.module.clone(),
+        init_args: None,
+        guard_key: bench.spec.guard_key.clone(),
+        guard_key_may_be_made: false,
+        concurrency: 1,
+    });
+    ours.write_all(&wire::encode(&hello).expect("fits"))
+        .expect("sent");
+    let record = bench.token.wait_for(Duration::from_secs(60), |record| {
+        record
+            .iter()
+            .any(|line| line.begun(Function::Initialize).is_some())
+    });
+    let record = record.expect("a worker in C_Initialize");
+    let worker = record.last().expect("a line").pid;
+    daemon.kill().expect("killed");
+    daemon.wait().expect("dead");
+    wait_for_end(worker);
+}

@@ -1,0 +1,80 @@
+//! The worker with NSS softokn, which takes its parameters in a layout of its own.
+
+mod support;
+
+use std::process::Command;
+
+use qseed_tokens::directory::GeneratorNote;
+use qseed_tokens::supervisor::WorkerSpec;
+use qseed_tokens::wire::{FromWorker, LoginKind, PinOutcome, ToWorker};
+use support::{Daemon, SOFTOKN, need, on_one_thread, set_up, spec, token};
+
+const LABEL: &str = "NSS%20Certificate%20DB";
+
+/// A database whose password is `secret`, in a folder.
+fn database() -> tempfile::TempDir {
+    need(SOFTOKN, "libnss3");
+    let folder = tempfile::tempdir().expect("a folder");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret\n").expect("written");
+    let mut certutil = Command::new("certutil");
+    certutil
+        .args([
+            "-N",
+            "-d",
+            &format!("sql:{}", folder.path().display()),
+            "-f",
+        ])
+        .arg(&password);
+    set_up(&mut certutil, "libnss3-tools");
+    folder
+}
+
+fn nss(folder: &tempfile::TempDir) -> WorkerSpec {
+    let folder = folder.path();
+    let parameters = format!(
+        "configdir='sql:{}' certPrefix='' keyPrefix='' secmod='secmod.db'",
+        folder.display()
+    );
+    WorkerSpec {
+        init_args: Some(parameters),
+        ..spec(SOFTOKN, folder)
+    }
+}
+
+#[test]
+fn a_database_is_opened_logged_in_to_and_seeded() {
+    let folder = database();
+    on_one_thread(async {
+        let (mut daemon, ready) = Daemon::ready(&nss(&folder)).await;
+        daemon.worker.send(ToWorker::Open(token(
+            1,
+            LABEL,
+            LoginKind::User,
+            Some("secret"),
+        )));
+        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+        let (_, token) = daemon.opened().await;
+        let note = GeneratorNote::of(&ready.library, &token);
+        assert_eq!(note, Some(GeneratorNote::InCallingProcess));
+        daemon.seed(1, 1, &[0x5a; 48]);
+        assert_eq!(daemon.seeded().await, (1, 1));
+        daemon.shut_down().await;
+    });
+}
+
+#[test]
+fn without_its_parameters_it_does_not_start() {
+    let folder = database();
+    on_one_thread(async {
+        let without = WorkerSpec {
+            init_args: None,
+            ..nss(&folder)
+        };
+        let mut daemon = Daemon::start(&without);
+        let FromWorker::InitFailed(failure) = daemon.message().await else {
+            panic!("it started");
+        };
+        assert_eq!(failure.to_string(), "C_Initialize: CKR_ARGUMENTS_BAD");
+    });
+}

@@ -1,0 +1,159 @@
+//! A worker's life: what it inherits, what it writes, and how it ends.
+
+mod support;
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use qseed_tokens::failure::FailureClass;
+use qseed_tokens::supervisor::{ListError, WorkerEvent, WorkerSpec, list_slots};
+use qseed_tokens::wire::{FromWorker, LoginKind, ToWorker};
+use support::{Daemon, SOFTHSM, SoftHsm, on_one_thread, spec, token};
+
+/// A file below `/proc` of a worker.
+fn proc_file(daemon: &Daemon, name: &str) -> std::io::Result<String> {
+    let content = std::fs::read(format!("/proc/{}/{name}", daemon.worker.pid()))?;
+    Ok(String::from_utf8_lossy(&content).into_owned())
+}
+
+#[test]
+fn a_worker_shows_no_secret_and_leaves_no_core() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    on_one_thread(async {
+        let withheld = vec!["PATH".to_owned()];
+        let (mut daemon, ready) = Daemon::ready(&WorkerSpec {
+            withheld,
+            ..hsm.spec()
+        })
+        .await;
+        daemon.worker.send(ToWorker::Open(token(
+            1,
+            "first",
+            LoginKind::User,
+            Some("1234"),
+        )));
+        daemon.let_log_in().await;
+        daemon.opened().await;
+        let arguments = proc_file(&daemon, "cmdline").expect("readable by all");
+        assert_eq!(arguments, "qseed\0worker\0");
+        match proc_file(&daemon, "environ") {
+            Ok(environment) => {
+                let mut variables = environment.split('\0');
+                assert!(!variables.any(|variable| variable.starts_with("PATH=")));
+                assert!(environment.contains("SOFTHSM2_CONF="));
+                assert!(!environment.contains("1234"));
+            }
+            // Not dumpable: it is for root's eyes alone.
+            Err(error) => assert!(!rustix::process::geteuid().is_root(), "{error}"),
+        }
+        let limits = proc_file(&daemon, "limits").expect("readable by all");
+        let core = limits
+            .lines()
+            .find(|line| line.starts_with("Max core"))
+            .expect("a limit");
+        assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+        let status = proc_file(&daemon, "status").expect("readable by all");
+        let locked = status
+            .lines()
+            .find(|line| line.starts_with("VmLck:"))
+            .expect("a line");
+        assert_eq!(
+            ready.memory_locked,
+            !locked.contains("\t       0 kB"),
+            "{locked}"
+        );
+        let group = rustix::process::Pid::from_raw(daemon.worker.pid().try_into().expect("a pid"));
+        assert_eq!(
+            rustix::process::getpgid(group).ok(),
+            group,
+            "a process group of its own"
+        );
+        daemon.shut_down().await;
+    });
+}
+
+#[test]
+fn a_killed_worker_is_told_of() {
+    on_one_thread(async {
+        let hsm = SoftHsm::with_tokens(&[]);
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        daemon.worker.kill();
+        let event = daemon.event().await;
+        assert!(matches!(event, WorkerEvent::Exited(status) if status.signal() == Some(9)));
+    });
+}
+
+#[test]
+fn a_module_that_does_not_load_is_told_with_the_reason() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (module, why) in [
+        (
+            "/nonexistent/libpkcs11.so",
+            "cannot open shared object file",
+        ),
+        (
+            "/usr/lib/x86_64-linux-gnu/libz.so.1",
+            "is no PKCS#11 module",
+        ),
+    ] {
+        on_one_thread(async {
+            let mut daemon = Daemon::start(&spec(module, folder.path()));
+            let FromWorker::InitFailed(failure) = daemon.message().await else {
+                panic!("{module} was loaded");
+            };
+            assert_eq!(failure.class, FailureClass::ReloadModule);
+            assert!(failure.text.contains(why), "{failure}");
+            let event = daemon.event().await;
+            assert!(matches!(event, WorkerEvent::Exited(status) if status.code() == Some(69)));
+        });
+        let deadline = std::time::Duration::from_secs(60);
+        let listing = list_slots(&spec(module, folder.path()), deadline);
+        assert!(matches!(listing, Err(ListError::Module(_))), "{listing:?}");
+    }
+}
+
+#[test]
+fn what_a_module_writes_arrives_line_by_line() {
+    // Without PKCS11SPY_OUTPUT the spy writes to standard error.
+    let hsm = SoftHsm::with_tokens(&[]);
+    let mut spec = hsm.spec();
+    spec.environment
+        .retain(|(name, _)| name != "PKCS11SPY_OUTPUT");
+    let output = on_one_thread(async {
+        let (daemon, _) = Daemon::ready(&spec).await;
+        daemon.shut_down().await
+    });
+    assert!(
+        output.iter().any(|line| line.ends_with(": C_Initialize")),
+        "{output:?}"
+    );
+    assert!(
+        output.iter().any(|line| line.ends_with(": C_Finalize")),
+        "{output:?}"
+    );
+}
+
+#[test]
+fn a_worker_ends_with_the_socket() {
+    let hsm = SoftHsm::with_tokens(&[]);
+    let spec = hsm.spec();
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let mut worker = Command::new(&spec.program)
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .spawn()
+        .expect("a worker");
+    drop(ours);
+    let status = worker.wait().expect("an end");
+    assert_eq!(status.signal(), Some(9));
+}
+
+#[test]
+fn a_worker_started_by_hand_says_that_it_is_not_to_be() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Command::new(spec(SOFTHSM, folder.path()).program)
+        .stdin(Stdio::null())
+        .output()
+        .expect("a worker");
+    assert_eq!(output.status.code(), Some(64));
+    assert!(!output.stderr.is_empty());
+}

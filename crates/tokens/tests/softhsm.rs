@@ -1,0 +1,349 @@
+//! The worker with a real token: `SoftHSM`, with `pkcs11-spy` in front of it, whose log tells what
+//! reached the token.
+
+mod support;
+
+use std::num::NonZeroU32;
+
+use qseed_tokens::failure::FailureClass;
+use qseed_tokens::supervisor::{WorkerSpec, list_slots};
+use qseed_tokens::wire::{LoginKind, Open, PinOutcome, ToWorker, TokenChoice, Verdict};
+use support::{Daemon, SoftHsm, on_one_thread, token};
+
+/// Bytes that differ from place to place and from seed to seed.
+fn bytes(length: usize, number: usize) -> Vec<u8> {
+    (0..length)
+        .map(|place| (place * 7 + place / 251 + number * 31).to_le_bytes()[0])
+        .collect()
+}
+
+#[test]
+fn a_token_gets_exactly_the_seeds_that_were_sent() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    let lengths = [1, 2, 48, 511, 512, 513, 4_096, 65_536];
+    let seeds: Vec<_> = lengths
+        .iter()
+        .enumerate()
+        .map(|(n, l)| bytes(*l, n))
+        .collect();
+    on_one_thread(async {
+        let (mut daemon, ready) = Daemon::ready(&hsm.spec()).await;
+        assert_eq!(ready.library.manufacturer, "SoftHSM");
+        daemon
+            .worker
+            .send(ToWorker::Open(token(1, "first", LoginKind::None, None)));
+        let (partition, info) = daemon.opened().await;
+        assert_eq!((partition, info.label.as_str()), (1, "first"));
+        assert_eq!(info.model, "SoftHSM v2");
+        for (job, seed) in (0..).zip(&seeds) {
+            daemon.seed(1, job, seed);
+            assert_eq!(daemon.seeded().await, (job, 1));
+        }
+        daemon.shut_down().await;
+    });
+    let log = hsm.spy_log();
+    assert!(log.seeds() == seeds, "other bytes, or in another order");
+    assert_eq!(log.count("C_OpenSession"), 1, "one session stays open");
+    assert_eq!(log.count("C_Login"), 0);
+    assert!(log.functions().ends_with(&["CloseSession", "Finalize"]));
+}
+
+#[test]
+fn a_seed_is_cut_for_tokens_that_take_short_ones() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    let seed = bytes(48, 1);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        let chunk = NonZeroU32::new(20);
+        let open = Open {
+            chunk,
+            ..token(1, "first", LoginKind::None, None)
+        };
+        daemon.worker.send(ToWorker::Open(open));
+        daemon.opened().await;
+        daemon.seed(1, 5, &seed);
+        assert_eq!(daemon.seeded().await, (5, 3));
+        daemon.shut_down().await;
+    });
+    assert_eq!(
+        hsm.spy_log().seeds(),
+        [&seed[..20], &seed[20..40], &seed[40..]]
+    );
+}
+
+#[test]
+fn a_pin_is_presented_on_the_guards_word_alone() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        daemon.worker.send(ToWorker::Open(token(
+            1,
+            "first",
+            LoginKind::User,
+            Some("1234"),
+        )));
+        let (partition, ask, tag) = daemon.asked().await;
+        daemon.say(partition, ask, Verdict::Hold);
+        assert_eq!(daemon.open_failed().await.class, FailureClass::PinHeld);
+        daemon.worker.send(ToWorker::Open(token(
+            1,
+            "first",
+            LoginKind::User,
+            Some("1234"),
+        )));
+        let (_, another, same_tag) = daemon.asked().await;
+        assert!(another != ask && same_tag == tag);
+        // A verdict on an older question is none on this one.
+        daemon.say(partition, ask, Verdict::Go);
+        daemon.say(partition, another, Verdict::Go);
+        assert_eq!(daemon.outcome().await, PinOutcome::Accepted);
+        daemon.opened().await;
+        daemon.seed(1, 1, &bytes(48, 1));
+        daemon.seeded().await;
+        daemon.shut_down().await;
+    });
+    let log = hsm.spy_log();
+    assert_eq!(log.count("C_Login"), 1);
+    assert!(
+        log.functions()
+            .ends_with(&["Logout", "CloseSession", "Finalize"])
+    );
+}
+
+#[test]
+fn a_wrong_pin_is_refused_and_told() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        daemon.worker.send(ToWorker::Open(token(
+            1,
+            "first",
+            LoginKind::User,
+            Some("4321"),
+        )));
+        let outcome = daemon.let_log_in().await;
+        assert!(
+            matches!(outcome, PinOutcome::Refused(ckr) if ckr.0 == 0xa0),
+            "{outcome:?}"
+        );
+        let failure = daemon.open_failed().await;
+        assert_eq!(failure.class, FailureClass::PinRefused);
+        assert_eq!(failure.to_string(), "C_Login: CKR_PIN_INCORRECT");
+        // A seed for a partition that is not open is answered, and goes nowhere.
+        daemon.seed(1, 9, &bytes(48, 1));
+        let answer = daemon.message().await;
+        assert!(format!("{answer:?}").contains("NotOpen"), "{answer:?}");
+        daemon.shut_down().await;
+    });
+    let log = hsm.spy_log();
+    assert_eq!((log.count("C_Login"), log.count("C_SeedRandom")), (1, 0));
+    assert_eq!(log.count("C_OpenSession"), log.count("C_CloseSession"));
+}
+
+#[test]
+fn partitions_that_are_one_token_log_in_once() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        for partition in 1..=3 {
+            let open = token(partition, "first", LoginKind::User, Some("1234"));
+            daemon.worker.send(ToWorker::Open(open));
+        }
+        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+        let mut opened = Vec::new();
+        for _ in 0..3 {
+            opened.push(daemon.opened().await.0);
+        }
+        opened.sort_unstable();
+        assert_eq!(opened, [1, 2, 3]);
+        // The security officer cannot come in beside them.
+        daemon.worker.send(ToWorker::Open(token(
+            4,
+            "first",
+            LoginKind::So,
+            Some("87654321"),
+        )));
+        assert_eq!(daemon.open_failed().await.class, FailureClass::AnotherLogin);
+        daemon.shut_down().await;
+    });
+    let log = hsm.spy_log();
+    assert_eq!((log.count("C_Login"), log.count("C_Logout")), (1, 1));
+}
+
+#[test]
+fn one_wrong_pin_for_two_partitions_is_asked_for_each() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        for partition in 1..=2 {
+            let open = token(partition, "first", LoginKind::User, Some("4321"));
+            daemon.worker.send(ToWorker::Open(open));
+        }
+        let (one, ask, tag) = daemon.asked().await;
+        daemon.say(one, ask, Verdict::Go);
+        assert!(matches!(daemon.outcome().await, PinOutcome::Refused(_)));
+        // The second question and the first failure come in any order.
+        let mut failures = Vec::new();
+        while failures.len() < 2 {
+            use qseed_tokens::wire::FromWorker;
+            match daemon.message().await {
+                FromWorker::PinAsk {
+                    partition,
+                    ask,
+                    tag: same,
+                    ..
+                } => {
+                    assert!(partition != one && same == tag);
+                    daemon.say(partition, ask, Verdict::Hold);
+                }
+                FromWorker::OpenFailed { failure, .. } => failures.push(failure.class),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(failures.contains(&FailureClass::PinHeld), "{failures:?}");
+        daemon.shut_down().await;
+    });
+    assert_eq!(hsm.spy_log().count("C_Login"), 1);
+}
+
+#[test]
+fn the_security_officer_logs_in_to_a_read_write_session() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        daemon.worker.send(ToWorker::Open(token(
+            1,
+            "first",
+            LoginKind::So,
+            Some("87654321"),
+        )));
+        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+        daemon.opened().await;
+        daemon.shut_down().await;
+    });
+}
+
+#[test]
+fn tokens_that_are_not_there_or_not_one_are_told_with_what_is_there() {
+    let hsm = SoftHsm::with_tokens(&["first", "second"]);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        daemon
+            .worker
+            .send(ToWorker::Open(token(1, "third", LoginKind::None, None)));
+        let failure = daemon.open_failed().await;
+        assert_eq!(failure.class, FailureClass::TokenMissing);
+        assert!(failure.text.contains("\"first\"") && failure.text.contains("\"second\""));
+        let any = "pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM%20project";
+        let any = TokenChoice::Uri(any.parse().map(Box::new).expect("a URI"));
+        let open = Open {
+            token: any,
+            ..token(1, "x", LoginKind::None, None)
+        };
+        daemon.worker.send(ToWorker::Open(open));
+        let failure = daemon.open_failed().await;
+        // The free slot's uninitialised token is one of them.
+        assert_eq!(failure.class, FailureClass::AmbiguousUri);
+        assert!(failure.text.contains("\"first\""), "{failure}");
+        let nowhere = TokenChoice::Slot(4_711);
+        let open = Open {
+            token: nowhere,
+            ..token(1, "x", LoginKind::None, None)
+        };
+        daemon.worker.send(ToWorker::Open(open));
+        assert_eq!(daemon.open_failed().await.class, FailureClass::TokenMissing);
+        daemon.shut_down().await;
+    });
+}
+
+/// Opens fifty tokens and sends each three seeds of its own.
+async fn seed_fifty(spec: &WorkerSpec, labels: &[String]) {
+    let (mut daemon, _) = Daemon::ready(spec).await;
+    for (partition, label) in (0..).zip(labels) {
+        daemon.worker.send(ToWorker::Open(token(
+            partition,
+            label,
+            LoginKind::None,
+            None,
+        )));
+    }
+    for _ in labels {
+        let (partition, info) = daemon.opened().await;
+        assert_eq!(info.label, format!("token-{partition}"));
+    }
+    for round in 0..3 {
+        for partition in 0..50 {
+            daemon.seed(partition, round, &bytes(48, partition as usize));
+        }
+        for _ in 0..50 {
+            assert_eq!(daemon.seeded().await, (round, 1));
+        }
+    }
+    daemon.shut_down().await;
+}
+
+#[test]
+fn fifty_tokens_are_open_at_once_and_each_gets_its_own() {
+    let labels: Vec<_> = (0..50).map(|number| format!("token-{number}")).collect();
+    let hsm = SoftHsm::with_tokens(&labels.iter().map(String::as_str).collect::<Vec<_>>());
+    on_one_thread(seed_fifty(&hsm.spec_without_spy(), &labels));
+    on_one_thread(seed_fifty(&hsm.spec(), &labels));
+    let log = hsm.spy_log();
+    let mut seeds = log.seeds();
+    seeds.sort_unstable();
+    let mut sent: Vec<_> = (0..150).map(|number| bytes(48, number % 50)).collect();
+    sent.sort_unstable();
+    assert!(seeds == sent, "other seeds than were sent");
+    let readings = log.count("C_GetTokenInfo");
+    assert!(
+        readings <= 51 * 3,
+        "the tokens were listed for each partition: {readings}"
+    );
+    assert_eq!(log.count("C_CloseSession"), 50);
+}
+
+#[test]
+fn slots_are_listed_without_a_session() {
+    let hsm = SoftHsm::with_tokens(&["first", "second"]);
+    let deadline = std::time::Duration::from_secs(60);
+    let listing = list_slots(&hsm.spec(), deadline).expect("a listing");
+    let tokens: Vec<_> = listing
+        .slots
+        .iter()
+        .filter_map(|slot| slot.token())
+        .collect();
+    let labels: Vec<_> = tokens.iter().map(|token| token.label.as_str()).collect();
+    assert!(
+        labels.contains(&"first") && labels.contains(&"second"),
+        "{labels:?}"
+    );
+    for slot in &listing.slots {
+        let token = slot.token().expect("SoftHSM's slots all have tokens");
+        assert!(token.uri().matches(&listing.ready.library, slot));
+    }
+    assert_eq!(hsm.spy_log().count("C_OpenSession"), 0);
+}
+
+#[test]
+fn a_pin_file_is_read_when_it_is_needed_and_missing_ones_are_told() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    let file = hsm.folder.path().join("pin");
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        let uri = format!("pkcs11:token=first?pin-source=file:{}", file.display());
+        let open = || Open {
+            token: TokenChoice::Uri(uri.parse().map(Box::new).expect("a URI")),
+            pin: qseed_tokens::wire::PinSource::FromUri,
+            ..token(1, "x", LoginKind::User, None)
+        };
+        daemon.worker.send(ToWorker::Open(open()));
+        let failure = daemon.open_failed().await;
+        assert_eq!(failure.class, FailureClass::PinUnavailable);
+        assert!(failure.text.contains("/pin"), "{failure}");
+        std::fs::write(&file, "1234\n").expect("written");
+        daemon.worker.send(ToWorker::Open(open()));
+        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+        daemon.opened().await;
+        daemon.shut_down().await;
+    });
+}

@@ -1,0 +1,56 @@
+//! A worker with a token that misbehaves on demand.
+
+use qseed_faulty_token::FaultyToken;
+use qseed_tokens::supervisor::WorkerSpec;
+use qseed_tokens::wire::{LoginKind, Open};
+
+use super::{spec, token};
+
+/// A faulty token in a folder of its own, and the specification of a worker for it.
+pub struct Bench {
+    pub token: FaultyToken,
+    pub spec: WorkerSpec,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    pub fn new(change: impl FnOnce(&mut qseed_faulty_token::Faults)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let token = FaultyToken::new(folder.path().join("token")).expect("a token");
+        token.set(change).expect("steered");
+        let module = qseed_faulty_token::module_path().expect("built with this test");
+        let (name, file) = token.environment();
+        let environment = vec![(name.to_owned(), file.display().to_string())];
+        let module = module.to_str().map(str::to_owned).expect("a path in UTF-8");
+        let spec = WorkerSpec {
+            environment,
+            ..spec(&module, folder.path())
+        };
+        Self {
+            token,
+            spec,
+            _folder: folder,
+        }
+    }
+
+    pub fn set(&self, change: impl FnOnce(&mut qseed_faulty_token::Faults)) {
+        self.token.set(change).expect("steered");
+    }
+
+    pub fn logins(&self) -> usize {
+        self.token.logins().expect("a record").len()
+    }
+
+    /// The seeds that tokens mixed in, with the number of the token.
+    pub fn mixed_in(&self) -> Vec<(u32, Vec<u8>)> {
+        let calls = self.token.seeds().expect("a record").into_iter();
+        let done = calls.filter(qseed_faulty_token::Call::succeeded);
+        done.map(|call| (call.token.expect("a token"), call.seed.expect("a seed")))
+            .collect()
+    }
+}
+
+/// A token of the faulty module, by its label.
+pub fn faulty(number: u32, login: LoginKind, pin: Option<&str>) -> Open {
+    token(number, &format!("faulty-{number}"), login, pin)
+}

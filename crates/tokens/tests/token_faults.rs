@@ -1,0 +1,362 @@
+//! The worker with a token that misbehaves: what reached it, and what the worker said.
+
+mod support;
+
+use qseed_faulty_token::{Ckr, Function, PinPad, PinSettings, Rule, TokenFlag, User};
+use qseed_tokens::failure::{FailureClass, TokenFailure};
+use qseed_tokens::wire::{FromWorker, LoginKind, Open, PinOutcome, ToWorker, TokenChoice, Verdict};
+use support::faulty::{Bench, faulty};
+use support::{Daemon, on_one_thread};
+
+async fn seed_failed(daemon: &mut Daemon) -> (TokenFailure, bool) {
+    match daemon.message().await {
+        FromWorker::SeedFailed { failure, open, .. } => (failure, open),
+        other => panic!("seeding did not fail: {other:?}"),
+    }
+}
+
+#[test]
+fn a_lost_session_is_renewed_and_the_same_seed_tried_once_more() {
+    for code in [Ckr::SESSION_HANDLE_INVALID, Ckr::SESSION_CLOSED] {
+        let bench = Bench::new(|faults| {
+            faults.token(0).lost_session = code;
+            faults.token(0).seeding.needs_login = true;
+        });
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+            assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+            daemon.opened().await;
+            daemon.seed(0, 1, &[1; 48]);
+            daemon.seeded().await;
+            bench.set(|faults| faults.lose_sessions(0));
+            daemon.seed(0, 2, &[2; 48]);
+            assert_eq!(
+                daemon.let_log_in().await,
+                PinOutcome::Accepted,
+                "guarded again"
+            );
+            assert_eq!(daemon.seeded().await, (2, 2));
+            daemon.shut_down().await;
+        });
+        assert_eq!(bench.mixed_in(), [(0, vec![1; 48]), (0, vec![2; 48])]);
+        assert_eq!(bench.logins(), 2);
+    }
+}
+
+#[test]
+fn a_lost_login_is_renewed_by_one_for_all_who_share_it() {
+    let bench = Bench::new(|_| {});
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        for partition in [1, 2] {
+            let how = Open {
+                partition,
+                ..faulty(0, LoginKind::User, Some("1234"))
+            };
+            daemon.worker.send(ToWorker::Open(how));
+        }
+        daemon.let_log_in().await;
+        daemon.opened().await;
+        daemon.opened().await;
+        let lost = Rule::answer(Function::SeedRandom, Ckr::USER_NOT_LOGGED_IN).times(2);
+        bench.set(|faults| faults.rules.push(lost));
+        daemon.seed(1, 1, &[1; 48]);
+        daemon.seed(2, 2, &[2; 48]);
+        // The token knows better: the user never was logged out, so no PIN was judged.
+        assert_eq!(daemon.let_log_in().await, PinOutcome::AlreadyLoggedIn);
+        let mut seeded = Vec::new();
+        while seeded.len() < 2 {
+            match daemon.message().await {
+                FromWorker::Seeded { job, .. } => seeded.push(job),
+                // The second one came too late to find the first one's login.
+                FromWorker::PinAsk { partition, ask, .. } => {
+                    daemon.say(partition, ask, Verdict::Go);
+                    assert_eq!(daemon.outcome().await, PinOutcome::AlreadyLoggedIn);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        daemon.shut_down().await;
+    });
+    assert_eq!(bench.mixed_in().len(), 2);
+}
+
+#[test]
+fn a_login_held_back_while_a_seed_waits_ends_the_seed() {
+    let bench = Bench::new(|_| {});
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+        daemon.let_log_in().await;
+        daemon.opened().await;
+        bench.set(|faults| faults.lose_sessions(0));
+        daemon.seed(0, 1, &[1; 48]);
+        let (partition, ask, _) = daemon.asked().await;
+        daemon.say(partition, ask, Verdict::Hold);
+        let (failure, open) = seed_failed(&mut daemon).await;
+        assert_eq!((failure.class, open), (FailureClass::PinHeld, false));
+        daemon.shut_down().await;
+    });
+    assert!(bench.mixed_in().is_empty());
+    assert_eq!(bench.logins(), 1);
+}
+
+#[test]
+fn a_pin_does_not_follow_into_another_tokens_slot() {
+    let bench = Bench::new(|faults| faults.slots = 2);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+        daemon.let_log_in().await;
+        daemon.opened().await;
+        bench.set(|faults| {
+            faults.swap(0, 1);
+            faults.lose_sessions(0);
+        });
+        daemon.seed(0, 1, &[1; 48]);
+        let (failure, open) = seed_failed(&mut daemon).await;
+        assert_eq!((failure.class, open), (FailureClass::TokenMissing, false));
+        // Opened anew it is found where it is now.
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+        daemon.let_log_in().await;
+        assert_eq!(daemon.opened().await.1.slot_id, 1);
+        daemon.seed(0, 2, &[2; 48]);
+        daemon.seeded().await;
+        daemon.shut_down().await;
+    });
+    assert_eq!(bench.mixed_in(), [(0, vec![2; 48])]);
+}
+
+#[test]
+fn seeding_refused_is_permanent_and_leaves_the_partition_open() {
+    for code in [
+        Ckr::RANDOM_SEED_NOT_SUPPORTED,
+        Ckr::RANDOM_NO_RNG,
+        Ckr::FUNCTION_NOT_SUPPORTED,
+    ] {
+        let bench = Bench::new(|faults| faults.token(0).seeding.refused = Some(code));
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
+            daemon.opened().await;
+            daemon.seed(0, 1, &[1; 48]);
+            let (failure, open) = seed_failed(&mut daemon).await;
+            assert_eq!((failure.class, open), (FailureClass::Permanent, true));
+            daemon.shut_down().await;
+        });
+    }
+}
+
+/// Every return value that the standard has, and some that it has not.
+fn all_codes() -> impl Iterator<Item = u64> {
+    let named = |code: &u64| qseed_tokens::ckr::Ckr(*code).name().is_some();
+    (1..0x300)
+        .filter(named)
+        .chain([0x4242, 0x8000_0000, 0x8000_0011, u64::MAX])
+}
+
+#[test]
+fn after_any_answer_to_a_seed_the_next_one_gets_through() {
+    let bench = Bench::new(|_| {});
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
+        daemon.opened().await;
+        let mut job = 0;
+        for code in all_codes() {
+            bench.set(|faults| {
+                faults.rules = vec![Rule::answer(Function::SeedRandom, Ckr(code)).times(1)];
+            });
+            job += 1;
+            daemon.seed(0, job, &[1; 48]);
+            let renewed = matches!(Ckr(code), Ckr::SESSION_CLOSED | Ckr::SESSION_HANDLE_INVALID);
+            if renewed {
+                assert_eq!(daemon.seeded().await, (job, 2));
+            } else {
+                let (failure, open) = seed_failed(&mut daemon).await;
+                assert!(open, "{failure}");
+                assert_eq!(failure.ckr.map(|ckr| ckr.0), Some(code));
+            }
+            job += 1;
+            daemon.seed(0, job, &[2; 48]);
+            assert_eq!(daemon.seeded().await, (job, 1), "after {code:#x}");
+        }
+        daemon.shut_down().await;
+    });
+    let mixed_in = bench.mixed_in();
+    assert_eq!(mixed_in.len(), all_codes().count() + 2);
+}
+
+#[test]
+fn any_answer_to_a_login_is_one_presentation() {
+    let bench = Bench::new(|_| {});
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        for code in all_codes() {
+            bench.set(|faults| {
+                faults.rules = vec![Rule::answer(Function::Login, Ckr(code))];
+            });
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+            let outcome = daemon.let_log_in().await;
+            if Ckr(code) == Ckr::USER_ALREADY_LOGGED_IN {
+                assert_eq!(outcome, PinOutcome::AlreadyLoggedIn);
+                daemon.opened().await;
+                daemon.worker.send(ToWorker::Close { partition: 0 });
+                assert_eq!(daemon.message().await, FromWorker::Closed { partition: 0 });
+            } else {
+                let reported = matches!(
+                    outcome,
+                    PinOutcome::Refused(ckr) | PinOutcome::NotJudged(ckr) | PinOutcome::Unclear(ckr)
+                        if ckr.0 == code
+                );
+                assert!(reported, "{code:#x}: {outcome:?}");
+                daemon.open_failed().await;
+            }
+        }
+        daemon.shut_down().await;
+    });
+    assert_eq!(bench.logins(), all_codes().count());
+}
+
+#[test]
+fn a_token_on_its_last_try_or_locked_is_offered_no_pin() {
+    for (login, pin, flag) in [
+        (LoginKind::User, "1234", TokenFlag::UserPinFinalTry),
+        (LoginKind::User, "1234", TokenFlag::UserPinLocked),
+        (LoginKind::So, "5678", TokenFlag::SoPinFinalTry),
+        (LoginKind::So, "5678", TokenFlag::SoPinLocked),
+    ] {
+        let bench = Bench::new(|faults| faults.token(0).set_flags = vec![flag]);
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(0, login, Some(pin))));
+            assert_eq!(daemon.open_failed().await.class, FailureClass::PinGuarded);
+            // The other user's flags are none of this one's.
+            let (login, pin) = match login {
+                LoginKind::So => (LoginKind::User, "1234"),
+                _ => (LoginKind::So, "5678"),
+            };
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(0, login, Some(pin))));
+            assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+            daemon.opened().await;
+            daemon.shut_down().await;
+        });
+        assert_eq!(bench.logins(), 1);
+    }
+}
+
+#[test]
+fn vendors_users_and_pin_pads_log_in() {
+    let bench = Bench::new(|faults| {
+        faults.slots = 3;
+        let crypto = PinSettings::new("crypto");
+        faults
+            .token(0)
+            .vendor_users
+            .insert(User(0x8000_0001), crypto);
+        faults.token(1).pin_pad = Some(PinPad::Right);
+        faults
+            .token(1)
+            .set_flags
+            .push(TokenFlag::ProtectedAuthenticationPath);
+    });
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        let vendors = LoginKind::Vendor(0x8000_0001);
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(0, vendors, Some("crypto"))));
+        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+        daemon.opened().await;
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(1, LoginKind::Protected, None)));
+        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+        daemon.opened().await;
+        // Without a pad nothing is tried.
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(2, LoginKind::Protected, None)));
+        assert_eq!(
+            daemon.open_failed().await.class,
+            FailureClass::PinUnavailable
+        );
+        daemon.shut_down().await;
+    });
+    let logins = bench.token.logins().expect("a record");
+    let pins: Vec<_> = logins
+        .iter()
+        .map(|login| login.call.pin.as_deref())
+        .collect();
+    assert_eq!(pins, [Some(&b"crypto"[..]), None]);
+}
+
+#[test]
+fn another_application_that_is_logged_in_is_told_and_judges_no_pin() {
+    for code in [
+        Ckr::USER_ANOTHER_ALREADY_LOGGED_IN,
+        Ckr::USER_TOO_MANY_TYPES,
+    ] {
+        let bench = Bench::new(|faults| faults.token(0).another_login = Some(code));
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+            assert!(matches!(
+                daemon.let_log_in().await,
+                PinOutcome::NotJudged(_)
+            ));
+            assert_eq!(daemon.open_failed().await.class, FailureClass::AnotherLogin);
+            daemon.shut_down().await;
+        });
+    }
+}
+
+#[test]
+fn after_any_answer_while_opening_the_next_try_gets_through() {
+    for function in [
+        Function::GetSlotList,
+        Function::GetSlotInfo,
+        Function::GetTokenInfo,
+        Function::OpenSession,
+    ] {
+        let bench = Bench::new(|_| {});
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+            for code in all_codes() {
+                bench.set(|faults| {
+                    faults.rules = vec![Rule::answer(function, Ckr(code)).times(1)];
+                });
+                let how = || Open {
+                    token: TokenChoice::Slot(0),
+                    ..faulty(0, LoginKind::None, None)
+                };
+                daemon.worker.send(ToWorker::Open(how()));
+                daemon.open_failed().await;
+                daemon.worker.send(ToWorker::Open(how()));
+                daemon.opened().await;
+            }
+            daemon.shut_down().await;
+        });
+    }
+}
