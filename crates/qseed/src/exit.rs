@@ -1,0 +1,47 @@
+//! How commands end: one line that says what, why and what to do, and a code of sysexits.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// Exit codes, as sysexits.h names them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// The command line is wrong.
+    Usage = 64,
+    /// A source, a token or the running daemon is out of reach, or a token refuses.
+    Unavailable = 69,
+    /// A fault of qseed's own or of the system.
+    Internal = 70,
+    /// Permission.
+    Permission = 77,
+    /// The configuration is wrong.
+    Configuration = 78,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub(crate) struct Failure {
+    pub(crate) code: Code,
+    text: String,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+
+    /// A failure of the system's that nobody expects.
+    pub(crate) fn internal(what: &str, why: impl fmt::Display) -> Self {
+        Self::new(Code::Internal, format!("{what}: {why}"))
+    }
+
+    /// Says why on standard error and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        for line in self.text.lines() {
+            eprintln!("qseed: {line}");
+        }
+        ExitCode::from(self.code as u8)
+    }
+}

@@ -1,0 +1,209 @@
+//! The log: one line an event, on standard output, flushed line by line.
+//!
+//! Lines are written by a thread of their own, so that a reader that has stopped reading stops
+//! nothing else. What it cannot take is counted and said.
+
+mod json;
+mod text;
+
+use std::io::Write;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use qseed_config::{Level, LogFormat};
+use serde_json::{Map, Value};
+
+/// Lines that wait for a reader before more are dropped.
+const WAITING_LINES: usize = 4096;
+
+/// One event for the log.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) level: Level,
+    /// The stable word for what happened.
+    pub(crate) event: &'static str,
+    /// What happened, in words.
+    pub(crate) message: String,
+    /// The particulars, by their stable names.
+    pub(crate) fields: Map<String, Value>,
+}
+
+impl Entry {
+    pub(crate) fn new(level: Level, event: &'static str, message: impl Into<String>) -> Self {
+        Self { level, event, message: message.into(), fields: Map::new() }
+    }
+
+    pub(crate) fn info(event: &'static str, message: impl Into<String>) -> Self {
+        Self::new(Level::Info, event, message)
+    }
+
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Style {
+    pub(crate) format: LogFormat,
+    pub(crate) level: Level,
+}
+
+/// Writes entries.
+#[derive(Debug)]
+pub(crate) struct Log {
+    style: Style,
+    lines: Option<SyncSender<String>>,
+    lost: u64,
+    writer: Option<JoinHandle<()>>,
+    done: Arc<Mutex<Receiver<()>>>,
+}
+
+impl Log {
+    /// A log to standard output.
+    pub(crate) fn start(style: Style) -> std::io::Result<Self> {
+        let (lines, to_write) = sync_channel(WAITING_LINES);
+        let (finished, done) = sync_channel(1);
+        let writer = std::thread::Builder::new()
+            .name("log".to_owned())
+            .stack_size(128 * 1024)
+            .spawn(move || {
+                write_lines(&to_write);
+                let _ = finished.send(());
+            })?;
+        Ok(Self {
+            style,
+            lines: Some(lines),
+            lost: 0,
+            writer: Some(writer),
+            done: Arc::new(Mutex::new(done)),
+        })
+    }
+
+    /// Takes on a new style, after the configuration was read again.
+    pub(crate) fn set_style(&mut self, style: Style) {
+        self.style = style;
+    }
+
+    /// Writes an entry, if its level is asked for.
+    pub(crate) fn write(&mut self, entry: Entry) {
+        if entry.level > self.style.level {
+            return;
+        }
+        if self.lost > 0 {
+            let lost = self.lost;
+            let message = format!("{lost} lines of this log were lost: nobody read it.");
+            let entry = Entry::new(Level::Warn, "log-lines-lost", message).with("count", lost);
+            if self.send(&entry) {
+                self.lost = 0;
+            }
+        }
+        if !self.send(&entry) {
+            self.lost += 1;
+        }
+    }
+
+    fn send(&self, entry: &Entry) -> bool {
+        let now = Timestamp::now();
+        let line = match self.style.format {
+            LogFormat::Text => text::line(now, entry),
+            LogFormat::Json => json::line(now, entry),
+        };
+        match self.lines.as_ref().map(|lines| lines.try_send(line)) {
+            Some(Err(TrySendError::Full(_))) => false,
+            // Without a writer nothing can be said, and nothing else stops for that.
+            Some(Ok(()) | Err(TrySendError::Disconnected(_))) | None => true,
+        }
+    }
+}
+
+impl Drop for Log {
+    /// Gives the last lines a moment to get out.
+    fn drop(&mut self) {
+        drop(self.lines.take());
+        if let Ok(done) = self.done.lock()
+            && done.recv_timeout(Duration::from_millis(500)).is_ok()
+            && let Some(writer) = self.writer.take()
+        {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<String>) {
+    let mut out = std::io::stdout();
+    for line in lines {
+        // A closed standard output is no reason to stop seeding.
+        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// A time as every output of qseed writes it: RFC 3339 in UTC, to the millisecond.
+pub(crate) fn format_time(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+/// A duration for people: `850 ms`, `4 s`, `5 min`, `1.5 h`, `2 days`.
+pub(crate) fn format_duration(duration: Duration) -> String {
+    let secs = duration.as_secs_f64();
+    let rounded = |value: f64| {
+        let text = format!("{value:.1}");
+        text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
+    };
+    match secs {
+        s if s < 1.0 => format!("{} ms", duration.as_millis()),
+        s if s < 120.0 => format!("{s:.0} s"),
+        s if s < 7200.0 => format!("{} min", rounded(s / 60.0)),
+        s if s < 172_800.0 => format!("{} h", rounded(s / 3600.0)),
+        s => format!("{} days", rounded(s / 86_400.0)),
+    }
+}
+
+/// Makes text from outside fit for one line: control characters are escaped.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            let escape = c.is_control();
+            let plain = (!escape).then_some(c);
+            plain.into_iter().chain(c.escape_default().filter(move |_| escape))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{format_duration, format_time, printable};
+    use std::time::Duration;
+
+    #[test]
+    fn times_have_milliseconds_and_a_z() {
+        let time = jiff::Timestamp::from_millisecond(1_709_221_751_050).expect("in range");
+        assert_eq!(format_time(time), "2024-02-29T15:49:11.050Z");
+        let whole = jiff::Timestamp::from_second(1_709_221_751).expect("in range");
+        assert_eq!(format_time(whole), "2024-02-29T15:49:11.000Z");
+    }
+
+    #[test]
+    fn durations_read_well() {
+        for (millis, text) in [
+            (850, "850 ms"),
+            (4_000, "4 s"),
+            (119_000, "119 s"),
+            (300_000, "5 min"),
+            (5_400_000, "90 min"),
+            (9_000_000, "2.5 h"),
+            (172_800_000, "2 days"),
+        ] {
+            assert_eq!(format_duration(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_a_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\nc\u{e4}"), "a\\u{1b}[2Jb\\nc\u{e4}");
+    }
+}

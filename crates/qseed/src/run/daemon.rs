@@ -1,0 +1,403 @@
+//! The daemon's loop: wait for what happens next, hand it to the engine, carry out its actions.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use qseed_config::{Config, Level};
+use qseed_engine::guard::HeldBack;
+use qseed_engine::{Action, Engine, Event, Moment, Note, PartitionId, PinTag, SourceId, Start, WorkerId};
+use qseed_sources::{Source, SystemRoots};
+use qseed_tokens::supervisor::Worker;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+
+use super::keeper::Keeper;
+use super::sources::SourceTask;
+use super::watch::{self, Watch, Whose};
+use super::{FromWorkers, Incoming, load, random_number};
+use crate::assemble::{Numbers, Plan};
+use crate::cli::RunArgs;
+use crate::exit::{Code, Failure};
+use crate::guard_file::GuardFile;
+use crate::harden::Hardening;
+use crate::log::{Entry, Log, Style};
+use crate::say;
+
+/// Workers' events that wait to be handled, before workers are read no further.
+const WAITING_EVENTS: usize = 1024;
+
+/// Everything that the daemon holds.
+pub(super) struct Daemon {
+    pub(super) args: RunArgs,
+    pub(super) plan: Plan,
+    numbers: Numbers,
+    pub(super) engine: Engine,
+    began: Instant,
+    pub(super) log: Log,
+    roots: SystemRoots,
+    pub(super) sources: BTreeMap<SourceId, SourceTask>,
+    /// TLS version and group of each source, as they were said last.
+    pub(super) links: BTreeMap<SourceId, (String, String)>,
+    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    /// Why the guard held a partition's PIN back, until its worker says so.
+    pub(super) held_back: BTreeMap<PartitionId, HeldBack>,
+    /// What the token answered to a PIN, while that is being written down.
+    pub(super) token_said: Option<String>,
+    pub(super) keeper: Keeper,
+    watch: Watch,
+    incoming: UnboundedSender<Incoming>,
+    pub(super) to_handle: UnboundedReceiver<Incoming>,
+    pub(super) worker_events: tokio::sync::mpsc::Sender<FromWorkers>,
+    pub(super) from_workers: Receiver<FromWorkers>,
+    signals: Signals,
+    ready_told: bool,
+    /// Whether something failed that a changed file may mend.
+    troubled: bool,
+    pub(super) stopping: bool,
+}
+
+/// The signals that the daemon obeys.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Daemon {
+    pub(super) fn start(
+        args: RunArgs,
+        mut config: Config,
+        warnings: Vec<String>,
+        hardening: &Hardening,
+    ) -> Result<Self, Failure> {
+        let signals = Signals::listen()
+            .map_err(|error| Failure::internal("cannot listen to signals", error))?;
+        // Workers get them from the file when they start; here they are wiped.
+        drop(config.take_literal_pins());
+        let mut numbers = Numbers::default();
+        let plan = Plan::new(config, &args.config.config, &mut numbers)?;
+        let mut log = Log::start(style(&plan))
+            .map_err(|error| Failure::internal("cannot start the log", error))?;
+        say_start(&mut log, &plan, warnings, hardening);
+        let (incoming, to_handle) = unbounded_channel();
+        let (worker_events, from_workers) = channel(WAITING_EVENTS);
+        let guard = open_guard(&plan, &mut log);
+        let standings = guard.iter().flat_map(GuardFile::records).filter_map(|record| {
+            Some((PinTag(record.tag), record.standing?.into()))
+        });
+        let engine = Engine::new(Start {
+            settings: plan.engine_settings(),
+            now: Moment::START,
+            seed: random_number(),
+            standings: standings.collect(),
+        });
+        let keeper = Keeper::start(plan.config.state_dir.clone(), guard, incoming.clone())
+            .map_err(|error| Failure::internal("cannot start the PIN guard", error))?;
+        let mut daemon = Self {
+            watch: Watch::new(&plan),
+            args,
+            plan,
+            numbers,
+            engine,
+            began: Instant::now(),
+            log,
+            roots: SystemRoots::default(),
+            sources: BTreeMap::new(),
+            links: BTreeMap::new(),
+            workers: BTreeMap::new(),
+            held_back: BTreeMap::new(),
+            token_said: None,
+            keeper,
+            incoming,
+            to_handle,
+            worker_events,
+            from_workers,
+            signals,
+            ready_told: false,
+            troubled: false,
+            stopping: false,
+        };
+        let adapters = daemon.open_sources(&daemon.plan)?;
+        daemon.start_sources(adapters);
+        Ok(daemon)
+    }
+
+    /// Runs until a signal ends it or, with `--once`, everything was tried once.
+    pub(super) async fn run(mut self) -> Result<(), Failure> {
+        let mut watchdog = watchdog_timer();
+        let mut files = tokio::time::interval(watch::EVERY);
+        files.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let result = loop {
+            self.carry_out();
+            self.tell_readiness();
+            if self.args.once
+                && let Some(result) = self.tried_once()
+            {
+                break result;
+            }
+            let wake = self.engine.wake().map(|at| self.instant(at));
+            let waits_for_files = self.troubled;
+            tokio::select! {
+                biased;
+                _ = self.signals.terminate.recv() => break Ok(()),
+                _ = self.signals.interrupt.recv() => break Ok(()),
+                _ = self.signals.hang_up.recv() => self.reload(),
+                Some(event) = self.from_workers.recv() => self.worker_says(event),
+                Some(event) = self.to_handle.recv() => self.take_in(event),
+                () = sleep_until(wake) => self.handle(Event::Tick),
+                () = tick(&mut watchdog) => notify(&[sd_notify::NotifyState::Watchdog]),
+                _ = files.tick(), if waits_for_files => self.look_at_files(),
+            }
+        };
+        self.stop().await;
+        result
+    }
+
+    fn now(&self) -> Moment {
+        Moment::new(self.began.elapsed())
+    }
+
+    fn instant(&self, moment: Moment) -> Instant {
+        self.began + moment.since_start()
+    }
+
+    /// Hands an event to the engine.
+    pub(super) fn handle(&mut self, event: Event) {
+        self.engine.handle(self.now(), event);
+    }
+
+    /// Carries out everything that the engine decided.
+    pub(super) fn carry_out(&mut self) {
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                Action::Fetch { source, request, shape, spare_attempt } => {
+                    if let Some(source) = self.sources.get(&source) {
+                        source.fetch(request, shape, spare_attempt);
+                    }
+                }
+                Action::Note(note) => {
+                    self.troubled |= matches!(
+                        note,
+                        Note::PartitionFailed { .. } | Note::SourceFailed { .. }
+                    );
+                    if let Some(entry) = say::entry(&note, &self.plan) {
+                        self.log.write(entry);
+                    }
+                }
+                Action::RecordPin { tag, partition, standing, answer } => {
+                    self.record_pin(tag, partition, standing, answer);
+                }
+                Action::Verdict { worker, partition, ask, held_back } => {
+                    self.give_verdict(worker, partition, ask, held_back);
+                }
+                Action::StartWorker { worker, module } => self.start_worker(worker, module),
+                Action::EndWorker { worker, kill } => self.end_worker(worker, kill),
+                Action::Open { worker, partition } => self.open(worker, partition),
+                Action::Close { worker, partition } => self.close(worker, partition),
+                Action::Seed { worker, partition, job, seed, .. } => {
+                    self.seed(worker, partition, job, seed);
+                }
+            }
+        }
+    }
+
+    fn take_in(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Source(event) => self.source_says(event),
+            Incoming::PinRecorded { tag, written } => {
+                self.handle(Event::PinRecorded { tag, written });
+            }
+            Incoming::GuardChanged { tag, standing } => {
+                self.handle(Event::GuardChanged { tag, standing });
+            }
+            Incoming::GuardFile(state) => self.say_guard_file(state),
+        }
+    }
+
+    /// Makes adapters for the sources of a plan that do not run as it says.
+    fn open_sources(&self, plan: &Plan) -> Result<Vec<(SourceId, u64, Box<dyn Source>)>, Failure> {
+        let runs = |id, revision| {
+            self.sources.get(id).is_some_and(|task: &SourceTask| task.revision == revision)
+        };
+        plan.sources
+            .iter()
+            .filter(|(id, source)| !runs(id, source.revision))
+            .map(|(id, source)| {
+                let settings = crate::assemble::source_adapter(&source.config.kind);
+                let adapter = qseed_sources::open(settings, &self.roots).map_err(|error| {
+                    let name = &source.config.name;
+                    Failure::new(Code::Configuration, format!("source {name}: {error}"))
+                })?;
+                Ok((*id, source.revision, adapter))
+            })
+            .collect()
+    }
+
+    /// Starts the tasks of new sources and ends those of sources that are gone.
+    fn start_sources(&mut self, adapters: Vec<(SourceId, u64, Box<dyn Source>)>) {
+        self.sources.retain(|id, _| self.plan.sources.contains_key(id));
+        for (id, revision, adapter) in adapters {
+            self.links.remove(&id);
+            let task = SourceTask::start(id, revision, adapter, self.incoming.clone());
+            self.sources.insert(id, task);
+        }
+    }
+
+    /// SIGHUP: reads the configuration again. What is wrong is said, and nothing changes.
+    fn reload(&mut self) {
+        if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
+            notify(&[sd_notify::NotifyState::Reloading, now]);
+        }
+        match self.try_reload() {
+            Ok(()) => self.log.write(Entry::info("reloaded", "The configuration was read again.")),
+            Err(failure) => {
+                let message =
+                    format!("The configuration stays as it was, since the new one is wrong: {failure}");
+                self.log.write(Entry::new(Level::Error, "reload-failed", message));
+            }
+        }
+        notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    fn try_reload(&mut self) -> Result<(), Failure> {
+        let mut loaded = load(&self.args.config)?;
+        drop(loaded.config.take_literal_pins());
+        let plan = Plan::new(loaded.config, &self.args.config.config, &mut self.numbers)?;
+        self.roots = SystemRoots::default();
+        let adapters = self.open_sources(&plan)?;
+        for warning in loaded.warnings.into_iter().chain(without_effect(&plan)) {
+            self.log.write(Entry::new(Level::Warn, "configuration", warning));
+        }
+        self.plan = plan;
+        self.log.set_style(style(&self.plan));
+        self.watch = Watch::new(&self.plan);
+        self.start_sources(adapters);
+        self.tell_pins_again();
+        self.handle(Event::Configured(self.plan.engine_settings()));
+        Ok(())
+    }
+
+    fn tell_readiness(&mut self) {
+        if !self.ready_told && self.engine.is_ready() {
+            self.ready_told = true;
+            notify(&[sd_notify::NotifyState::Ready]);
+        }
+    }
+
+    /// Looks whether the operator changed what something waits for.
+    fn look_at_files(&mut self) {
+        use qseed_engine::PartitionState as State;
+        self.troubled = self.engine.sources().any(|source| source.up == Some(false))
+            || self.engine.partitions().any(|partition| {
+                matches!(partition.state, State::PinRefused | State::PinGuarded | State::Error)
+            });
+        self.keeper.look();
+        for whose in self.watch.changed() {
+            self.handle(match whose {
+                Whose::Source(id) => Event::SourceSecretChanged(id),
+                Whose::Partition(id) => Event::PinChanged(id),
+            });
+        }
+    }
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+fn style(plan: &Plan) -> Style {
+    Style { format: plan.config.log.format, level: plan.config.log.level }
+}
+
+fn say_start(log: &mut Log, plan: &Plan, warnings: Vec<String>, hardening: &Hardening) {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let message = format!(
+        "qseed {} starts: {}, {}, {}.",
+        env!("CARGO_PKG_VERSION"),
+        count(plan.sources.len(), "source"),
+        count(plan.modules.len(), "module"),
+        count(plan.partitions.len(), "partition"),
+    );
+    log.write(Entry::info("started", message).with("version", env!("CARGO_PKG_VERSION")));
+    for warning in warnings.into_iter().chain(without_effect(plan)) {
+        log.write(Entry::new(Level::Warn, "configuration", warning));
+    }
+    if let Err(why) = &hardening.memory_locked {
+        let message = format!("Memory is not locked, so secrets could reach swap: {why}.");
+        log.write(Entry::info("memory-not-locked", message));
+    }
+}
+
+/// What the configuration asks for and this version does not do yet.
+fn without_effect(plan: &Plan) -> Vec<String> {
+    let config = &plan.config;
+    let asked = [
+        ("listen", config.listen.is_some(), "no web page or metrics are served"),
+        ("audit", config.audit.is_some(), "no ledger is written"),
+    ];
+    asked
+        .into_iter()
+        .filter(|(_, asked, _)| *asked)
+        .map(|(key, _, what)| format!("`{key}` has no effect in this version: {what}."))
+        .collect()
+}
+
+/// Opens the guard's file where a partition logs in with a PIN.
+fn open_guard(plan: &Plan, log: &mut Log) -> Option<GuardFile> {
+    let needed = plan
+        .partitions
+        .values()
+        .any(|partition| partition.config.login != qseed_config::Login::None);
+    if !needed {
+        return None;
+    }
+    match GuardFile::open(&plan.config.state_dir) {
+        Ok(file) => Some(file),
+        Err(why) => {
+            let message = format!(
+                "The PIN guard cannot write to the state directory: {why}. Until it can, no PIN is \
+                 presented that is not known to be right. Make {} writable for qseed, or set \
+                 `state_dir`.",
+                plan.config.state_dir.display()
+            );
+            log.write(Entry::new(Level::Error, "guard-file", message));
+            None
+        }
+    }
+}
+
+fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    // Without a service manager there is nobody to tell.
+    let _ = sd_notify::notify(state);
+}
+
+/// Ticks twice in each interval in which the service manager wants to hear from us.
+fn watchdog_timer() -> Option<tokio::time::Interval> {
+    let wanted = sd_notify::watchdog_enabled()?;
+    let every = (wanted / 2).max(Duration::from_millis(1));
+    let mut interval = tokio::time::interval(every);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    Some(interval)
+}
+
+async fn tick(interval: &mut Option<tokio::time::Interval>) {
+    match interval {
+        Some(interval) => {
+            interval.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

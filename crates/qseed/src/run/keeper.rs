@@ -1,0 +1,207 @@
+//! The keeper of the PIN guard's file: a thread that writes and syncs, so that a slow disk makes
+//! nobody wait but the PIN that it is about.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, atomic::AtomicBool};
+
+use jiff::Timestamp;
+use qseed_engine::PinTag;
+use qseed_engine::guard::Standing;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::{Flag, Incoming};
+use crate::guard_file::{Entry, GuardFile, Record};
+
+/// One thing to write down.
+#[derive(Debug)]
+pub(super) struct ToRecord {
+    pub(super) tag: PinTag,
+    pub(super) partition: String,
+    pub(super) standing: Option<Standing>,
+    /// Whether a presentation waits for it.
+    pub(super) answer: bool,
+    /// What the token answered, for people.
+    pub(super) token_said: Option<String>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Record(ToRecord),
+    /// Look whether the operator, or another process, changed something.
+    Look,
+}
+
+/// The handle of the keeper. Dropping it ends the thread once everything is written.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    orders: Option<Sender<Order>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    /// Whether the guard has never known a PIN: only then may its key be made.
+    pub(super) knows_nothing: Flag,
+}
+
+impl Keeper {
+    /// Starts the keeper with what the guard's file held, or why it cannot be used.
+    pub(super) fn start(
+        state_dir: PathBuf,
+        file: Option<GuardFile>,
+        events: UnboundedSender<Incoming>,
+    ) -> std::io::Result<Self> {
+        let knows_nothing = Arc::new(AtomicBool::new(false));
+        let mut book = Book { state_dir, file, events, trouble: None, knows_nothing };
+        book.set_flag();
+        let knows_nothing = Arc::clone(&book.knows_nothing);
+        let (orders, to_do) = channel();
+        let thread = std::thread::Builder::new()
+            .name("pin-guard".to_owned())
+            .stack_size(256 * 1024)
+            .spawn(move || book.keep(&to_do))?;
+        Ok(Self { orders: Some(orders), thread: Some(thread), knows_nothing })
+    }
+
+    /// Writes something down. Answered by `PinRecorded` where a presentation waits for it.
+    pub(super) fn record(&self, record: ToRecord) {
+        self.order(Order::Record(record));
+    }
+
+    /// Looks for changes that others made. Answered by `GuardChanged` for each.
+    pub(super) fn look(&self) {
+        self.order(Order::Look);
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(order);
+        }
+    }
+
+    /// Waits until everything is written.
+    pub(super) fn finish(&mut self) {
+        self.orders.take();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Book {
+    state_dir: PathBuf,
+    file: Option<GuardFile>,
+    events: UnboundedSender<Incoming>,
+    /// The trouble that was told last.
+    trouble: Option<String>,
+    knows_nothing: Flag,
+}
+
+impl Book {
+    fn keep(&mut self, to_do: &Receiver<Order>) {
+        while let Ok(first) = to_do.recv() {
+            // What has queued up meanwhile shares one sync.
+            let mut records = Vec::new();
+            let mut look = false;
+            for order in std::iter::once(first).chain(to_do.try_iter()) {
+                match order {
+                    Order::Record(record) => records.push(record),
+                    Order::Look => look = true,
+                }
+            }
+            if !records.is_empty() {
+                self.write(records);
+            }
+            if look {
+                self.look();
+            }
+            self.set_flag();
+        }
+    }
+
+    fn say(&self, event: Incoming) {
+        let _ = self.events.send(event);
+    }
+
+    fn set_flag(&self) {
+        let nothing = self.file.as_ref().is_some_and(GuardFile::is_empty);
+        self.knows_nothing.store(nothing, Ordering::Relaxed);
+    }
+
+    /// Says that the file is in trouble or out of it, when that changes.
+    fn tell_trouble(&mut self, trouble: Option<String>) {
+        if trouble != self.trouble {
+            self.trouble.clone_from(&trouble);
+            self.say(Incoming::GuardFile(trouble.map_or(Ok(()), Err)));
+        }
+    }
+
+    fn write(&mut self, orders: Vec<ToRecord>) {
+        // Of two records of one tag, the second is judged by the first.
+        let mut written = Vec::new();
+        let mut trouble = None;
+        let mut rest = orders;
+        while !rest.is_empty() {
+            let mut batch = Vec::new();
+            let mut later = Vec::new();
+            for order in rest {
+                if batch.iter().any(|other: &ToRecord| other.tag == order.tag) {
+                    later.push(order);
+                } else {
+                    batch.push(order);
+                }
+            }
+            rest = later;
+            match self.append(&batch) {
+                Ok(taken) => written.extend(batch.into_iter().zip(taken)),
+                Err(why) => {
+                    trouble = Some(why);
+                    written.extend(batch.into_iter().map(|order| (order, false)));
+                }
+            }
+        }
+        self.tell_trouble(trouble);
+        for (order, taken) in written {
+            if order.answer {
+                self.say(Incoming::PinRecorded { tag: order.tag, written: taken });
+            }
+            if !taken && let Some(file) = &self.file {
+                let standing = file.standing(order.tag);
+                self.say(Incoming::GuardChanged { tag: order.tag, standing });
+            }
+        }
+    }
+
+    fn append(&mut self, batch: &[ToRecord]) -> Result<Vec<bool>, String> {
+        if self.file.is_none() {
+            self.file = Some(GuardFile::open(&self.state_dir).map_err(|why| why.to_string())?);
+        }
+        let file = self.file.as_mut().expect("it was just opened");
+        let records = batch
+            .iter()
+            .map(|order| {
+                let record = Record {
+                    tag: order.tag.0,
+                    standing: order.standing.map(Into::into),
+                    partition: order.partition.clone(),
+                    since: Timestamp::now(),
+                    answer: order.token_said.clone(),
+                };
+                Entry { record, presents: order.answer }
+            })
+            .collect();
+        file.append(records).map_err(|why| why.to_string())
+    }
+
+    fn look(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        match file.refresh() {
+            Ok(changed) => {
+                let changes: Vec<_> =
+                    changed.into_iter().map(|tag| (tag, file.standing(tag))).collect();
+                for (tag, standing) in changes {
+                    self.say(Incoming::GuardChanged { tag, standing });
+                }
+            }
+            Err(why) => self.tell_trouble(Some(why.to_string())),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! `qseed run`: the daemon.
+//!
+//! One thread waits for the next thing that happens, hands it to the engine, and carries out what
+//! the engine decides. Sources are tasks on that thread; modules are processes; the PIN guard's
+//! file, which waits for a disk, has a thread of its own.
+
+mod daemon;
+mod keeper;
+mod messages;
+mod once;
+mod pins;
+mod sources;
+mod stop;
+mod watch;
+mod workers;
+
+use std::sync::Arc;
+
+use qseed_config::{LoadError, LoadOptions, Loaded};
+use qseed_engine::PinTag;
+use qseed_engine::guard::Standing;
+use qseed_tokens::supervisor::WorkerEvent;
+
+use crate::cli::{ConfigArgs, RunArgs};
+use crate::exit::{Code, Failure};
+use crate::harden::harden;
+
+/// Everything that can happen to the daemon from outside its sources and workers' own channels.
+#[derive(Debug)]
+enum Incoming {
+    /// A source said something.
+    Source(sources::SourceEvent),
+    /// A record of the PIN guard that a presentation waits for is on disk, or could not be written.
+    PinRecorded { tag: PinTag, written: bool },
+    /// Another process, or the operator, changed what the guard knows.
+    GuardChanged { tag: PinTag, standing: Option<Standing> },
+    /// The guard's file cannot be written, or can be again.
+    GuardFile(Result<(), String>),
+}
+
+/// Workers' events come with the number of the worker's life.
+type FromWorkers = (u32, u64, WorkerEvent);
+
+/// Runs the daemon until it is stopped, or, with `--once`, until every partition was tried.
+pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
+    let hardening = harden();
+    let Loaded { config, warnings } = load(&args.config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .thread_stack_size(256 * 1024)
+        .build()
+        .map_err(|error| Failure::internal("cannot start", error))?;
+    let result = runtime.block_on(async {
+        daemon::Daemon::start(args, config, warnings, &hardening)?.run().await
+    });
+    // A name that is still being looked up must not hold the end up.
+    runtime.shutdown_background();
+    result
+}
+
+/// Loads the configuration, for any command.
+pub(crate) fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
+    let options = LoadOptions { allow_readable_secrets: args.allow_readable_secrets };
+    qseed_config::load(&args.config, &options).map_err(|error| load_failure(&error))
+}
+
+fn load_failure(error: &LoadError) -> Failure {
+    match error {
+        LoadError::Unreadable { path, source } => {
+            let (code, advice) = match source.kind() {
+                std::io::ErrorKind::PermissionDenied => (
+                    Code::Permission,
+                    "let the user that qseed runs as read it".to_owned(),
+                ),
+                std::io::ErrorKind::NotFound => (
+                    Code::Configuration,
+                    "write it there, or name another one with --config FILE or $QSEED_CONFIG_FILE"
+                        .to_owned(),
+                ),
+                _ => (Code::Configuration, "name a configuration file".to_owned()),
+            };
+            Failure::new(code, format!("{}: {source}; {advice}", path.display()))
+        }
+        LoadError::Faulty(report) => Failure::new(Code::Configuration, report.to_string()),
+        LoadError::ReadableByOthers(_) => Failure::new(Code::Permission, error.to_string()),
+    }
+}
+
+/// A number that nobody can foresee, for jitter and the keys of digests.
+fn random_number() -> u64 {
+    let mut bytes = [0; 8];
+    // The kernel's generator does not fail once it is seeded, and it is by now.
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_le_bytes(bytes)
+}
+
+/// What the keeper of the guard's file and the daemon share.
+type Flag = Arc<std::sync::atomic::AtomicBool>;

@@ -1,0 +1,138 @@
+//! One task a source: it fetches when it is told to and says what came of it.
+
+use std::sync::Arc;
+
+use qseed_engine::{FetchFailure, FetchFault, RequestId, Shape, SourceId};
+use qseed_entropy::Entropy;
+use qseed_sources::{Ask, Delivery, Failed, FailureClass, Limits, Link, Source};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+
+/// What a source is told.
+#[derive(Debug)]
+enum Order {
+    Fetch { request: RequestId, shape: Shape, spare_attempt: bool },
+}
+
+/// What a source says.
+#[derive(Debug)]
+pub(crate) struct SourceEvent {
+    pub(crate) source: SourceId,
+    /// Which incarnation of the source said it.
+    pub(crate) revision: u64,
+    pub(crate) what: SourceSaid,
+}
+
+#[derive(Debug)]
+pub(crate) enum SourceSaid {
+    Delivered { request: RequestId, entropy: Entropy, sent: u32, link: Option<Arc<Link>> },
+    Failed { request: RequestId, failure: FetchFailure, link: Option<Arc<Link>> },
+    Limits(Limits),
+}
+
+/// The handle of a source's task.
+#[derive(Debug)]
+pub(crate) struct SourceTask {
+    pub(crate) revision: u64,
+    orders: UnboundedSender<Order>,
+    task: AbortHandle,
+}
+
+impl SourceTask {
+    /// Starts the task of a source. It opens its connection at once, so that the first seed does
+    /// not wait for it.
+    pub(crate) fn start(
+        id: SourceId,
+        revision: u64,
+        source: Box<dyn Source>,
+        events: UnboundedSender<super::Incoming>,
+    ) -> Self {
+        let (orders, to_do) = unbounded_channel();
+        let say = move |what| {
+            // The daemon that no longer listens is about to end.
+            let event = SourceEvent { source: id, revision, what };
+            let _ = events.send(super::Incoming::Source(event));
+        };
+        let task = tokio::spawn(serve(source, to_do, say)).abort_handle();
+        Self { revision, orders, task }
+    }
+
+    /// Asks for entropy.
+    pub(crate) fn fetch(&self, request: RequestId, shape: Shape, spare_attempt: bool) {
+        let _ = self.orders.send(Order::Fetch { request, shape, spare_attempt });
+    }
+}
+
+impl Drop for SourceTask {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    mut source: Box<dyn Source>,
+    mut orders: UnboundedReceiver<Order>,
+    say: impl Fn(SourceSaid) + Send,
+) {
+    let mut limits = source.limits();
+    say(SourceSaid::Limits(limits.clone()));
+    // A failure here is a failure of the first fetch, which says so.
+    let mut sent_before = match source.connect().await {
+        Ok(ready) => ready.attempts,
+        Err(failed) => failed.attempts,
+    };
+    while let Some(Order::Fetch { request, shape, spare_attempt }) = orders.recv().await {
+        if source.limits() != limits {
+            limits = source.limits();
+            say(SourceSaid::Limits(limits.clone()));
+        }
+        let ask = Ask {
+            block_size: shape.block_size,
+            block_count: shape.block_count,
+            spare_attempt,
+        };
+        let sent_now = std::mem::take(&mut sent_before);
+        say(match source.fetch(ask).await {
+            Ok(Delivery { entropy, link, attempts, .. }) => {
+                SourceSaid::Delivered { request, entropy, sent: attempts + sent_now, link }
+            }
+            Err(failed) => {
+                let link = failed.link.clone();
+                SourceSaid::Failed { request, failure: failure(failed, sent_now), link }
+            }
+        });
+        if source.limits() != limits {
+            limits = source.limits();
+            say(SourceSaid::Limits(limits.clone()));
+        }
+    }
+}
+
+fn failure(failed: Failed, sent_before: u32) -> FetchFailure {
+    FetchFailure {
+        kind: match failed.error.class() {
+            FailureClass::Refused => FetchFault::Refused,
+            FailureClass::Transient
+            | FailureClass::Invalid
+            | FailureClass::Local
+            | FailureClass::Limits => FetchFault::Transient,
+        },
+        code: failed.error.code(),
+        text: failed.error.to_string(),
+        retry_after: failed.retry_after,
+        sent: failed.attempts + sent_before,
+    }
+}
+
+/// What one request may ask for, in the engine's words.
+pub(crate) fn engine_limits(limits: &Limits) -> qseed_engine::Limits {
+    if limits.granularity > 1 {
+        let most = *limits.block_count.end() * limits.block_size.end() / limits.granularity;
+        qseed_engine::Limits::Kibibytes { max: most.clamp(1, 512) }
+    } else {
+        qseed_engine::Limits::Blocks {
+            max_size: *limits.block_size.end(),
+            max_count: *limits.block_count.end(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The end: what is in flight is finished or abandoned, sessions are closed, everything is written.
+
+use std::time::Duration;
+
+use qseed_engine::{Action, Event, WorkerId};
+use qseed_tokens::supervisor::WorkerEvent;
+use qseed_tokens::wire::{FromWorker, ToWorker};
+use tokio::time::Instant;
+
+use super::Incoming;
+use super::daemon::Daemon;
+use crate::log::Entry;
+
+/// How long workers have to finish, log out, close and finalise. With the killing after it this
+/// stays below the 5 s that the daemon has in all.
+const WORKERS_FINISH_WITHIN: Duration = Duration::from_millis(3500);
+const KILLED_WITHIN: Duration = Duration::from_millis(500);
+
+impl Daemon {
+    pub(super) async fn stop(mut self) {
+        self.stopping = true;
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        self.sources.clear();
+        for worker in self.workers.values() {
+            worker.send(ToWorker::Shutdown);
+        }
+        self.wait_for_workers(Instant::now() + WORKERS_FINISH_WITHIN).await;
+        for worker in self.workers.values() {
+            worker.kill();
+        }
+        self.wait_for_workers(Instant::now() + KILLED_WITHIN).await;
+        self.keeper.finish();
+        self.log.write(Entry::info("stopped", "qseed stops."));
+    }
+
+    /// Listens until every worker has ended: how a PIN fared must be written down even now.
+    async fn wait_for_workers(&mut self, until: Instant) {
+        while !self.workers.is_empty() {
+            let event = tokio::select! {
+                () = tokio::time::sleep_until(until) => return,
+                event = self.from_workers.recv() => event,
+                event = self.to_handle.recv() => {
+                    if let Some(Incoming::PinRecorded { tag, written }) = event {
+                        self.handle(Event::PinRecorded { tag, written });
+                        self.carry_out_pins();
+                    }
+                    continue;
+                }
+            };
+            match event {
+                Some((life, _, WorkerEvent::Exited(_))) => {
+                    self.workers.remove(&WorkerId(life.into()));
+                }
+                Some((life, incarnation, WorkerEvent::Message(message)))
+                    if matches!(message, FromWorker::PinOutcome { .. }) =>
+                {
+                    self.worker_says((life, incarnation, WorkerEvent::Message(message)));
+                    self.carry_out_pins();
+                }
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+
+    /// Carries out what concerns PINs; everything else is over.
+    fn carry_out_pins(&mut self) {
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                Action::RecordPin { tag, partition, standing, answer } => {
+                    self.record_pin(tag, partition, standing, answer);
+                }
+                Action::Verdict { worker, partition, ask, held_back } => {
+                    self.give_verdict(worker, partition, ask, held_back);
+                }
+                _ => {}
+            }
+        }
+    }
+}

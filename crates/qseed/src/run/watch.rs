@@ -1,0 +1,64 @@
+//! Notices that a secret's file was changed, while something waits for that.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use qseed_engine::{PartitionId, SourceId};
+
+use crate::assemble::Plan;
+
+/// How often files are looked at while something waits for a change.
+pub(super) const EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Whom a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Source(SourceId),
+    Partition(PartitionId),
+}
+
+/// Device, inode, size and time of change; none while the file is missing.
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
+
+/// The files that hold secrets, as they were when they were looked at last.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    stamps: BTreeMap<PathBuf, Stamp>,
+    files: Vec<(PathBuf, Whose)>,
+}
+
+impl Watch {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let sources = plan
+            .sources
+            .keys()
+            .filter_map(|id| Some((plan.access_token_file(*id)?, Whose::Source(*id))));
+        let partitions = plan
+            .partitions
+            .keys()
+            .filter_map(|id| Some((plan.pin_file(*id)?, Whose::Partition(*id))));
+        let files: Vec<_> = sources.chain(partitions).collect();
+        let stamps = files.iter().map(|(path, _)| (path.clone(), stamp(path))).collect();
+        Self { stamps, files }
+    }
+
+    /// Whose files were changed since they were looked at last.
+    pub(super) fn changed(&mut self) -> Vec<Whose> {
+        let mut changed = Vec::new();
+        let now: BTreeMap<_, _> =
+            self.stamps.keys().map(|path| (path.clone(), stamp(path))).collect();
+        for (path, whose) in &self.files {
+            if self.stamps.get(path) != now.get(path) {
+                changed.push(*whose);
+            }
+        }
+        self.stamps = now;
+        changed
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
+}

@@ -1,0 +1,157 @@
+//! Worker processes: what the engine wants of them, done.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+
+use qseed_config::{Level, Pin};
+use qseed_engine::{Event, JobId, ModuleId, PartitionId, WorkerId};
+use qseed_entropy::Seed;
+use qseed_secrets::{Secret, SecretRef};
+use qseed_tokens::supervisor::{Worker, WorkerSpec};
+use qseed_tokens::wire::ToWorker;
+use zeroize::Zeroizing;
+
+use super::daemon::Daemon;
+use super::load;
+use crate::log::Entry;
+
+/// The program that is running, even where a newer one has taken its place on disk: two versions
+/// must not mix.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+impl Daemon {
+    pub(super) fn start_worker(&mut self, worker: WorkerId, module: ModuleId) {
+        let spec = self.worker_spec(module);
+        // The engine counts lives up; four thousand million are more than a host's uptime allows.
+        let number = u32::try_from(worker.0).unwrap_or(u32::MAX);
+        match Worker::spawn(&spec, number, self.worker_events.clone()) {
+            Ok(process) => {
+                self.workers.insert(worker, process);
+                self.tell_pins(worker, module);
+            }
+            Err(error) => {
+                let text = format!("its worker process cannot be started: {error}");
+                self.handle(Event::WorkerExited { worker, text });
+            }
+        }
+    }
+
+    fn worker_spec(&self, module: ModuleId) -> WorkerSpec {
+        let config = self.plan.modules.get(&module);
+        WorkerSpec {
+            program: PathBuf::from(THIS_PROGRAM),
+            module: config.map(|module| module.path.clone()).unwrap_or_default(),
+            init_args: config.and_then(|module| module.init_args.clone()),
+            environment: config.map(|module| module.environment.clone()).unwrap_or_default(),
+            withheld: self.plan.config.secret_variables(),
+            guard_key: self.plan.config.state_dir.join("pin-guard.key"),
+            guard_key_may_be_made: self.keeper.knows_nothing.load(Ordering::Relaxed),
+            concurrency: config.map_or(1, |module| module.concurrency),
+        }
+    }
+
+    /// Tells a worker the PINs that it cannot read itself: those that the configuration spells out
+    /// and those in environment variables, which it does not inherit. They pass through here and
+    /// are wiped.
+    fn tell_pins(&mut self, worker: WorkerId, module: ModuleId) {
+        let told = |pin: &Pin| {
+            matches!(pin, Pin::Taken | Pin::Given(SecretRef::Environment(_)))
+        };
+        let path = self.plan.modules.get(&module).map(|module| module.path.clone());
+        let wanted: Vec<_> = self
+            .plan
+            .partitions
+            .iter()
+            .filter(|(_, planned)| {
+                Some(&planned.config.module) == path.as_ref() && told(&planned.config.pin)
+            })
+            .map(|(id, planned)| (*id, planned.config.name.clone(), planned.config.pin.clone()))
+            .collect();
+        let spelt_out = if wanted.iter().any(|(_, _, pin)| *pin == Pin::Taken) {
+            self.literal_pins()
+        } else {
+            Vec::new()
+        };
+        let Some(process) = self.workers.get(&worker) else { return };
+        for (id, name, pin) in wanted {
+            let pin = match pin {
+                Pin::Given(reference) => reference.read().ok(),
+                _ => spelt_out.iter().find(|(of, _)| *of == name).map(|(_, pin)| pin.clone()),
+            };
+            if let Some(pin) = pin {
+                process.send(ToWorker::Pin { partition: id.0, pin });
+            }
+        }
+    }
+
+    fn literal_pins(&mut self) -> Vec<(String, Secret)> {
+        match load(&self.args.config) {
+            Ok(mut loaded) => loaded.config.take_literal_pins(),
+            Err(failure) => {
+                let message = format!(
+                    "The PINs in the configuration cannot be read for a new worker process: \
+                     {failure}"
+                );
+                self.log.write(Entry::new(Level::Error, "pins-unreadable", message));
+                Vec::new()
+            }
+        }
+    }
+
+    /// After the configuration was read again: the workers' PINs may be others.
+    pub(super) fn tell_pins_again(&mut self) {
+        let running: Vec<_> = self
+            .engine
+            .workers()
+            .filter(|view| self.workers.contains_key(&view.worker))
+            .map(|view| (view.worker, view.module))
+            .collect();
+        for (worker, module) in running {
+            self.tell_pins(worker, module);
+        }
+    }
+
+    pub(super) fn end_worker(&mut self, worker: WorkerId, kill: bool) {
+        if let Some(process) = self.workers.get(&worker) {
+            if kill {
+                process.kill();
+            } else {
+                process.send(ToWorker::Shutdown);
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, worker: WorkerId, id: PartitionId) {
+        let (Some(process), Some(open)) = (self.workers.get(&worker), self.plan.open_message(id))
+        else {
+            return;
+        };
+        process.send(ToWorker::Open(open));
+    }
+
+    pub(super) fn close(&mut self, worker: WorkerId, id: PartitionId) {
+        if let Some(process) = self.workers.get(&worker) {
+            process.send(ToWorker::Close { partition: id.0 });
+        }
+    }
+
+    pub(super) fn seed(&mut self, worker: WorkerId, id: PartitionId, job: JobId, mut seed: Seed) {
+        let Some(process) = self.workers.get(&worker) else { return };
+        if self.plan.config.mix_local {
+            mix_local(&mut seed);
+        }
+        process.send(ToWorker::Seed { partition: id.0, job: job.0, seed });
+    }
+}
+
+/// XORs the kernel's random bytes in.
+fn mix_local(seed: &mut Seed) {
+    let mut bytes = Zeroizing::new(vec![0; seed.len()]);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let flags = rustix::rand::GetRandomFlags::empty();
+        // Interrupted, at worst: the kernel's generator has long been seeded.
+        filled += rustix::rand::getrandom(&mut bytes[filled..], flags).unwrap_or(0);
+    }
+    seed.xor(Seed::new(std::mem::take(&mut bytes)));
+}
