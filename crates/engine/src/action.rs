@@ -199,6 +199,28 @@ pub enum Note {
         /// What qseed does about it.
         next: Next,
     },
+    /// Most of a source's budget is spent.
+    BudgetLow {
+        /// The source.
+        source: SourceId,
+        /// Its name.
+        name: Arc<str>,
+        /// The bytes that it delivered in its present month.
+        spent: u64,
+        /// The bytes that it may deliver in a month.
+        limit: u64,
+    },
+    /// A source's budget is spent; it is not asked before its next month begins.
+    BudgetSpent {
+        /// The source.
+        source: SourceId,
+        /// Its name.
+        name: Arc<str>,
+        /// The bytes that it delivered in its present month.
+        spent: u64,
+        /// The bytes that it may deliver in a month.
+        limit: u64,
+    },
     /// A source delivers again.
     SourceRecovered {
         /// The source.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use qseed_entropy::Entropy;
 
+use crate::checks::Check;
 use crate::guard::{PinAnswer, Standing};
 use crate::ids::{JobId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
 use crate::settings::{Limits, Settings};
@@ -39,6 +40,15 @@ pub enum Event {
         source: SourceId,
         /// Its limits.
         limits: Limits,
+    },
+    /// How much of its budget the source has delivered.
+    Budget {
+        /// The source.
+        source: SourceId,
+        /// The bytes that it delivered in its present month.
+        spent: u64,
+        /// The bytes that it may deliver in a month; none: as many as needed.
+        limit: Option<u64>,
     },
     /// The file that holds the source's secret changed.
     SourceSecretChanged(SourceId),
@@ -174,6 +184,9 @@ pub enum FetchFault {
     /// The service refuses this request or this token: every 5 minutes, and at once when the
     /// secret or the configuration changes.
     Refused,
+    /// The service answered with something that is no delivery: as a delivery that failed this
+    /// check.
+    Invalid(Check),
 }
 
 /// Why a partition could not be opened or seeded.

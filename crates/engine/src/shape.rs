@@ -21,9 +21,9 @@ impl Shape {
     /// The first request towards `bytes` in all, where each seed takes `seed` bytes (`None`:
     /// seeds of several sizes).
     ///
-    /// One block a seed where that is possible. Otherwise a single request for exactly `bytes`
-    /// where the number can be split into blocks, preferring long ones; otherwise the most that
-    /// whole blocks can carry, and a second request brings the rest.
+    /// One block a seed where all fit into one request. Otherwise a single request for exactly
+    /// `bytes` where the number can be split into blocks, preferring long ones; otherwise the most
+    /// that whole blocks can carry, and a second request brings the rest.
     pub(crate) fn towards(bytes: usize, seed: Option<usize>, limits: Limits) -> Self {
         match limits {
             Limits::Kibibytes { max } => {
@@ -47,10 +47,11 @@ fn in_blocks(bytes: usize, seed: Option<usize>, max_size: u32, max_count: u32) -
     if let Some(seed) = seed.and_then(|seed| u32::try_from(seed).ok())
         && seed <= max_size
         && bytes.is_multiple_of(seed)
+        && bytes / seed <= max_count
     {
         return Shape {
             block_size: seed,
-            block_count: (bytes / seed).min(max_count),
+            block_count: bytes / seed,
         };
     }
     let exact = (1..=max_size.min(bytes))
@@ -122,9 +123,10 @@ mod tests {
         assert_eq!(
             shape,
             Shape {
-                block_size: 48,
-                block_count: 512
-            }
+                block_size: 1000,
+                block_count: 240
+            },
+            "so many go into longer blocks, and into one request still"
         );
     }
 

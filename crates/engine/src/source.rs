@@ -44,6 +44,35 @@ pub struct SourceCounts {
     pub checks: BTreeMap<Check, u64>,
 }
 
+/// What a source may deliver in a month.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Budget {
+    pub(crate) spent: u64,
+    pub(crate) limit: Option<u64>,
+    /// What is left is not enough for a seed.
+    pub(crate) exhausted: bool,
+    /// That most of it is spent was said.
+    pub(crate) warned: bool,
+}
+
+impl Budget {
+    /// The part of it that is spent before the operator is warned, in hundredths.
+    pub(crate) const WARN_AT: u64 = 80;
+
+    /// The bytes that may still be asked for.
+    pub(crate) fn left(&self) -> u64 {
+        self.limit
+            .map_or(u64::MAX, |limit| limit.saturating_sub(self.spent))
+    }
+
+    /// Whether so much of it is spent that the operator is warned.
+    pub(crate) fn is_low(&self) -> bool {
+        self.limit.is_some_and(|limit| {
+            u128::from(self.spent) * 100 >= u128::from(limit) * u128::from(Self::WARN_AT)
+        })
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) settings: SourceSettings,
@@ -57,6 +86,7 @@ pub(crate) struct Source {
     pub(crate) in_flight: Option<InFlight>,
     /// Deliveries in a row that failed a check.
     pub(crate) failed_deliveries: u32,
+    pub(crate) budget: Budget,
     /// Bytes that have still to pass the checks before the first use.
     pub(crate) startup_left: usize,
     pub(crate) complaint: Complaint,
@@ -78,6 +108,7 @@ impl Source {
             not_before: None,
             in_flight: None,
             failed_deliveries: 0,
+            budget: Budget::default(),
             startup_left: settings.startup_bytes as usize,
             complaint: Complaint::default(),
             last_error: None,
@@ -94,6 +125,7 @@ impl Source {
         before.discard_held();
         self.rate.take_over(before.rate, now);
         self.counts = before.counts;
+        self.budget = before.budget;
     }
 
     /// Bytes that seeds can take now.
@@ -137,6 +169,23 @@ impl Source {
     /// Whether its last exchange failed.
     pub(crate) fn failing(&self) -> bool {
         self.backoff.failures() > 0
+    }
+
+    /// Whether nothing is to be had from it for now.
+    pub(crate) fn is_out(&self) -> bool {
+        self.failing() || self.budget.exhausted
+    }
+
+    /// Notes that a delivery was none. Returns how many in a row that are.
+    pub(crate) fn delivery_failed(&mut self, check: Check) -> u32 {
+        *self.counts.checks.entry(check).or_default() += 1;
+        self.failed_deliveries += 1;
+        if self.failed_deliveries == FAILED_DELIVERIES {
+            // What it delivered before passed, but it is not to be believed any more.
+            self.discard_held();
+            self.startup_left = self.settings.startup_bytes as usize;
+        }
+        self.failed_deliveries
     }
 
     /// Whether it may be asked now, as far as its failures go.

@@ -76,6 +76,10 @@ impl Lines {
         self.sound.is_empty() && self.doubtful.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.sound.len() + self.doubtful.len()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.sound.clear();
         self.doubtful.clear();

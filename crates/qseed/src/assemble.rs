@@ -64,7 +64,8 @@ impl Numbers {
             Some((id, revision, _)) => (*id, revision + 1),
             None => (SourceId(self.new_number()), 0),
         };
-        self.sources.insert(source.name.clone(), (id, revision, source.clone()));
+        self.sources
+            .insert(source.name.clone(), (id, revision, source.clone()));
         (id, revision)
     }
 
@@ -112,7 +113,13 @@ impl Plan {
                 Ok(token) => {
                     let id = numbers.partition(partition);
                     numbered.push((partition.clone(), id.0));
-                    partitions.insert(id, Planned { config: partition.clone(), token });
+                    partitions.insert(
+                        id,
+                        Planned {
+                            config: partition.clone(),
+                            token,
+                        },
+                    );
                 }
                 Err(why) => {
                     let config::Place { line, column } = partition.position;
@@ -133,27 +140,47 @@ impl Plan {
             .iter()
             .map(|source| {
                 let (id, revision) = numbers.source(source);
-                (id, PlannedSource { config: source.clone(), revision })
+                (
+                    id,
+                    PlannedSource {
+                        config: source.clone(),
+                        revision,
+                    },
+                )
             })
             .collect();
-        let used: std::collections::BTreeSet<_> =
-            config.partitions.iter().map(|partition| partition.module.as_path()).collect();
+        let used: std::collections::BTreeSet<_> = config
+            .partitions
+            .iter()
+            .map(|partition| partition.module.as_path())
+            .collect();
         let modules = config
             .modules
             .iter()
             .filter(|module| used.contains(module.path.as_path()))
             .map(|module| (numbers.module(&module.path), module.clone()))
             .collect();
-        Ok(Self { config, sources, modules, partitions })
+        Ok(Self {
+            config,
+            sources,
+            modules,
+            partitions,
+        })
     }
 
     /// What the engine needs to know.
     pub(crate) fn engine_settings(&self) -> engine::Settings {
-        let module_ids: BTreeMap<_, _> =
-            self.modules.iter().map(|(id, module)| (module.path.as_path(), *id)).collect();
+        let module_ids: BTreeMap<_, _> = self
+            .modules
+            .iter()
+            .map(|(id, module)| (module.path.as_path(), *id))
+            .collect();
         let in_order = |name: &str| self.config.sources.iter().position(|s| s.name == name);
-        let mut sources: Vec<_> =
-            self.sources.iter().map(|(id, source)| source_settings(*id, source)).collect();
+        let mut sources: Vec<_> = self
+            .sources
+            .iter()
+            .map(|(id, source)| source_settings(*id, source))
+            .collect();
         sources.sort_by_key(|source| in_order(&source.name));
         engine::Settings {
             sources,
@@ -220,8 +247,11 @@ impl Plan {
                 config::Login::Vendor(kind) => LoginKind::Vendor(vendor_type(kind)),
             },
             pin: match &partition.pin {
+                // The worker inherits none of the variables that secrets are read from.
+                config::Pin::Taken | config::Pin::Given(SecretRef::Environment(_)) => {
+                    PinSource::Told
+                }
                 config::Pin::Given(reference) => PinSource::Reference(reference.clone()),
-                config::Pin::Taken => PinSource::Told,
                 config::Pin::Absent => PinSource::None,
             },
             chunk: partition
@@ -241,7 +271,14 @@ impl Plan {
 
     /// The file that holds a source's access token, where one does.
     pub(crate) fn access_token_file(&self, id: SourceId) -> Option<std::path::PathBuf> {
-        self.sources.get(&id)?.config.kind.http()?.access_token.as_ref().and_then(SecretRef::path)
+        self.sources
+            .get(&id)?
+            .config
+            .kind
+            .http()?
+            .access_token
+            .as_ref()
+            .and_then(SecretRef::path)
     }
 }
 
@@ -253,11 +290,10 @@ fn vendor_type(kind: u64) -> u32 {
 fn token_choice(token: &config::TokenChoice) -> Result<TokenChoice, String> {
     match token {
         config::TokenChoice::Slot(slot) => Ok(TokenChoice::Slot(*slot)),
-        config::TokenChoice::Uri(uri) => {
-            uri.parse::<TokenUri>()
-                .map(|uri| TokenChoice::Uri(Box::new(uri)))
-                .map_err(|why| why.to_string())
-        }
+        config::TokenChoice::Uri(uri) => uri
+            .parse::<TokenUri>()
+            .map(|uri| TokenChoice::Uri(Box::new(uri)))
+            .map_err(|why| why.to_string()),
     }
 }
 
@@ -270,9 +306,10 @@ fn source_settings(id: SourceId, planned: &PlannedSource) -> engine::SourceSetti
             config::SourceKind::QryptKib { .. } => engine::Limits::QRYPT_KIB,
             _ => engine::Limits::QRYPT,
         },
-        rate_limit: source
-            .rate_limit
-            .map(|rate| engine::Rate { requests: rate.requests, per: rate.per }),
+        rate_limit: source.rate_limit.map(|rate| engine::Rate {
+            requests: rate.requests,
+            per: rate.per,
+        }),
         startup_bytes: source.startup_bytes,
         revision: planned.revision,
     }
@@ -301,14 +338,17 @@ pub(crate) fn source_adapter(kind: &config::SourceKind) -> sources::Settings {
             };
             sources::Settings::QrngOpenApi(http_settings(http, auth))
         }
-        SourceKind::Device { path, timeout } => {
-            sources::Settings::Device { path: path.clone(), timeout: *timeout }
-        }
+        SourceKind::Device { path, timeout } => sources::Settings::Device {
+            path: path.clone(),
+            timeout: *timeout,
+        },
     }
 }
 
 fn bearer(http: &config::Http) -> sources::Auth {
-    http.access_token.clone().map_or(sources::Auth::None, sources::Auth::Bearer)
+    http.access_token
+        .clone()
+        .map_or(sources::Auth::None, sources::Auth::Bearer)
 }
 
 fn http_settings(http: &config::Http, auth: sources::Auth) -> sources::Http {

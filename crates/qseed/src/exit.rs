@@ -29,7 +29,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self {
+            code,
+            text: text.into(),
+        }
     }
 
     /// A failure of the system's that nobody expects.
@@ -40,7 +43,7 @@ impl Failure {
     /// Says why on standard error and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         for line in self.text.lines() {
-            eprintln!("qseed: {line}");
+            crate::print::remark(line);
         }
         ExitCode::from(self.code as u8)
     }

@@ -5,7 +5,7 @@
 //! lock, after it has read what the others appended. A last line without its end was never synced,
 //! so what it speaks of never happened; it is cut off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -104,17 +104,13 @@ impl From<Known> for Standing {
 pub(crate) enum GuardFileError {
     /// The system refuses.
     #[error("{path}: {source}")]
-    Io {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { path: PathBuf, source: io::Error },
     /// It holds something else than a guard's records.
-    #[error("{path}, line {line}: not a record of the PIN guard; restore the file, or move it away \
-             if every PIN in the configuration is right")]
-    Corrupt {
-        path: PathBuf,
-        line: usize,
-    },
+    #[error(
+        "{path}, line {line}: not a record of the PIN guard; restore the file, or move it away \
+             if every PIN in the configuration is right"
+    )]
+    Corrupt { path: PathBuf, line: usize },
 }
 
 /// The guard's file, open.
@@ -138,19 +134,55 @@ impl GuardFile {
     /// Opens the guard's file, and makes it and the state directory where they are missing.
     pub(crate) fn open(state_dir: &Path) -> Result<Self, GuardFileError> {
         let path = Self::path_in(state_dir);
-        let error = |source| GuardFileError::Io { path: path.clone(), source };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(error)?;
+        let error = |source| GuardFileError::Io {
+            path: path.clone(),
+            source,
+        };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(state_dir)
+            .map_err(error)?;
         let existed = path.exists();
         let file = open_file(&path).map_err(error)?;
         if !existed {
             sync_folder(state_dir).map_err(error)?;
         }
-        let mut guard = Self { path, file, read: 0, lines: 0, records: BTreeMap::new() };
+        let mut guard = Self {
+            path,
+            file,
+            read: 0,
+            lines: 0,
+            records: BTreeMap::new(),
+        };
         guard.locked(|guard| {
             guard.absorb()?;
-            if guard.read > COMPACT_ABOVE { guard.compact() } else { Ok(()) }
+            if guard.read > COMPACT_ABOVE {
+                guard.compact()
+            } else {
+                Ok(())
+            }
         })?;
         Ok(guard)
+    }
+
+    /// What a file says that can be read and not written, on a disk that went read-only for
+    /// example: the last record of each tag.
+    pub(crate) fn read_only(state_dir: &Path) -> Result<Vec<Record>, GuardFileError> {
+        let path = Self::path_in(state_dir);
+        let file = File::open(&path).map_err(|source| GuardFileError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        let mut guard = Self {
+            path,
+            file,
+            read: 0,
+            lines: 0,
+            records: BTreeMap::new(),
+        };
+        guard.take_in()?;
+        Ok(guard.records.into_values().collect())
     }
 
     /// Every record, the last of each tag.
@@ -181,14 +213,15 @@ impl GuardFile {
                 let allowed = !(presents && guard.holds_back(&record));
                 taken.push(allowed);
                 if allowed {
-                    text.push_str(
-                        &serde_json::to_string(&record).expect("a record is plain data"),
-                    );
+                    text.push_str(&serde_json::to_string(&record).expect("a record is plain data"));
                     text.push('\n');
                     kept.push(record);
                 }
             }
-            let error = |source| GuardFileError::Io { path: guard.path.clone(), source };
+            let error = |source| GuardFileError::Io {
+                path: guard.path.clone(),
+                source,
+            };
             if let Err(why) = guard
                 .file
                 .write_all(text.as_bytes())
@@ -216,9 +249,14 @@ impl GuardFile {
 
     /// Reads what other processes appended; returns the tags that it speaks of.
     pub(crate) fn refresh(&mut self) -> Result<Vec<PinTag>, GuardFileError> {
-        let error = |source| GuardFileError::Io { path: self.path.clone(), source };
+        let error = |source| GuardFileError::Io {
+            path: self.path.clone(),
+            source,
+        };
         let unchanged = std::fs::metadata(&self.path).is_ok_and(|now| {
-            self.file.metadata().is_ok_and(|ours| ours.ino() == now.ino())
+            self.file
+                .metadata()
+                .is_ok_and(|ours| ours.ino() == now.ino())
                 && now.len() == self.read
         });
         if unchanged {
@@ -235,8 +273,11 @@ impl GuardFile {
             records: BTreeMap::new(),
         };
         self.locked(Self::absorb)?;
-        let changed = |tag: &&PinTag| before.get(tag) != self.records.get(tag);
-        Ok(before.keys().chain(self.records.keys()).filter(changed).copied().collect())
+        let tags: BTreeSet<_> = before.keys().chain(self.records.keys()).copied().collect();
+        Ok(tags
+            .into_iter()
+            .filter(|tag| before.get(tag) != self.records.get(tag))
+            .collect())
     }
 
     fn locked<T>(
@@ -244,7 +285,10 @@ impl GuardFile {
         action: impl FnOnce(&mut Self) -> Result<T, GuardFileError>,
     ) -> Result<T, GuardFileError> {
         let path = self.path.clone();
-        let error = |source: io::Error| GuardFileError::Io { path: path.clone(), source };
+        let error = |source: io::Error| GuardFileError::Io {
+            path: path.clone(),
+            source,
+        };
         loop {
             rustix::fs::flock(&self.file, FlockOperation::LockExclusive)
                 .map_err(|why| error(why.into()))?;
@@ -265,35 +309,62 @@ impl GuardFile {
         result
     }
 
-    /// Reads what has not been read yet.
+    /// Reads what has not been read yet, and cuts a torn last line off.
     fn absorb(&mut self) -> Result<(), GuardFileError> {
+        if self.take_in()? {
+            let cut = self.file.set_len(self.read);
+            cut.map_err(|source| GuardFileError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads whole lines that have not been read yet. Returns whether a torn one is behind them.
+    fn take_in(&mut self) -> Result<bool, GuardFileError> {
         let path = self.path.clone();
-        let error = |source| GuardFileError::Io { path: path.clone(), source };
+        let error = |source| GuardFileError::Io {
+            path: path.clone(),
+            source,
+        };
         let length = self.file.metadata().map_err(error)?.len();
         if length > MAX_BYTES || length < self.read {
-            return Err(GuardFileError::Corrupt { path: self.path.clone(), line: self.lines + 1 });
+            return Err(GuardFileError::Corrupt {
+                path: self.path.clone(),
+                line: self.lines + 1,
+            });
         }
         self.file.seek(SeekFrom::Start(self.read)).map_err(error)?;
         let mut text = Vec::new();
-        (&self.file).take(MAX_BYTES).read_to_end(&mut text).map_err(error)?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        (&self.file)
+            .take(MAX_BYTES)
+            .read_to_end(&mut text)
+            .map_err(error)?;
+        let whole = text
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |end| end + 1);
         for line in text[..whole].split_inclusive(|byte| *byte == b'\n') {
             self.lines += 1;
-            let record: Record = serde_json::from_slice(line)
-                .map_err(|_| GuardFileError::Corrupt { path: path.clone(), line: self.lines })?;
+            let record: Record =
+                serde_json::from_slice(line).map_err(|_| GuardFileError::Corrupt {
+                    path: path.clone(),
+                    line: self.lines,
+                })?;
             self.records.insert(PinTag(record.tag), record);
         }
         self.read += whole as u64;
-        if whole < text.len() {
-            self.file.set_len(self.read).map_err(error)?;
-        }
-        Ok(())
+        Ok(whole < text.len())
     }
 
     /// Puts a file with the last record of each tag in the place of this one.
     fn compact(&mut self) -> Result<(), GuardFileError> {
         let path = self.path.clone();
-        let error = |source| GuardFileError::Io { path: path.clone(), source };
+        let error = |source| GuardFileError::Io {
+            path: path.clone(),
+            source,
+        };
         let new_path = self.path.with_extension("jsonl.new");
         let _ = std::fs::remove_file(&new_path);
         let mut new = open_file(&new_path).map_err(error)?;
@@ -304,7 +375,9 @@ impl GuardFile {
             text.push_str(&serde_json::to_string(record).expect("a record is plain data"));
             text.push('\n');
         }
-        new.write_all(text.as_bytes()).and_then(|()| new.sync_all()).map_err(error)?;
+        new.write_all(text.as_bytes())
+            .and_then(|()| new.sync_all())
+            .map_err(error)?;
         std::fs::rename(&new_path, &self.path).map_err(error)?;
         if let Some(folder) = self.path.parent() {
             sync_folder(folder).map_err(error)?;
@@ -317,7 +390,12 @@ impl GuardFile {
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+    OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// A file's name is on disk only when its folder is.
@@ -353,110 +431,4 @@ mod hex {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use qseed_engine::PinTag;
-    use qseed_engine::guard::Standing;
-
-    use super::{Entry, GuardFile, GuardFileError, Known, Record};
-
-    fn record(tag: u8, standing: Known) -> Record {
-        Record {
-            tag: [tag; 32],
-            standing: Some(standing),
-            partition: "p".to_owned(),
-            since: jiff::Timestamp::UNIX_EPOCH,
-            answer: None,
-        }
-    }
-
-    fn outcome(record: Record) -> Vec<Entry> {
-        vec![Entry { record, presents: false }]
-    }
-
-    fn presentation(record: Record) -> Vec<Entry> {
-        vec![Entry { record, presents: true }]
-    }
-
-    fn folder() -> tempfile::TempDir {
-        tempfile::tempdir().expect("a folder")
-    }
-
-    #[test]
-    fn what_was_appended_is_there_after_a_restart() {
-        let folder = folder();
-        let mut guard = GuardFile::open(&folder.path().join("state")).expect("made");
-        assert!(guard.is_empty());
-        guard.append(presentation(record(1, Known::Presented))).expect("written");
-        guard.append(outcome(record(1, Known::Refused))).expect("written");
-        let again = GuardFile::open(&folder.path().join("state")).expect("opened");
-        assert_eq!(again.standing(PinTag([1; 32])), Some(Standing::Refused));
-    }
-
-    #[test]
-    fn a_torn_last_line_never_happened() {
-        let folder = folder();
-        let mut guard = GuardFile::open(folder.path()).expect("made");
-        guard.append(outcome(record(1, Known::Accepted))).expect("written");
-        let path = GuardFile::path_in(folder.path());
-        let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("opened");
-        file.write_all(b"{\"tag\":\"02").expect("written");
-        let mut again = GuardFile::open(folder.path()).expect("opened");
-        assert_eq!(again.records().count(), 1);
-        again.append(outcome(record(2, Known::Refused))).expect("written");
-        assert_eq!(GuardFile::open(folder.path()).expect("opened").records().count(), 2);
-    }
-
-    #[test]
-    fn a_file_that_is_something_else_is_refused() {
-        let folder = folder();
-        std::fs::write(GuardFile::path_in(folder.path()), "hello\nworld\n").expect("written");
-        assert!(matches!(
-            GuardFile::open(folder.path()),
-            Err(GuardFileError::Corrupt { line: 1, .. })
-        ));
-    }
-
-    #[test]
-    fn what_another_process_wrote_meanwhile_wins() {
-        let folder = folder();
-        let mut ours = GuardFile::open(folder.path()).expect("made");
-        let mut theirs = GuardFile::open(folder.path()).expect("opened");
-        theirs.append(outcome(record(1, Known::Refused))).expect("written");
-        let taken = ours.append(presentation(record(1, Known::Presented))).expect("written");
-        assert_eq!(taken, [false]);
-        assert_eq!(ours.standing(PinTag([1; 32])), Some(Standing::Refused));
-        assert_eq!(theirs.refresh().expect("read"), []);
-    }
-
-    #[test]
-    fn a_cleared_record_is_noticed() {
-        let folder = folder();
-        let mut daemon = GuardFile::open(folder.path()).expect("made");
-        daemon.append(outcome(record(1, Known::Refused))).expect("written");
-        let mut operator = GuardFile::open(folder.path()).expect("opened");
-        let cleared = Record { standing: None, ..record(1, Known::Refused) };
-        operator.append(outcome(cleared)).expect("written");
-        assert_eq!(daemon.refresh().expect("read"), [PinTag([1; 32])]);
-        assert_eq!(daemon.standing(PinTag([1; 32])), None);
-    }
-
-    #[test]
-    fn a_long_file_is_compacted_without_losing_a_tag() {
-        let folder = folder();
-        let mut guard = GuardFile::open(folder.path()).expect("made");
-        for _ in 0..2000 {
-            guard.append(outcome(record(1, Known::Accepted))).expect("written");
-        }
-        guard.append(outcome(record(2, Known::Refused))).expect("written");
-        let length = || std::fs::metadata(GuardFile::path_in(folder.path())).expect("there").len();
-        assert!(length() > super::COMPACT_ABOVE);
-        let mut again = GuardFile::open(folder.path()).expect("opened");
-        assert!(length() < 1024);
-        assert_eq!(again.standing(PinTag([2; 32])), Some(Standing::Refused));
-        // The one that was open before goes on with the new file.
-        guard.append(outcome(record(3, Known::Refused))).expect("written");
-        assert_eq!(again.refresh().expect("read"), [PinTag([3; 32])]);
-    }
-}
+mod tests;

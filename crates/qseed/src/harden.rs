@@ -1,38 +1,20 @@
-//! What keeps secrets of a process in its memory: no core, no tracing by others, no swap.
+//! What keeps the daemon's secrets in its memory.
 
-use rustix::mm::MlockAllFlags;
-use rustix::process::{DumpableBehavior, Resource, Rlimit};
-use rustix::thread::CapabilitySet;
+use qseed_config::Level;
+use qseed_secrets::memory;
 
-/// What was got of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Hardening {
-    /// Whether no core is dumped and no other process may read the memory.
-    pub(crate) not_dumpable: bool,
-    /// Whether memory never reaches swap; else why not.
-    pub(crate) memory_locked: Result<(), String>,
-}
+use crate::log::Entry;
 
-/// Hardens this process, as far as the system allows.
-pub(crate) fn harden() -> Hardening {
-    let no_core = Rlimit { current: Some(0), maximum: Some(0) };
-    let no_core = rustix::process::setrlimit(Resource::Core, no_core).is_ok();
-    let not_dumpable =
-        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok();
-    Hardening { not_dumpable: no_core && not_dumpable, memory_locked: lock_memory() }
-}
-
-/// Locks what is and will be mapped, page by page as it is touched.
-///
-/// Under a limit that counts, a later allocation would fail once the limit is reached, so memory
-/// is locked only where there is none.
-fn lock_memory() -> Result<(), String> {
-    let unlimited = rustix::process::getrlimit(Resource::Memlock).current.is_none();
-    let privileged = rustix::thread::capabilities(None)
-        .is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
-    if !unlimited && !privileged {
-        return Err("neither CAP_IPC_LOCK nor an unlimited RLIMIT_MEMLOCK".to_owned());
+/// Hardens this process as far as the system allows. Returns what is to be said about the rest.
+pub(crate) fn harden() -> Vec<Entry> {
+    let mut shortcomings = Vec::new();
+    if let Err(why) = memory::forbid_dumps() {
+        let message = format!("A core dump of qseed could hold secrets: {why}.");
+        shortcomings.push(Entry::new(Level::Warn, "dumpable", message));
     }
-    let flags = MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT;
-    rustix::mm::mlockall(flags).map_err(|error| error.to_string())
+    if let Err(why) = memory::lock() {
+        let message = format!("Memory is not locked, so secrets could reach swap: {why}.");
+        shortcomings.push(Entry::new(Level::Warn, "memory-not-locked", message));
+    }
+    shortcomings
 }

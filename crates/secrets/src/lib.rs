@@ -3,7 +3,9 @@
 //! A PIN, an access token or a key is written into the configuration as itself or as a reference:
 //! `file:PATH`, `env:NAME` or `credential:NAME` (a file in systemd's `$CREDENTIALS_DIRECTORY`).
 //! A reference is read each time the secret is needed, so that a rotated secret takes effect
-//! without a restart. Nothing here prints a secret.
+//! without a restart. Nothing here prints a secret; [`memory`] keeps them from swap and dumps.
+
+pub mod memory;
 
 use std::fmt;
 use std::fs::File;

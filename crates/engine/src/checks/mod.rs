@@ -34,11 +34,17 @@ pub enum Check {
     SeenBefore,
     /// Printable text where entropy was asked for.
     Text,
+    /// Text that is not strict base64 (RFC 4648, section 4). The source's adapter finds it.
+    Base64,
+    /// An answer that is not of the interface's form at all. The source's adapter finds it.
+    Form,
 }
 
 impl Check {
     /// Every check, in the order in which they are made.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
+        Self::Form,
+        Self::Base64,
         Self::Length,
         Self::Text,
         Self::Repetition,
@@ -55,6 +61,8 @@ impl Check {
             Self::Proportion => "proportion",
             Self::SeenBefore => "seen-before",
             Self::Text => "text",
+            Self::Base64 => "base64",
+            Self::Form => "form",
         }
     }
 
@@ -67,6 +75,8 @@ impl Check {
             Self::Proportion => "one byte value occurs too often",
             Self::SeenBefore => "it repeats a block that was delivered before",
             Self::Text => "it is printable text",
+            Self::Base64 => "it is not strict base64",
+            Self::Form => "it is not an answer of this interface",
         }
     }
 }

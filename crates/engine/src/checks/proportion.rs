@@ -44,6 +44,10 @@ impl AdaptiveProportion {
     }
 }
 
+#[expect(
+    clippy::naive_bytecount,
+    reason = "the compiler makes vector instructions of it, and a crate for one line is too many"
+)]
 fn count(bytes: &[u8], of: u8) -> u32 {
     to_u32(bytes.iter().filter(|byte| **byte == of).count())
 }

@@ -88,15 +88,8 @@ impl Engine {
         };
         source.counts.failures += 1;
         source.counts.discarded += bytes as u64;
-        *source.counts.checks.entry(check).or_default() += 1;
-        source.failed_deliveries += 1;
         source.up_since = None;
-        let in_a_row = source.failed_deliveries;
-        if in_a_row == FAILED_DELIVERIES {
-            // What it delivered before passed, but it is not to be believed any more.
-            source.discard_held();
-            source.startup_left = source.settings.startup_bytes as usize;
-        }
+        let in_a_row = source.delivery_failed(check);
         source.last_error = Some(
             format!(
                 "a delivery failed the check {}: {}",
@@ -134,25 +127,28 @@ impl Engine {
         source.counts.failures += 1;
         source.up_since = None;
         source.refused = failure.kind == FetchFault::Refused;
+        if let FetchFault::Invalid(check) = failure.kind {
+            source.delivery_failed(check);
+        }
         source.last_error = Some(failure.text.as_str().into());
         let wait = source.backoff.failed(&mut self.random);
         let wait = match (failure.kind, failure.retry_after) {
             // The secret that was refused is not the one that is there now.
             (FetchFault::Refused, _) if in_flight.outdated => Duration::ZERO,
             (FetchFault::Refused, _) => REFUSED,
-            (FetchFault::Transient, Some(asked)) => {
+            (FetchFault::Transient | FetchFault::Invalid(_), Some(asked)) => {
                 // A little later than asked, so that those who were sent away together do not
                 // return together.
                 let asked = asked.min(RETRY_AFTER_AT_MOST);
                 asked + self.random.up_to(Duration::from_secs(1))
             }
-            (FetchFault::Transient, None) => wait,
+            (FetchFault::Transient | FetchFault::Invalid(_), None) => wait,
         };
         source.not_before = Some(now + wait);
         self.timers.set(Timer::Source(id), Some(now + wait));
         let next = match failure.kind {
             FetchFault::Refused => Next::Operator(wait),
-            FetchFault::Transient => Next::TryAgain(wait),
+            FetchFault::Transient | FetchFault::Invalid(_) => Next::TryAgain(wait),
         };
         if let Some(repeats) = source.complaint.raise(now, failure.code) {
             let name = source.settings.name.clone();
@@ -166,6 +162,51 @@ impl Engine {
                 next,
             });
         }
+    }
+
+    /// A delivery was counted, or another month began.
+    pub(super) fn budget_told(&mut self, id: SourceId, spent: u64, limit: Option<u64>) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        let budget = &mut source.budget;
+        if spent < budget.spent || limit != budget.limit {
+            budget.exhausted = false;
+            budget.warned = false;
+        }
+        budget.spent = spent;
+        budget.limit = limit;
+        if let Some(limit) = limit
+            && budget.is_low()
+            && !std::mem::replace(&mut budget.warned, true)
+        {
+            let name = source.settings.name.clone();
+            self.note(Note::BudgetLow {
+                source: id,
+                name,
+                spent,
+                limit,
+            });
+        }
+    }
+
+    /// What is left of a source's budget is not enough.
+    pub(super) fn budget_exhausted(&mut self, id: SourceId) {
+        let Some(source) = self.sources.get_mut(&id) else {
+            return;
+        };
+        if std::mem::replace(&mut source.budget.exhausted, true) {
+            return;
+        }
+        let (spent, limit) = (source.budget.spent, source.budget.limit.unwrap_or(0));
+        source.last_error = Some(format!("its budget of {limit} bytes a month is spent").into());
+        let name = source.settings.name.clone();
+        self.note(Note::BudgetSpent {
+            source: id,
+            name,
+            spent,
+            limit,
+        });
     }
 
     pub(super) fn source_secret_changed(&mut self, id: SourceId) {

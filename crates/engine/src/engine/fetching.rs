@@ -126,7 +126,7 @@ impl Engine {
             };
             let bytes = source.with_start_up(bytes);
             self.ask(id, bytes, what);
-            if healthy {
+            if healthy && !self.sources[&id].budget.exhausted {
                 return;
             }
         }
@@ -173,7 +173,7 @@ impl Engine {
     /// Asks a source for `bytes`, or for as many as one request can bring, if it may be asked now.
     fn ask(&mut self, id: SourceId, bytes: usize, what: For) {
         let now = self.now;
-        let seed_size = self.seed_size;
+        let (seed_size, smallest_seed) = (self.seed_size, self.smallest_seed);
         if self.sources.get(&id).is_none_or(|s| !s.may_be_asked(now)) {
             return;
         }
@@ -187,7 +187,13 @@ impl Engine {
             self.timers.set(Timer::Source(id), at);
             return;
         }
-        let shape = Shape::towards(bytes, seed_size, source.limits);
+        // A budget is used up to its last whole seed, and never exceeded.
+        let left = usize::try_from(source.budget.left()).unwrap_or(usize::MAX);
+        let shape = Shape::towards(bytes.min(left), seed_size, source.limits);
+        if left < smallest_seed || shape.bytes() > left {
+            self.budget_exhausted(id);
+            return;
+        }
         // A spare place for a second try where a kept connection was closed meanwhile.
         let places = match what {
             For::Seeds => free.min(2),

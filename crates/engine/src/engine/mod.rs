@@ -152,6 +152,11 @@ impl Engine {
                     source.limits = limits;
                 }
             }
+            Event::Budget {
+                source,
+                spent,
+                limit,
+            } => self.budget_told(source, spent, limit),
             Event::SourceSecretChanged(source) => self.source_secret_changed(source),
             Event::PinChanged(partition) => self.look_at_once(partition),
             Event::WorkerReady(worker) => self.worker_ready(worker),
@@ -206,11 +211,10 @@ impl Engine {
     fn wake_up(&mut self, timer: Timer) {
         match timer {
             Timer::Partition(partition) => self.partition_wakes(partition),
-            // Whoever wants its bytes asks it in `settle`.
-            Timer::Source(_) => {}
             Timer::Expiry(source) => self.wipe_expired(source),
             Timer::Worker(key) => self.worker_wakes(key),
-            Timer::Gather => {}
+            // Whoever waited for these asks in `settle`.
+            Timer::Source(_) | Timer::Gather => {}
             Timer::Notes => self.notes_due(),
             Timer::Summary => self.summary_due(),
         }

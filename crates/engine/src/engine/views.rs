@@ -8,6 +8,7 @@ use crate::ids::{PartitionId, SourceId};
 use crate::partition::{Partition, Phase, Trouble};
 use crate::timers::Timer;
 use crate::view::{PartitionState, PartitionView, SourceView, WorkerView};
+use crate::worker::Worker;
 
 /// A seed counts as late when it is overdue by this or by half a period, whichever is more.
 const LATE: Duration = Duration::from_secs(5);
@@ -42,7 +43,7 @@ impl Engine {
         Some(SourceView {
             id,
             name: source.settings.name.clone(),
-            up: known.then_some(failing.is_none()),
+            up: known.then_some(!source.is_out()),
             refused: source.refused,
             since: failing.or(source.up_since),
             not_before: source.not_before,
@@ -82,11 +83,28 @@ impl Engine {
     /// Whether no source delivers.
     #[must_use]
     pub fn entropy_is_out(&self) -> bool {
-        let out = |id: &SourceId| self.sources[id].failing();
+        let out = |id: &SourceId| self.sources[id].is_out();
         match self.combine {
             crate::Combine::Failover => self.source_order.iter().all(out),
             crate::Combine::Xor => self.source_order.iter().any(out),
         }
+    }
+
+    /// How many things the engine keeps track of at this moment, whatever they are. It depends on
+    /// the configuration and what is in flight, not on how long the engine has been running.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        let lines = |worker: &Worker| {
+            worker.calls.len() + worker.members.len() + worker.to_open.len() + worker.ready.len()
+        };
+        self.sources.len()
+            + self.modules.len()
+            + self.partitions.len()
+            + self.lives.len()
+            + self.workers.values().map(lines).sum::<usize>()
+            + self.timers.len()
+            + self.guard.under_way()
+            + self.actions.len()
     }
 
     fn view(&self, partition: &Partition) -> PartitionView {

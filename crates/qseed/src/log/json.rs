@@ -13,7 +13,12 @@ pub(super) fn line(time: Timestamp, entry: &Entry) -> String {
     put("level", level(entry.level));
     put("event", entry.event);
     put("message", &entry.message);
-    object.extend(entry.fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+    object.extend(
+        entry
+            .fields
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     format!("{}\n", Value::Object(object))
 }
 

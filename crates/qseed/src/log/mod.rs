@@ -33,7 +33,12 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(level: Level, event: &'static str, message: impl Into<String>) -> Self {
-        Self { level, event, message: message.into(), fields: Map::new() }
+        Self {
+            level,
+            event,
+            message: message.into(),
+            fields: Map::new(),
+        }
     }
 
     pub(crate) fn info(event: &'static str, message: impl Into<String>) -> Self {
@@ -90,6 +95,10 @@ impl Log {
     }
 
     /// Writes an entry, if its level is asked for.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an entry is made to be written once"
+    )]
     pub(crate) fn write(&mut self, entry: Entry) {
         if entry.level > self.style.level {
             return;
@@ -169,7 +178,9 @@ pub(crate) fn printable(text: &str) -> String {
         .flat_map(|c| {
             let escape = c.is_control();
             let plain = (!escape).then_some(c);
-            plain.into_iter().chain(c.escape_default().filter(move |_| escape))
+            plain
+                .into_iter()
+                .chain(c.escape_default().filter(move |_| escape))
         })
         .collect()
 }

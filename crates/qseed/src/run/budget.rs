@@ -36,32 +36,45 @@ impl Budgets {
         let (months, trouble) = match std::fs::read(&path) {
             Ok(text) => match serde_json::from_slice(&text) {
                 Ok(months) => (months, None),
-                Err(_) => (BTreeMap::new(), Some(format!("{} is damaged", path.display()))),
+                Err(_) => (
+                    BTreeMap::new(),
+                    Some(format!("{} is damaged", path.display())),
+                ),
             },
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (BTreeMap::new(), None),
-            Err(error) => (BTreeMap::new(), Some(format!("{}: {error}", path.display()))),
+            Err(error) => (
+                BTreeMap::new(),
+                Some(format!("{}: {error}", path.display())),
+            ),
         };
-        Self { path, months, trouble }
+        Self {
+            path,
+            months,
+            trouble,
+        }
     }
 
     /// The bytes that a source delivered in the month that `now` belongs to.
     pub(super) fn spent(&self, source: &str, resets_on: u8, now: Timestamp) -> u64 {
         let began = month_of(now, resets_on);
-        self.months.get(source).filter(|month| month.began == began).map_or(0, |month| month.bytes)
+        self.months
+            .get(source)
+            .filter(|month| month.began == began)
+            .map_or(0, |month| month.bytes)
     }
 
     /// Counts a delivery and writes it down. Returns the bytes of the month.
-    pub(super) fn count(
-        &mut self,
-        source: &str,
-        resets_on: u8,
-        now: Timestamp,
-        bytes: u64,
-    ) -> u64 {
+    pub(super) fn count(&mut self, source: &str, resets_on: u8, now: Timestamp, bytes: u64) -> u64 {
         let spent = self.spent(source, resets_on, now) + bytes;
-        let month = Month { began: month_of(now, resets_on), bytes: spent };
+        let month = Month {
+            began: month_of(now, resets_on),
+            bytes: spent,
+        };
         self.months.insert(source.to_owned(), month);
-        self.trouble = self.write().err().map(|error| format!("{}: {error}", self.path.display()));
+        self.trouble = self
+            .write()
+            .err()
+            .map(|error| format!("{}: {error}", self.path.display()));
         spent
     }
 
@@ -89,13 +102,14 @@ impl Budgets {
 
 /// The day on which the month began that `now` belongs to.
 fn month_of(now: Timestamp, resets_on: u8) -> Date {
-    let today = now.to_zoned(TimeZone::UTC).date();
+    let today = TimeZone::UTC.to_datetime(now).date();
     let day = i8::try_from(resets_on).unwrap_or(1).clamp(1, 28);
     let this = Date::new(today.year(), today.month(), day).unwrap_or(today.first_of_month());
     if this <= today {
         return this;
     }
-    this.checked_sub(jiff::Span::new().months(1)).unwrap_or(this)
+    this.checked_sub(jiff::Span::new().months(1))
+        .unwrap_or(this)
 }
 
 #[cfg(test)]

@@ -3,24 +3,27 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use qseed_config::{Config, Level};
+use qseed_config::Config;
 use qseed_engine::guard::HeldBack;
-use qseed_engine::{Action, Engine, Event, Moment, Note, PartitionId, PinTag, SourceId, Start, WorkerId};
-use qseed_sources::{Source, SystemRoots};
+use qseed_engine::{
+    Action, Engine, Event, Moment, Note, PartitionId, PinTag, SourceId, Start, WorkerId,
+};
+use qseed_sources::SystemRoots;
 use qseed_tokens::supervisor::Worker;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 
+use super::budget::Budgets;
+use super::configuration::{open_guard, say_start, style};
 use super::keeper::Keeper;
 use super::sources::SourceTask;
 use super::watch::{self, Watch, Whose};
-use super::{FromWorkers, Incoming, load, random_number};
+use super::{FromWorkers, Incoming, random_number};
 use crate::assemble::{Numbers, Plan};
 use crate::cli::RunArgs;
-use crate::exit::{Code, Failure};
+use crate::exit::Failure;
 use crate::guard_file::GuardFile;
-use crate::harden::Hardening;
-use crate::log::{Entry, Log, Style};
+use crate::log::{Entry, Log};
 use crate::say;
 
 /// Workers' events that wait to be handled, before workers are read no further.
@@ -30,11 +33,11 @@ const WAITING_EVENTS: usize = 1024;
 pub(super) struct Daemon {
     pub(super) args: RunArgs,
     pub(super) plan: Plan,
-    numbers: Numbers,
+    pub(super) numbers: Numbers,
     pub(super) engine: Engine,
     began: Instant,
     pub(super) log: Log,
-    roots: SystemRoots,
+    pub(super) roots: SystemRoots,
     pub(super) sources: BTreeMap<SourceId, SourceTask>,
     /// TLS version and group of each source, as they were said last.
     pub(super) links: BTreeMap<SourceId, (String, String)>,
@@ -43,9 +46,14 @@ pub(super) struct Daemon {
     pub(super) held_back: BTreeMap<PartitionId, HeldBack>,
     /// What the token answered to a PIN, while that is being written down.
     pub(super) token_said: Option<String>,
+    /// The sources that the last seed was made of.
+    pub(super) made_of: Vec<String>,
     pub(super) keeper: Keeper,
-    watch: Watch,
-    incoming: UnboundedSender<Incoming>,
+    pub(super) budgets: Budgets,
+    /// What was said of the budgets' file last.
+    pub(super) budget_trouble: Option<String>,
+    pub(super) watch: Watch,
+    pub(super) incoming: UnboundedSender<Incoming>,
     pub(super) to_handle: UnboundedReceiver<Incoming>,
     pub(super) worker_events: tokio::sync::mpsc::Sender<FromWorkers>,
     pub(super) from_workers: Receiver<FromWorkers>,
@@ -68,7 +76,7 @@ impl Daemon {
         args: RunArgs,
         mut config: Config,
         warnings: Vec<String>,
-        hardening: &Hardening,
+        shortcomings: Vec<Entry>,
     ) -> Result<Self, Failure> {
         let signals = Signals::listen()
             .map_err(|error| Failure::internal("cannot listen to signals", error))?;
@@ -78,13 +86,18 @@ impl Daemon {
         let plan = Plan::new(config, &args.config.config, &mut numbers)?;
         let mut log = Log::start(style(&plan))
             .map_err(|error| Failure::internal("cannot start the log", error))?;
-        say_start(&mut log, &plan, warnings, hardening);
+        say_start(&mut log, &plan, warnings, shortcomings);
         let (incoming, to_handle) = unbounded_channel();
         let (worker_events, from_workers) = channel(WAITING_EVENTS);
         let guard = open_guard(&plan, &mut log);
-        let standings = guard.iter().flat_map(GuardFile::records).filter_map(|record| {
-            Some((PinTag(record.tag), record.standing?.into()))
-        });
+        // What cannot be written is known all the same, if it can be read.
+        let known = match &guard {
+            Some(file) => file.records().cloned().collect(),
+            None => GuardFile::read_only(&plan.config.state_dir).unwrap_or_default(),
+        };
+        let standings = known
+            .iter()
+            .filter_map(|record| Some((PinTag(record.tag), record.standing?.into())));
         let engine = Engine::new(Start {
             settings: plan.engine_settings(),
             now: Moment::START,
@@ -93,6 +106,7 @@ impl Daemon {
         });
         let keeper = Keeper::start(plan.config.state_dir.clone(), guard, incoming.clone())
             .map_err(|error| Failure::internal("cannot start the PIN guard", error))?;
+        let budgets = Budgets::open(&plan.config.state_dir);
         let mut daemon = Self {
             watch: Watch::new(&plan),
             args,
@@ -107,7 +121,10 @@ impl Daemon {
             workers: BTreeMap::new(),
             held_back: BTreeMap::new(),
             token_said: None,
+            made_of: Vec::new(),
             keeper,
+            budgets,
+            budget_trouble: None,
             incoming,
             to_handle,
             worker_events,
@@ -119,6 +136,7 @@ impl Daemon {
         };
         let adapters = daemon.open_sources(&daemon.plan)?;
         daemon.start_sources(adapters);
+        daemon.tell_budgets();
         Ok(daemon)
     }
 
@@ -166,11 +184,20 @@ impl Daemon {
         self.engine.handle(self.now(), event);
     }
 
-    /// Carries out everything that the engine decided.
+    /// Carries out everything that the engine decided; at the end, only what concerns PINs.
     pub(super) fn carry_out(&mut self) {
         while let Some(action) = self.engine.next_action() {
+            let of_pin = matches!(action, Action::RecordPin { .. } | Action::Verdict { .. });
+            if self.stopping && !of_pin {
+                continue;
+            }
             match action {
-                Action::Fetch { source, request, shape, spare_attempt } => {
+                Action::Fetch {
+                    source,
+                    request,
+                    shape,
+                    spare_attempt,
+                } => {
                     if let Some(source) = self.sources.get(&source) {
                         source.fetch(request, shape, spare_attempt);
                     }
@@ -178,23 +205,42 @@ impl Daemon {
                 Action::Note(note) => {
                     self.troubled |= matches!(
                         note,
-                        Note::PartitionFailed { .. } | Note::SourceFailed { .. }
+                        Note::PartitionFailed { .. }
+                            | Note::SourceFailed { .. }
+                            | Note::BudgetSpent { .. }
                     );
+                    self.say_composition(&note);
                     if let Some(entry) = say::entry(&note, &self.plan) {
                         self.log.write(entry);
                     }
                 }
-                Action::RecordPin { tag, partition, standing, answer } => {
+                Action::RecordPin {
+                    tag,
+                    partition,
+                    standing,
+                    answer,
+                } => {
                     self.record_pin(tag, partition, standing, answer);
                 }
-                Action::Verdict { worker, partition, ask, held_back } => {
+                Action::Verdict {
+                    worker,
+                    partition,
+                    ask,
+                    held_back,
+                } => {
                     self.give_verdict(worker, partition, ask, held_back);
                 }
                 Action::StartWorker { worker, module } => self.start_worker(worker, module),
                 Action::EndWorker { worker, kill } => self.end_worker(worker, kill),
                 Action::Open { worker, partition } => self.open(worker, partition),
                 Action::Close { worker, partition } => self.close(worker, partition),
-                Action::Seed { worker, partition, job, seed, .. } => {
+                Action::Seed {
+                    worker,
+                    partition,
+                    job,
+                    seed,
+                    ..
+                } => {
                     self.seed(worker, partition, job, seed);
                 }
             }
@@ -214,69 +260,6 @@ impl Daemon {
         }
     }
 
-    /// Makes adapters for the sources of a plan that do not run as it says.
-    fn open_sources(&self, plan: &Plan) -> Result<Vec<(SourceId, u64, Box<dyn Source>)>, Failure> {
-        let runs = |id, revision| {
-            self.sources.get(id).is_some_and(|task: &SourceTask| task.revision == revision)
-        };
-        plan.sources
-            .iter()
-            .filter(|(id, source)| !runs(id, source.revision))
-            .map(|(id, source)| {
-                let settings = crate::assemble::source_adapter(&source.config.kind);
-                let adapter = qseed_sources::open(settings, &self.roots).map_err(|error| {
-                    let name = &source.config.name;
-                    Failure::new(Code::Configuration, format!("source {name}: {error}"))
-                })?;
-                Ok((*id, source.revision, adapter))
-            })
-            .collect()
-    }
-
-    /// Starts the tasks of new sources and ends those of sources that are gone.
-    fn start_sources(&mut self, adapters: Vec<(SourceId, u64, Box<dyn Source>)>) {
-        self.sources.retain(|id, _| self.plan.sources.contains_key(id));
-        for (id, revision, adapter) in adapters {
-            self.links.remove(&id);
-            let task = SourceTask::start(id, revision, adapter, self.incoming.clone());
-            self.sources.insert(id, task);
-        }
-    }
-
-    /// SIGHUP: reads the configuration again. What is wrong is said, and nothing changes.
-    fn reload(&mut self) {
-        if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
-            notify(&[sd_notify::NotifyState::Reloading, now]);
-        }
-        match self.try_reload() {
-            Ok(()) => self.log.write(Entry::info("reloaded", "The configuration was read again.")),
-            Err(failure) => {
-                let message =
-                    format!("The configuration stays as it was, since the new one is wrong: {failure}");
-                self.log.write(Entry::new(Level::Error, "reload-failed", message));
-            }
-        }
-        notify(&[sd_notify::NotifyState::Ready]);
-    }
-
-    fn try_reload(&mut self) -> Result<(), Failure> {
-        let mut loaded = load(&self.args.config)?;
-        drop(loaded.config.take_literal_pins());
-        let plan = Plan::new(loaded.config, &self.args.config.config, &mut self.numbers)?;
-        self.roots = SystemRoots::default();
-        let adapters = self.open_sources(&plan)?;
-        for warning in loaded.warnings.into_iter().chain(without_effect(&plan)) {
-            self.log.write(Entry::new(Level::Warn, "configuration", warning));
-        }
-        self.plan = plan;
-        self.log.set_style(style(&self.plan));
-        self.watch = Watch::new(&self.plan);
-        self.start_sources(adapters);
-        self.tell_pins_again();
-        self.handle(Event::Configured(self.plan.engine_settings()));
-        Ok(())
-    }
-
     fn tell_readiness(&mut self) {
         if !self.ready_told && self.engine.is_ready() {
             self.ready_told = true;
@@ -289,8 +272,12 @@ impl Daemon {
         use qseed_engine::PartitionState as State;
         self.troubled = self.engine.sources().any(|source| source.up == Some(false))
             || self.engine.partitions().any(|partition| {
-                matches!(partition.state, State::PinRefused | State::PinGuarded | State::Error)
+                matches!(
+                    partition.state,
+                    State::PinRefused | State::PinGuarded | State::Error
+                )
             });
+        self.tell_budgets();
         self.keeper.look();
         for whose in self.watch.changed() {
             self.handle(match whose {
@@ -311,68 +298,7 @@ impl Signals {
     }
 }
 
-fn style(plan: &Plan) -> Style {
-    Style { format: plan.config.log.format, level: plan.config.log.level }
-}
-
-fn say_start(log: &mut Log, plan: &Plan, warnings: Vec<String>, hardening: &Hardening) {
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-    let message = format!(
-        "qseed {} starts: {}, {}, {}.",
-        env!("CARGO_PKG_VERSION"),
-        count(plan.sources.len(), "source"),
-        count(plan.modules.len(), "module"),
-        count(plan.partitions.len(), "partition"),
-    );
-    log.write(Entry::info("started", message).with("version", env!("CARGO_PKG_VERSION")));
-    for warning in warnings.into_iter().chain(without_effect(plan)) {
-        log.write(Entry::new(Level::Warn, "configuration", warning));
-    }
-    if let Err(why) = &hardening.memory_locked {
-        let message = format!("Memory is not locked, so secrets could reach swap: {why}.");
-        log.write(Entry::info("memory-not-locked", message));
-    }
-}
-
-/// What the configuration asks for and this version does not do yet.
-fn without_effect(plan: &Plan) -> Vec<String> {
-    let config = &plan.config;
-    let asked = [
-        ("listen", config.listen.is_some(), "no web page or metrics are served"),
-        ("audit", config.audit.is_some(), "no ledger is written"),
-    ];
-    asked
-        .into_iter()
-        .filter(|(_, asked, _)| *asked)
-        .map(|(key, _, what)| format!("`{key}` has no effect in this version: {what}."))
-        .collect()
-}
-
-/// Opens the guard's file where a partition logs in with a PIN.
-fn open_guard(plan: &Plan, log: &mut Log) -> Option<GuardFile> {
-    let needed = plan
-        .partitions
-        .values()
-        .any(|partition| partition.config.login != qseed_config::Login::None);
-    if !needed {
-        return None;
-    }
-    match GuardFile::open(&plan.config.state_dir) {
-        Ok(file) => Some(file),
-        Err(why) => {
-            let message = format!(
-                "The PIN guard cannot write to the state directory: {why}. Until it can, no PIN is \
-                 presented that is not known to be right. Make {} writable for qseed, or set \
-                 `state_dir`.",
-                plan.config.state_dir.display()
-            );
-            log.write(Entry::new(Level::Error, "guard-file", message));
-            None
-        }
-    }
-}
-
-fn notify(state: &[sd_notify::NotifyState<'_>]) {
+pub(super) fn notify(state: &[sd_notify::NotifyState<'_>]) {
     // Without a service manager there is nobody to tell.
     let _ = sd_notify::notify(state);
 }

@@ -50,7 +50,13 @@ impl Keeper {
         events: UnboundedSender<Incoming>,
     ) -> std::io::Result<Self> {
         let knows_nothing = Arc::new(AtomicBool::new(false));
-        let mut book = Book { state_dir, file, events, trouble: None, knows_nothing };
+        let mut book = Book {
+            state_dir,
+            file,
+            events,
+            trouble: None,
+            knows_nothing,
+        };
         book.set_flag();
         let knows_nothing = Arc::clone(&book.knows_nothing);
         let (orders, to_do) = channel();
@@ -58,7 +64,11 @@ impl Keeper {
             .name("pin-guard".to_owned())
             .stack_size(256 * 1024)
             .spawn(move || book.keep(&to_do))?;
-        Ok(Self { orders: Some(orders), thread: Some(thread), knows_nothing })
+        Ok(Self {
+            orders: Some(orders),
+            thread: Some(thread),
+            knows_nothing,
+        })
     }
 
     /// Writes something down. Answered by `PinRecorded` where a presentation waits for it.
@@ -161,11 +171,17 @@ impl Book {
         self.tell_trouble(trouble);
         for (order, taken) in written {
             if order.answer {
-                self.say(Incoming::PinRecorded { tag: order.tag, written: taken });
+                self.say(Incoming::PinRecorded {
+                    tag: order.tag,
+                    written: taken,
+                });
             }
             if !taken && let Some(file) = &self.file {
                 let standing = file.standing(order.tag);
-                self.say(Incoming::GuardChanged { tag: order.tag, standing });
+                self.say(Incoming::GuardChanged {
+                    tag: order.tag,
+                    standing,
+                });
             }
         }
     }
@@ -185,7 +201,10 @@ impl Book {
                     since: Timestamp::now(),
                     answer: order.token_said.clone(),
                 };
-                Entry { record, presents: order.answer }
+                Entry {
+                    record,
+                    presents: order.answer,
+                }
             })
             .collect();
         file.append(records).map_err(|why| why.to_string())
@@ -195,9 +214,11 @@ impl Book {
         let Some(file) = &mut self.file else { return };
         match file.refresh() {
             Ok(changed) => {
-                let changes: Vec<_> =
-                    changed.into_iter().map(|tag| (tag, file.standing(tag))).collect();
-                for (tag, standing) in changes {
+                let standings: Vec<_> = changed
+                    .into_iter()
+                    .map(|tag| (tag, file.standing(tag)))
+                    .collect();
+                for (tag, standing) in standings {
                     self.say(Incoming::GuardChanged { tag, standing });
                 }
             }

@@ -4,6 +4,9 @@
 //! the engine decides. Sources are tasks on that thread; modules are processes; the PIN guard's
 //! file, which waits for a disk, has a thread of its own.
 
+mod announce;
+mod budget;
+mod configuration;
 mod daemon;
 mod keeper;
 mod messages;
@@ -33,7 +36,10 @@ enum Incoming {
     /// A record of the PIN guard that a presentation waits for is on disk, or could not be written.
     PinRecorded { tag: PinTag, written: bool },
     /// Another process, or the operator, changed what the guard knows.
-    GuardChanged { tag: PinTag, standing: Option<Standing> },
+    GuardChanged {
+        tag: PinTag,
+        standing: Option<Standing>,
+    },
     /// The guard's file cannot be written, or can be again.
     GuardFile(Result<(), String>),
 }
@@ -43,7 +49,7 @@ type FromWorkers = (u32, u64, WorkerEvent);
 
 /// Runs the daemon until it is stopped, or, with `--once`, until every partition was tried.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
-    let hardening = harden();
+    let shortcomings = harden();
     let Loaded { config, warnings } = load(&args.config)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -52,7 +58,9 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::internal("cannot start", error))?;
     let result = runtime.block_on(async {
-        daemon::Daemon::start(args, config, warnings, &hardening)?.run().await
+        daemon::Daemon::start(args, config, warnings, shortcomings)?
+            .run()
+            .await
     });
     // A name that is still being looked up must not hold the end up.
     runtime.shutdown_background();
@@ -61,7 +69,9 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
 
 /// Loads the configuration, for any command.
 pub(crate) fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
-    let options = LoadOptions { allow_readable_secrets: args.allow_readable_secrets };
+    let options = LoadOptions {
+        allow_readable_secrets: args.allow_readable_secrets,
+    };
     qseed_config::load(&args.config, &options).map_err(|error| load_failure(&error))
 }
 

@@ -40,7 +40,11 @@ impl Daemon {
             }
             PartitionState::ModuleDown => Some("its module cannot be used".to_owned()),
             _ => Some(
-                partition.last_error.as_deref().unwrap_or("it could not be seeded").to_owned(),
+                partition
+                    .last_error
+                    .as_deref()
+                    .unwrap_or("it could not be seeded")
+                    .to_owned(),
             ),
         }
     }

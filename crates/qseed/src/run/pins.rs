@@ -3,13 +3,50 @@
 use qseed_config::Level;
 use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
 use qseed_engine::{Event, PartitionId, PinTag, WorkerId};
-use qseed_tokens::wire::{ToWorker, Verdict};
+use qseed_tokens::wire::{FromWorker, PinOutcome, ToWorker, Verdict};
 
 use super::daemon::Daemon;
 use super::keeper::ToRecord;
 use crate::log::Entry;
 
 impl Daemon {
+    pub(super) fn worker_tells_of_pin(&mut self, worker: WorkerId, message: &FromWorker) {
+        let partition = PartitionId;
+        match *message {
+            FromWorker::PinAsk {
+                partition: id,
+                ask,
+                tag,
+                flags,
+            } => {
+                self.say_count_low(partition(id), flags);
+                let tag = PinTag(tag.0);
+                self.handle(Event::PinAsked {
+                    worker,
+                    partition: partition(id),
+                    ask,
+                    tag,
+                });
+            }
+            FromWorker::PinOutcome {
+                partition: id,
+                outcome,
+                ..
+            } => {
+                self.token_said = outcome_text(outcome);
+                let answer = pin_answer(outcome);
+                self.handle(Event::PinAnswered {
+                    worker,
+                    partition: partition(id),
+                    answer,
+                });
+                self.carry_out();
+                self.token_said = None;
+            }
+            _ => {}
+        }
+    }
+
     pub(super) fn record_pin(
         &mut self,
         tag: PinTag,
@@ -17,7 +54,11 @@ impl Daemon {
         standing: Option<Standing>,
         answer: bool,
     ) {
-        let name = self.plan.partitions.get(&partition).map(|planned| planned.config.name.clone());
+        let name = self
+            .plan
+            .partitions
+            .get(&partition)
+            .map(|planned| planned.config.name.clone());
         self.keeper.record(ToRecord {
             tag,
             partition: name.unwrap_or_default(),
@@ -40,12 +81,20 @@ impl Daemon {
         }
         if let Some(process) = self.workers.get(&worker) {
             let verdict = if go { Verdict::Go } else { Verdict::Hold };
-            process.send(ToWorker::Verdict { partition: partition.0, ask, verdict });
+            process.send(ToWorker::Verdict {
+                partition: partition.0,
+                ask,
+                verdict,
+            });
         }
         if held_back.is_none() && !go {
             // Written down as presented, and then it was not: what was known before holds.
             let answer = PinAnswer::NotJudged;
-            self.handle(Event::PinAnswered { worker, partition, answer });
+            self.handle(Event::PinAnswered {
+                worker,
+                partition,
+                answer,
+            });
         }
     }
 
@@ -61,5 +110,36 @@ impl Daemon {
                 Entry::new(Level::Error, "guard-file", message)
             }
         });
+    }
+}
+
+pub(super) fn held_back_text(reason: HeldBack) -> &'static str {
+    match reason {
+        HeldBack::Refused => "the token refused this very PIN before",
+        HeldBack::OutcomeUnknown => {
+            "this very PIN was presented before, its outcome was never learnt, and it may have been \
+             refused"
+        }
+        HeldBack::NotRecorded => {
+            "that the PIN is presented could not be written to the state directory"
+        }
+    }
+}
+
+fn pin_answer(outcome: PinOutcome) -> PinAnswer {
+    match outcome {
+        PinOutcome::Accepted => PinAnswer::Accepted,
+        PinOutcome::Refused(_) => PinAnswer::Refused,
+        PinOutcome::AlreadyLoggedIn | PinOutcome::NotJudged(_) => PinAnswer::NotJudged,
+        PinOutcome::Unclear(_) => PinAnswer::Unclear,
+    }
+}
+
+fn outcome_text(outcome: PinOutcome) -> Option<String> {
+    match outcome {
+        PinOutcome::Refused(ckr) | PinOutcome::NotJudged(ckr) | PinOutcome::Unclear(ckr) => {
+            Some(format!("C_Login: {ckr}"))
+        }
+        PinOutcome::Accepted | PinOutcome::AlreadyLoggedIn => None,
     }
 }

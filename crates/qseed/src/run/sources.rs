@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use qseed_engine::checks::Check;
 use qseed_engine::{FetchFailure, FetchFault, RequestId, Shape, SourceId};
 use qseed_entropy::Entropy;
 use qseed_sources::{Ask, Delivery, Failed, FailureClass, Limits, Link, Source};
@@ -11,7 +12,11 @@ use tokio::task::AbortHandle;
 /// What a source is told.
 #[derive(Debug)]
 enum Order {
-    Fetch { request: RequestId, shape: Shape, spare_attempt: bool },
+    Fetch {
+        request: RequestId,
+        shape: Shape,
+        spare_attempt: bool,
+    },
 }
 
 /// What a source says.
@@ -25,8 +30,17 @@ pub(crate) struct SourceEvent {
 
 #[derive(Debug)]
 pub(crate) enum SourceSaid {
-    Delivered { request: RequestId, entropy: Entropy, sent: u32, link: Option<Arc<Link>> },
-    Failed { request: RequestId, failure: FetchFailure, link: Option<Arc<Link>> },
+    Delivered {
+        request: RequestId,
+        entropy: Entropy,
+        sent: u32,
+        link: Option<Arc<Link>>,
+    },
+    Failed {
+        request: RequestId,
+        failure: FetchFailure,
+        link: Option<Arc<Link>>,
+    },
     Limits(Limits),
 }
 
@@ -50,16 +64,28 @@ impl SourceTask {
         let (orders, to_do) = unbounded_channel();
         let say = move |what| {
             // The daemon that no longer listens is about to end.
-            let event = SourceEvent { source: id, revision, what };
+            let event = SourceEvent {
+                source: id,
+                revision,
+                what,
+            };
             let _ = events.send(super::Incoming::Source(event));
         };
         let task = tokio::spawn(serve(source, to_do, say)).abort_handle();
-        Self { revision, orders, task }
+        Self {
+            revision,
+            orders,
+            task,
+        }
     }
 
     /// Asks for entropy.
     pub(crate) fn fetch(&self, request: RequestId, shape: Shape, spare_attempt: bool) {
-        let _ = self.orders.send(Order::Fetch { request, shape, spare_attempt });
+        let _ = self.orders.send(Order::Fetch {
+            request,
+            shape,
+            spare_attempt,
+        });
     }
 }
 
@@ -81,7 +107,12 @@ async fn serve(
         Ok(ready) => ready.attempts,
         Err(failed) => failed.attempts,
     };
-    while let Some(Order::Fetch { request, shape, spare_attempt }) = orders.recv().await {
+    while let Some(Order::Fetch {
+        request,
+        shape,
+        spare_attempt,
+    }) = orders.recv().await
+    {
         if source.limits() != limits {
             limits = source.limits();
             say(SourceSaid::Limits(limits.clone()));
@@ -93,12 +124,24 @@ async fn serve(
         };
         let sent_now = std::mem::take(&mut sent_before);
         say(match source.fetch(ask).await {
-            Ok(Delivery { entropy, link, attempts, .. }) => {
-                SourceSaid::Delivered { request, entropy, sent: attempts + sent_now, link }
-            }
+            Ok(Delivery {
+                entropy,
+                link,
+                attempts,
+                ..
+            }) => SourceSaid::Delivered {
+                request,
+                entropy,
+                sent: attempts + sent_now,
+                link,
+            },
             Err(failed) => {
                 let link = failed.link.clone();
-                SourceSaid::Failed { request, failure: failure(failed, sent_now), link }
+                SourceSaid::Failed {
+                    request,
+                    failure: failure(&failed, sent_now),
+                    link,
+                }
             }
         });
         if source.limits() != limits {
@@ -108,14 +151,14 @@ async fn serve(
     }
 }
 
-fn failure(failed: Failed, sent_before: u32) -> FetchFailure {
+fn failure(failed: &Failed, sent_before: u32) -> FetchFailure {
     FetchFailure {
         kind: match failed.error.class() {
             FailureClass::Refused => FetchFault::Refused,
-            FailureClass::Transient
-            | FailureClass::Invalid
-            | FailureClass::Local
-            | FailureClass::Limits => FetchFault::Transient,
+            FailureClass::Invalid => FetchFault::Invalid(check(failed.error.code())),
+            FailureClass::Transient | FailureClass::Local | FailureClass::Limits => {
+                FetchFault::Transient
+            }
         },
         code: failed.error.code(),
         text: failed.error.to_string(),
@@ -124,11 +167,22 @@ fn failure(failed: Failed, sent_before: u32) -> FetchFailure {
     }
 }
 
+/// The delivery check that an adapter made.
+fn check(code: &str) -> Check {
+    match code {
+        "length" => Check::Length,
+        "base64" => Check::Base64,
+        _ => Check::Form,
+    }
+}
+
 /// What one request may ask for, in the engine's words.
 pub(crate) fn engine_limits(limits: &Limits) -> qseed_engine::Limits {
     if limits.granularity > 1 {
         let most = *limits.block_count.end() * limits.block_size.end() / limits.granularity;
-        qseed_engine::Limits::Kibibytes { max: most.clamp(1, 512) }
+        qseed_engine::Limits::Kibibytes {
+            max: most.clamp(1, 512),
+        }
     } else {
         qseed_engine::Limits::Blocks {
             max_size: *limits.block_size.end(),

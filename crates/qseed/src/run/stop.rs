@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qseed_engine::{Action, Event, WorkerId};
+use qseed_engine::{Event, WorkerId};
 use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::{FromWorker, ToWorker};
 use tokio::time::Instant;
@@ -24,7 +24,8 @@ impl Daemon {
         for worker in self.workers.values() {
             worker.send(ToWorker::Shutdown);
         }
-        self.wait_for_workers(Instant::now() + WORKERS_FINISH_WITHIN).await;
+        self.wait_for_workers(Instant::now() + WORKERS_FINISH_WITHIN)
+            .await;
         for worker in self.workers.values() {
             worker.kill();
         }
@@ -42,7 +43,7 @@ impl Daemon {
                 event = self.to_handle.recv() => {
                     if let Some(Incoming::PinRecorded { tag, written }) = event {
                         self.handle(Event::PinRecorded { tag, written });
-                        self.carry_out_pins();
+                        self.carry_out();
                     }
                     continue;
                 }
@@ -55,25 +56,10 @@ impl Daemon {
                     if matches!(message, FromWorker::PinOutcome { .. }) =>
                 {
                     self.worker_says((life, incarnation, WorkerEvent::Message(message)));
-                    self.carry_out_pins();
+                    self.carry_out();
                 }
                 Some(_) => {}
                 None => return,
-            }
-        }
-    }
-
-    /// Carries out what concerns PINs; everything else is over.
-    fn carry_out_pins(&mut self) {
-        while let Some(action) = self.engine.next_action() {
-            match action {
-                Action::RecordPin { tag, partition, standing, answer } => {
-                    self.record_pin(tag, partition, standing, answer);
-                }
-                Action::Verdict { worker, partition, ask, held_back } => {
-                    self.give_verdict(worker, partition, ask, held_back);
-                }
-                _ => {}
             }
         }
     }

@@ -39,15 +39,21 @@ impl Watch {
             .keys()
             .filter_map(|id| Some((plan.pin_file(*id)?, Whose::Partition(*id))));
         let files: Vec<_> = sources.chain(partitions).collect();
-        let stamps = files.iter().map(|(path, _)| (path.clone(), stamp(path))).collect();
+        let stamps = files
+            .iter()
+            .map(|(path, _)| (path.clone(), stamp(path)))
+            .collect();
         Self { stamps, files }
     }
 
     /// Whose files were changed since they were looked at last.
     pub(super) fn changed(&mut self) -> Vec<Whose> {
         let mut changed = Vec::new();
-        let now: BTreeMap<_, _> =
-            self.stamps.keys().map(|path| (path.clone(), stamp(path))).collect();
+        let now: BTreeMap<_, _> = self
+            .stamps
+            .keys()
+            .map(|path| (path.clone(), stamp(path)))
+            .collect();
         for (path, whose) in &self.files {
             if self.stamps.get(path) != now.get(path) {
                 changed.push(*whose);
@@ -60,5 +66,11 @@ impl Watch {
 
 fn stamp(path: &Path) -> Stamp {
     let file = std::fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino(), file.size(), file.ctime(), file.ctime_nsec()))
+    Some((
+        file.dev(),
+        file.ino(),
+        file.size(),
+        file.ctime(),
+        file.ctime_nsec(),
+    ))
 }

@@ -42,7 +42,9 @@ impl Daemon {
             program: PathBuf::from(THIS_PROGRAM),
             module: config.map(|module| module.path.clone()).unwrap_or_default(),
             init_args: config.and_then(|module| module.init_args.clone()),
-            environment: config.map(|module| module.environment.clone()).unwrap_or_default(),
+            environment: config
+                .map(|module| module.environment.clone())
+                .unwrap_or_default(),
             withheld: self.plan.config.secret_variables(),
             guard_key: self.plan.config.state_dir.join("pin-guard.key"),
             guard_key_may_be_made: self.keeper.knows_nothing.load(Ordering::Relaxed),
@@ -54,10 +56,12 @@ impl Daemon {
     /// and those in environment variables, which it does not inherit. They pass through here and
     /// are wiped.
     fn tell_pins(&mut self, worker: WorkerId, module: ModuleId) {
-        let told = |pin: &Pin| {
-            matches!(pin, Pin::Taken | Pin::Given(SecretRef::Environment(_)))
-        };
-        let path = self.plan.modules.get(&module).map(|module| module.path.clone());
+        let told = |pin: &Pin| matches!(pin, Pin::Taken | Pin::Given(SecretRef::Environment(_)));
+        let path = self
+            .plan
+            .modules
+            .get(&module)
+            .map(|module| module.path.clone());
         let wanted: Vec<_> = self
             .plan
             .partitions
@@ -72,14 +76,22 @@ impl Daemon {
         } else {
             Vec::new()
         };
-        let Some(process) = self.workers.get(&worker) else { return };
+        let Some(process) = self.workers.get(&worker) else {
+            return;
+        };
         for (id, name, pin) in wanted {
             let pin = match pin {
                 Pin::Given(reference) => reference.read().ok(),
-                _ => spelt_out.iter().find(|(of, _)| *of == name).map(|(_, pin)| pin.clone()),
+                _ => spelt_out
+                    .iter()
+                    .find(|(of, _)| *of == name)
+                    .map(|(_, pin)| pin.clone()),
             };
             if let Some(pin) = pin {
-                process.send(ToWorker::Pin { partition: id.0, pin });
+                process.send(ToWorker::Pin {
+                    partition: id.0,
+                    pin,
+                });
             }
         }
     }
@@ -92,7 +104,8 @@ impl Daemon {
                     "The PINs in the configuration cannot be read for a new worker process: \
                      {failure}"
                 );
-                self.log.write(Entry::new(Level::Error, "pins-unreadable", message));
+                self.log
+                    .write(Entry::new(Level::Error, "pins-unreadable", message));
                 Vec::new()
             }
         }
@@ -136,11 +149,17 @@ impl Daemon {
     }
 
     pub(super) fn seed(&mut self, worker: WorkerId, id: PartitionId, job: JobId, mut seed: Seed) {
-        let Some(process) = self.workers.get(&worker) else { return };
+        let Some(process) = self.workers.get(&worker) else {
+            return;
+        };
         if self.plan.config.mix_local {
             mix_local(&mut seed);
         }
-        process.send(ToWorker::Seed { partition: id.0, job: job.0, seed });
+        process.send(ToWorker::Seed {
+            partition: id.0,
+            job: job.0,
+            seed,
+        });
     }
 }
 

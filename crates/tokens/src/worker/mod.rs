@@ -69,7 +69,7 @@ pub fn run() -> ExitCode {
 
 /// Loads the module and does what the daemon says until it says `Shutdown`.
 fn serve(hello: Hello, link: Link, mail: &mut Mail) -> ExitCode {
-    let memory_locked = process::lock_memory();
+    let memory_locked = qseed_secrets::memory::lock().is_ok();
     let module = match Module::load(&hello.module, hello.init_args) {
         Ok(module) => module,
         Err(failure) => {

@@ -1,0 +1,147 @@
+use std::io::Write;
+
+use qseed_engine::PinTag;
+use qseed_engine::guard::Standing;
+
+use super::{Entry, GuardFile, GuardFileError, Known, Record};
+
+fn record(tag: u8, standing: Known) -> Record {
+    Record {
+        tag: [tag; 32],
+        standing: Some(standing),
+        partition: "p".to_owned(),
+        since: jiff::Timestamp::UNIX_EPOCH,
+        answer: None,
+    }
+}
+
+fn outcome(record: Record) -> Vec<Entry> {
+    vec![Entry {
+        record,
+        presents: false,
+    }]
+}
+
+fn presentation(record: Record) -> Vec<Entry> {
+    vec![Entry {
+        record,
+        presents: true,
+    }]
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn what_was_appended_is_there_after_a_restart() {
+    let folder = folder();
+    let mut guard = GuardFile::open(&folder.path().join("state")).expect("made");
+    assert!(guard.is_empty());
+    guard
+        .append(presentation(record(1, Known::Presented)))
+        .expect("written");
+    guard
+        .append(outcome(record(1, Known::Refused)))
+        .expect("written");
+    let again = GuardFile::open(&folder.path().join("state")).expect("opened");
+    assert_eq!(again.standing(PinTag([1; 32])), Some(Standing::Refused));
+}
+
+#[test]
+fn a_torn_last_line_never_happened() {
+    let folder = folder();
+    let mut guard = GuardFile::open(folder.path()).expect("made");
+    guard
+        .append(outcome(record(1, Known::Accepted)))
+        .expect("written");
+    let path = GuardFile::path_in(folder.path());
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(&path)
+        .expect("opened");
+    file.write_all(b"{\"tag\":\"02").expect("written");
+    let mut again = GuardFile::open(folder.path()).expect("opened");
+    assert_eq!(again.records().count(), 1);
+    again
+        .append(outcome(record(2, Known::Refused)))
+        .expect("written");
+    assert_eq!(
+        GuardFile::open(folder.path())
+            .expect("opened")
+            .records()
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn a_file_that_is_something_else_is_refused() {
+    let folder = folder();
+    std::fs::write(GuardFile::path_in(folder.path()), "hello\nworld\n").expect("written");
+    assert!(matches!(
+        GuardFile::open(folder.path()),
+        Err(GuardFileError::Corrupt { line: 1, .. })
+    ));
+}
+
+#[test]
+fn what_another_process_wrote_meanwhile_wins() {
+    let folder = folder();
+    let mut ours = GuardFile::open(folder.path()).expect("made");
+    let mut theirs = GuardFile::open(folder.path()).expect("opened");
+    theirs
+        .append(outcome(record(1, Known::Refused)))
+        .expect("written");
+    let taken = ours
+        .append(presentation(record(1, Known::Presented)))
+        .expect("written");
+    assert_eq!(taken, [false]);
+    assert_eq!(ours.standing(PinTag([1; 32])), Some(Standing::Refused));
+    assert_eq!(theirs.refresh().expect("read"), []);
+}
+
+#[test]
+fn a_cleared_record_is_noticed() {
+    let folder = folder();
+    let mut daemon = GuardFile::open(folder.path()).expect("made");
+    daemon
+        .append(outcome(record(1, Known::Refused)))
+        .expect("written");
+    let mut operator = GuardFile::open(folder.path()).expect("opened");
+    let cleared = Record {
+        standing: None,
+        ..record(1, Known::Refused)
+    };
+    operator.append(outcome(cleared)).expect("written");
+    assert_eq!(daemon.refresh().expect("read"), [PinTag([1; 32])]);
+    assert_eq!(daemon.standing(PinTag([1; 32])), None);
+}
+
+#[test]
+fn a_long_file_is_compacted_without_losing_a_tag() {
+    let folder = folder();
+    let mut guard = GuardFile::open(folder.path()).expect("made");
+    for _ in 0..2000 {
+        guard
+            .append(outcome(record(1, Known::Accepted)))
+            .expect("written");
+    }
+    guard
+        .append(outcome(record(2, Known::Refused)))
+        .expect("written");
+    let length = || {
+        std::fs::metadata(GuardFile::path_in(folder.path()))
+            .expect("there")
+            .len()
+    };
+    assert!(length() > super::COMPACT_ABOVE);
+    let mut again = GuardFile::open(folder.path()).expect("opened");
+    assert!(length() < 1024);
+    assert_eq!(again.standing(PinTag([2; 32])), Some(Standing::Refused));
+    // The one that was open before goes on with the new file.
+    guard
+        .append(outcome(record(3, Known::Refused)))
+        .expect("written");
+    assert_eq!(again.refresh().expect("read"), [PinTag([3; 32])]);
+}

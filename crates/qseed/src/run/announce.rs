@@ -1,0 +1,140 @@
+//! What the daemon says by itself, beside the engine's notes.
+
+use std::sync::Arc;
+
+use qseed_config::{Combine, Level};
+use qseed_engine::{Note, PartitionId, SourceId, WorkerId};
+use qseed_sources::Link;
+use qseed_tokens::directory::TokenInfo;
+use qseed_tokens::wire::PinFlags;
+
+use super::daemon::Daemon;
+use crate::log::{Entry, format_time, printable};
+
+impl Daemon {
+    /// Says how a source is reached, when that changes.
+    pub(super) fn say_link(&mut self, source: SourceId, link: Option<Arc<Link>>) {
+        let Some(link) = link else { return };
+        let now = (link.version.to_owned(), link.group.clone());
+        if self.links.insert(source, now.clone()).as_ref() == Some(&now) {
+            return;
+        }
+        let Some(planned) = self.plan.sources.get(&source) else {
+            return;
+        };
+        let name = &planned.config.name;
+        let expires = link.certificate_expires.map(format_time);
+        let until = expires.as_ref().map_or(String::new(), |at| {
+            format!(", certificate valid until {at}")
+        });
+        let message = format!(
+            "{name}: connected with {}, {}{until}.",
+            link.version, link.group
+        );
+        self.log.write(
+            Entry::info("connected", message)
+                .with("source", name.as_str())
+                .with("tls_version", link.version)
+                .with("tls_group", link.group.as_str())
+                .with("certificate_expires", expires),
+        );
+    }
+
+    /// Says that the budgets' file cannot be used, when that changes.
+    pub(super) fn say_budget_trouble(&mut self) {
+        let now = self.budgets.trouble().map(str::to_owned);
+        if now == self.budget_trouble {
+            return;
+        }
+        self.log.write(match &now {
+            None => Entry::info("budget-file", "Budgets are counted across restarts again."),
+            Some(why) => {
+                let message = format!("Budgets are not counted across restarts: {why}.");
+                Entry::new(Level::Error, "budget-file", message)
+            }
+        });
+        self.budget_trouble = now;
+    }
+
+    /// `SLOT #<slot id> (<slot description>): <token label>`, as the original says it.
+    pub(super) fn say_opened(&mut self, id: PartitionId, token: &TokenInfo) {
+        let Some(planned) = self.plan.partitions.get(&id) else {
+            return;
+        };
+        let message = format!(
+            "SLOT #{} ({}): {}",
+            token.slot_id,
+            printable(&token.slot_description),
+            printable(&token.label)
+        );
+        let level = if self.plan.sums_up() {
+            Level::Debug
+        } else {
+            Level::Info
+        };
+        self.log.write(
+            Entry::new(level, "token-opened", message)
+                .with("partition", planned.config.name.as_str())
+                .with("slot", token.slot_id)
+                .with("slot_description", token.slot_description.as_str())
+                .with("label", token.label.as_str())
+                .with("serial", token.serial.as_str())
+                .with("model", token.model.as_str()),
+        );
+    }
+
+    pub(super) fn say_count_low(&mut self, id: PartitionId, flags: PinFlags) {
+        let Some(planned) = self.plan.partitions.get(&id).filter(|_| flags.count_low) else {
+            return;
+        };
+        let name = &planned.config.name;
+        let message = format!(
+            "{name}: the token says that a wrong PIN was entered since the last login. If it was \
+             not you, find out who tries PINs on it."
+        );
+        let entry = Entry::new(Level::Warn, "pin-count-low", message);
+        self.log.write(entry.with("partition", name.as_str()));
+    }
+
+    /// Where there are several sources: says what seeds are made of, when that changes.
+    pub(super) fn say_composition(&mut self, note: &Note) {
+        let Note::Seeded { made_of, .. } = note else {
+            return;
+        };
+        if self.plan.sources.len() < 2 {
+            return;
+        }
+        let mut names: Vec<String> = made_of
+            .iter()
+            .filter_map(|portion| self.plan.sources.get(&portion.source))
+            .map(|source| source.config.name.clone())
+            .collect();
+        names.dedup();
+        if names == self.made_of {
+            return;
+        }
+        let with = match self.plan.config.combine {
+            Combine::Xor => " xor ",
+            Combine::Failover => " and ",
+        };
+        let local = if self.plan.config.mix_local {
+            " xor the local kernel"
+        } else {
+            ""
+        };
+        let message = format!("Seeds are made of {}{local}.", names.join(with));
+        let entry = Entry::info("composition", message);
+        self.log.write(entry.with("sources", names.clone()));
+        self.made_of = names;
+    }
+
+    /// A module's name for the log: the file's name says enough.
+    pub(super) fn module_of(&self, worker: WorkerId) -> String {
+        let view = self.engine.workers().find(|view| view.worker == worker);
+        let module = view.and_then(|view| self.plan.modules.get(&view.module));
+        module.map_or("a module".to_owned(), |module| {
+            let name = module.path.file_name().unwrap_or(module.path.as_os_str());
+            name.to_string_lossy().into_owned()
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! What the configuration asks for, taken on at the start and at each SIGHUP.
+
+use jiff::Timestamp;
+use qseed_config::Level;
+use qseed_engine::{Event, SourceId};
+use qseed_sources::{Source, SystemRoots};
+
+use super::daemon::{Daemon, notify};
+use super::load;
+use super::sources::SourceTask;
+use super::watch::Watch;
+use crate::assemble::Plan;
+use crate::exit::{Code, Failure};
+use crate::guard_file::GuardFile;
+use crate::log::{Entry, Log, Style};
+
+/// A source's adapter with its number and revision.
+type Adapter = (SourceId, u64, Box<dyn Source>);
+
+impl Daemon {
+    /// Makes adapters for the sources of a plan that do not run as it says.
+    pub(super) fn open_sources(&self, plan: &Plan) -> Result<Vec<Adapter>, Failure> {
+        let runs = |id, revision| {
+            self.sources
+                .get(id)
+                .is_some_and(|task: &SourceTask| task.revision == revision)
+        };
+        plan.sources
+            .iter()
+            .filter(|(id, source)| !runs(id, source.revision))
+            .map(|(id, source)| {
+                let settings = crate::assemble::source_adapter(&source.config.kind);
+                let adapter = qseed_sources::open(settings, &self.roots).map_err(|error| {
+                    let name = &source.config.name;
+                    Failure::new(Code::Configuration, format!("source {name}: {error}"))
+                })?;
+                Ok((*id, source.revision, adapter))
+            })
+            .collect()
+    }
+
+    /// Starts the tasks of new sources and ends those of sources that are gone.
+    pub(super) fn start_sources(&mut self, adapters: Vec<Adapter>) {
+        self.sources
+            .retain(|id, _| self.plan.sources.contains_key(id));
+        for (id, revision, adapter) in adapters {
+            self.links.remove(&id);
+            let task = SourceTask::start(id, revision, adapter, self.incoming.clone());
+            self.sources.insert(id, task);
+        }
+    }
+
+    /// Tells the engine what each source has delivered in its present month.
+    pub(super) fn tell_budgets(&mut self) {
+        let now = Timestamp::now();
+        let told: Vec<_> = self
+            .plan
+            .sources
+            .iter()
+            .map(|(id, planned)| {
+                let budget = planned.config.budget;
+                let spent = budget.map_or(0, |budget| {
+                    self.budgets
+                        .spent(&planned.config.name, budget.resets_on, now)
+                });
+                (*id, spent, budget.map(|budget| budget.bytes))
+            })
+            .collect();
+        for (source, spent, limit) in told {
+            self.handle(Event::Budget {
+                source,
+                spent,
+                limit,
+            });
+        }
+        self.say_budget_trouble();
+    }
+
+    /// SIGHUP: reads the configuration again. What is wrong is said, and nothing changes.
+    pub(super) fn reload(&mut self) {
+        if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
+            notify(&[sd_notify::NotifyState::Reloading, now]);
+        }
+        match self.try_reload() {
+            Ok(()) => self
+                .log
+                .write(Entry::info("reloaded", "The configuration was read again.")),
+            Err(failure) => {
+                let message = format!(
+                    "The configuration stays as it was, since the new one is wrong: {failure}"
+                );
+                self.log
+                    .write(Entry::new(Level::Error, "reload-failed", message));
+            }
+        }
+        notify(&[sd_notify::NotifyState::Ready]);
+    }
+
+    fn try_reload(&mut self) -> Result<(), Failure> {
+        let mut loaded = load(&self.args.config)?;
+        drop(loaded.config.take_literal_pins());
+        let plan = Plan::new(loaded.config, &self.args.config.config, &mut self.numbers)?;
+        self.roots = SystemRoots::default();
+        let adapters = self.open_sources(&plan)?;
+        for warning in loaded.warnings.into_iter().chain(without_effect(&plan)) {
+            self.log
+                .write(Entry::new(Level::Warn, "configuration", warning));
+        }
+        self.plan = plan;
+        self.log.set_style(style(&self.plan));
+        self.watch = Watch::new(&self.plan);
+        self.start_sources(adapters);
+        self.tell_pins_again();
+        self.handle(Event::Configured(self.plan.engine_settings()));
+        self.tell_budgets();
+        Ok(())
+    }
+}
+
+pub(super) fn style(plan: &Plan) -> Style {
+    Style {
+        format: plan.config.log.format,
+        level: plan.config.log.level,
+    }
+}
+
+pub(super) fn say_start(
+    log: &mut Log,
+    plan: &Plan,
+    warnings: Vec<String>,
+    shortcomings: Vec<Entry>,
+) {
+    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let message = format!(
+        "qseed {} starts: {}, {}, {}.",
+        env!("CARGO_PKG_VERSION"),
+        count(plan.sources.len(), "source"),
+        count(plan.modules.len(), "module"),
+        count(plan.partitions.len(), "partition"),
+    );
+    log.write(Entry::info("started", message).with("version", env!("CARGO_PKG_VERSION")));
+    for warning in warnings.into_iter().chain(without_effect(plan)) {
+        log.write(Entry::new(Level::Warn, "configuration", warning));
+    }
+    for shortcoming in shortcomings {
+        log.write(shortcoming);
+    }
+}
+
+/// What the configuration asks for and this version does not do yet.
+fn without_effect(plan: &Plan) -> Vec<String> {
+    let config = &plan.config;
+    let asked = [
+        (
+            "listen",
+            config.listen.is_some(),
+            "no web page or metrics are served",
+        ),
+        ("audit", config.audit.is_some(), "no ledger is written"),
+    ];
+    asked
+        .into_iter()
+        .filter(|(_, asked, _)| *asked)
+        .map(|(key, _, what)| format!("`{key}` has no effect in this version: {what}."))
+        .collect()
+}
+
+/// Opens the guard's file where a partition logs in with a PIN.
+pub(super) fn open_guard(plan: &Plan, log: &mut Log) -> Option<GuardFile> {
+    let needed = plan
+        .partitions
+        .values()
+        .any(|partition| partition.config.login != qseed_config::Login::None);
+    if !needed {
+        return None;
+    }
+    match GuardFile::open(&plan.config.state_dir) {
+        Ok(file) => Some(file),
+        Err(why) => {
+            let message = format!(
+                "The PIN guard cannot write to the state directory: {why}. Until it can, no PIN is \
+                 presented that is not known to be right. Make {} writable for qseed, or set \
+                 `state_dir`.",
+                plan.config.state_dir.display()
+            );
+            log.write(Entry::new(Level::Error, "guard-file", message));
+            None
+        }
+    }
+}
