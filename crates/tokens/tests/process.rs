@@ -51,7 +51,13 @@ fn a_worker_shows_no_secret_and_leaves_no_core() {
             .lines()
             .find(|line| line.starts_with("Max core"))
             .expect("a limit");
-        assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+        let soft_and_hard: Vec<_> = core.split_whitespace().skip(4).take(2).collect();
+        assert_eq!(soft_and_hard, ["0", "0"]);
+        let stdin = std::fs::read_link(format!("/proc/{}/fd/0", daemon.worker.pid()));
+        match stdin {
+            Ok(stdin) => assert_eq!(stdin.to_str(), Some("/dev/null")),
+            Err(error) => assert!(!rustix::process::geteuid().is_root(), "{error}"),
+        }
         let status = proc_file(&daemon, "status").expect("readable by all");
         let locked = status
             .lines()

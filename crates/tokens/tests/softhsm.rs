@@ -95,7 +95,16 @@ fn a_pin_is_presented_on_the_guards_word_alone() {
         assert!(another != ask && same_tag == tag);
         // A verdict on an older question is none on this one.
         daemon.say(partition, ask, Verdict::Go);
-        daemon.say(partition, another, Verdict::Go);
+        daemon.say(partition, another, Verdict::Hold);
+        assert_eq!(daemon.open_failed().await.class, FailureClass::PinHeld);
+        daemon.worker.send(ToWorker::Open(token(
+            1,
+            "first",
+            LoginKind::User,
+            Some("1234"),
+        )));
+        let (partition, ask, _) = daemon.asked().await;
+        daemon.say(partition, ask, Verdict::Go);
         assert_eq!(daemon.outcome().await, PinOutcome::Accepted);
         daemon.opened().await;
         daemon.seed(1, 1, &bytes(48, 1));

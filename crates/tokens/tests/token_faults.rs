@@ -137,6 +137,63 @@ fn a_pin_does_not_follow_into_another_tokens_slot() {
 }
 
 #[test]
+fn a_session_is_opened_where_the_token_is_now() {
+    let bench = Bench::new(|faults| faults.slots = 2);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
+        daemon.opened().await;
+        // The listing that was made for the first partition is still young.
+        bench.set(|faults| faults.swap(0, 1));
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(1, LoginKind::None, None)));
+        assert_eq!(daemon.opened().await.1.slot_id, 0);
+        daemon.seed(1, 1, &[1; 48]);
+        daemon.seeded().await;
+        daemon.shut_down().await;
+    });
+    assert_eq!(bench.mixed_in(), [(1, vec![1; 48])]);
+}
+
+#[test]
+fn a_partition_closed_before_the_verdict_lets_the_next_one_ask() {
+    let bench = Bench::new(|_| {});
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        let how = |partition| Open {
+            partition,
+            ..faulty(0, LoginKind::User, Some("1234"))
+        };
+        daemon.worker.send(ToWorker::Open(how(1)));
+        let (first, ask, _) = daemon.asked().await;
+        daemon.worker.send(ToWorker::Open(how(2)));
+        while daemon.any_message().await != (FromWorker::Waits { partition: 2 }) {}
+        daemon.worker.send(ToWorker::Close { partition: first });
+        daemon.say(first, ask, Verdict::Go);
+        // The close and the second question come in any order.
+        let mut asked = None;
+        let mut closed = false;
+        while asked.is_none() || !closed {
+            match daemon.message().await {
+                FromWorker::Closed { partition: 1 } => closed = true,
+                FromWorker::PinAsk {
+                    partition: 2, ask, ..
+                } => asked = Some(ask),
+                other => panic!("{other:?}"),
+            }
+        }
+        daemon.say(2, asked.expect("a question"), Verdict::Go);
+        assert_eq!(daemon.outcome().await, PinOutcome::Accepted);
+        assert_eq!(daemon.opened().await.0, 2);
+        daemon.shut_down().await;
+    });
+    assert_eq!(bench.logins(), 1);
+}
+
+#[test]
 fn seeding_refused_is_permanent_and_leaves_the_partition_open() {
     for code in [
         Ckr::RANDOM_SEED_NOT_SUPPORTED,

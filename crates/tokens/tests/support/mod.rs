@@ -228,13 +228,20 @@ impl Daemon {
         }
     }
 
+    /// The next message.
+    pub async fn any_message(&mut self) -> FromWorker {
+        match self.event().await {
+            WorkerEvent::Message(message) => message,
+            other => panic!("no message: {other:?}"),
+        }
+    }
+
     /// The next message other than that something moves on or waits.
     pub async fn message(&mut self) -> FromWorker {
         loop {
-            match self.event().await {
-                WorkerEvent::Message(FromWorker::Progress { .. } | FromWorker::Waits { .. }) => {}
-                WorkerEvent::Message(message) => return message,
-                other => panic!("no message: {other:?}"),
+            match self.any_message().await {
+                FromWorker::Progress { .. } | FromWorker::Waits { .. } => {}
+                message => return message,
             }
         }
     }
