@@ -163,3 +163,27 @@ fn a_worker_started_by_hand_says_that_it_is_not_to_be() {
     assert_eq!(output.status.code(), Some(64));
     assert!(!output.stderr.is_empty());
 }
+
+#[test]
+fn a_service_managers_signal_to_all_processes_leaves_the_worker_to_the_daemon() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+        daemon
+            .worker
+            .send(ToWorker::Open(token(1, "first", LoginKind::None, None)));
+        daemon.opened().await;
+        let worker = daemon.worker.pid().try_into().expect("a pid");
+        let worker = rustix::process::Pid::from_raw(worker).expect("a pid");
+        for signal in [
+            rustix::process::Signal::TERM,
+            rustix::process::Signal::INT,
+            rustix::process::Signal::HUP,
+        ] {
+            rustix::process::kill_process(worker, signal).expect("it is ours");
+        }
+        daemon.seed(1, 7, &[1; 48]);
+        assert_eq!(daemon.seeded().await.0, 7);
+        daemon.shut_down().await;
+    });
+}

@@ -3,8 +3,10 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 
 use rustix::process::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 /// Standard output and error are behind this; what a vendor's library opens comes later.
 const FIRST_FREE_FD: i32 = 3;
@@ -13,7 +15,18 @@ const FIRST_FREE_FD: i32 = 3;
 /// other processes' eyes. Comes before anything else.
 pub(super) fn harden() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    outlive_signals()?;
     qseed_secrets::memory::forbid_dumps()
+}
+
+/// Takes the signals that end a service, and does nothing about them: a service manager sends them
+/// to every process, and a worker that obeyed would neither log out nor finalise its module. The
+/// daemon, which gets them too, says `Shutdown`.
+fn outlive_signals() -> io::Result<()> {
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::default())?;
+    }
+    Ok(())
 }
 
 /// Whether the parent is still the daemon: it may have died before [`harden`] was called.
