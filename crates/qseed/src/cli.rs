@@ -105,6 +105,9 @@ pub(crate) struct GuardArgs {
     /// Let this partition's PIN be tried again
     #[arg(long, value_name = "NAME")]
     pub(crate) clear: Option<String>,
+    /// The state directory; the configuration is not read then
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,

@@ -3,13 +3,18 @@
 //! `docs/architecture.md` is the way in; [`run`] is the daemon.
 
 mod assemble;
+mod check;
 mod cli;
 mod exit;
+mod guard;
 mod guard_file;
 mod harden;
 mod log;
+mod print;
 mod run;
 mod say;
+mod slots;
+mod visit;
 
 use std::process::ExitCode;
 
@@ -34,7 +39,9 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
         Command::Run(args) => run::run(args),
         Command::Worker => return qseed_tokens::worker::run(),
-        Command::Check(_) | Command::Slots(_) | Command::Guard(_) => todo!(),
+        Command::Check(args) => check::check(&args),
+        Command::Slots(args) => slots::slots(&args),
+        Command::Guard(args) => guard::guard(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

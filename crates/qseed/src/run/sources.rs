@@ -185,7 +185,9 @@ pub(crate) fn engine_limits(limits: &Limits) -> qseed_engine::Limits {
         }
     } else {
         qseed_engine::Limits::Blocks {
+            min_size: *limits.block_size.start(),
             max_size: *limits.block_size.end(),
+            min_count: *limits.block_count.start(),
             max_count: *limits.block_count.end(),
         }
     }

@@ -58,6 +58,12 @@ impl Daemon {
                     self.worker_says((life, incarnation, WorkerEvent::Message(message)));
                     self.carry_out();
                 }
+                // A module's last words.
+                Some((
+                    life,
+                    incarnation,
+                    words @ (WorkerEvent::Output { .. } | WorkerEvent::OutputWithheld { .. }),
+                )) => self.worker_says((life, incarnation, words)),
                 Some(_) => {}
                 None => return,
             }

@@ -1,0 +1,244 @@
+//! `qseed slots`: the slots and tokens of a module, and what to paste into the configuration.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use qseed_config::Module;
+use qseed_tokens::directory::{
+    GeneratorNote, LibraryInfo, SlotReport, SlotToken, TokenFlag, TokenInfo,
+};
+use serde_json::{Value, json};
+
+use crate::cli::SlotsArgs;
+use crate::exit::{Code, Failure};
+use crate::log::printable;
+use crate::print::{print, print_json, remark};
+use crate::visit::{Lost, Visit, block_on, worker_spec};
+
+/// The longest that one call of the module may take.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A module and its slots.
+struct Listing {
+    library: LibraryInfo,
+    slots: Vec<SlotReport>,
+}
+
+/// Prints the slots of a module. Presents no PIN and opens no session.
+pub(crate) fn slots(args: &SlotsArgs) -> Result<(), Failure> {
+    let (listing, output) = block_on(visit(args))?;
+    for line in &output {
+        remark(&format!("the module wrote: {line}"));
+    }
+    let listing = listing.map_err(|lost| failure(&args.module, &lost))?;
+    if args.json {
+        print_json(&document(&args.module, &listing, &output))
+    } else {
+        print(&text(&args.module, &listing))
+    }
+}
+
+async fn visit(args: &SlotsArgs) -> (Result<Listing, Lost>, Vec<String>) {
+    let module = Module {
+        init_args: args.init_args.clone(),
+        ..Module::new(args.module.clone())
+    };
+    // No PIN is presented, so the guard's files are of no matter.
+    let spec = worker_spec(&module, Vec::new(), Path::new(""));
+    let mut visit = match Visit::begin(&spec, DEADLINE) {
+        Ok(visit) => visit,
+        Err(lost) => return (Err(lost), Vec::new()),
+    };
+    let listing = list(&mut visit).await;
+    let output = visit.end(listing.is_err()).await;
+    (listing, output)
+}
+
+async fn list(visit: &mut Visit) -> Result<Listing, Lost> {
+    let library = visit.ready().await?.library;
+    let mut slots = Vec::new();
+    visit.list(&mut slots).await?;
+    Ok(Listing { library, slots })
+}
+
+fn failure(module: &Path, lost: &Lost) -> Failure {
+    let text = format!("{}: {lost}", module.display());
+    if lost.is_permission(module) {
+        let advice = "let this user read the module and the libraries that it needs";
+        return Failure::new(Code::Permission, format!("{text}; {advice}"));
+    }
+    Failure::new(Code::Unavailable, format!("{text}; {}", lost.fix(module)))
+}
+
+/// How many tokens of the module a token's own URI matches.
+fn matches(token: &TokenInfo, listing: &Listing) -> usize {
+    let uri = token.uri();
+    let matching = listing
+        .slots
+        .iter()
+        .filter(|slot| uri.matches(&listing.library, slot));
+    matching.count()
+}
+
+fn is_initialised(token: &TokenInfo) -> bool {
+    token.flags.contains(TokenFlag::TokenInitialized)
+}
+
+fn text(module: &Path, listing: &Listing) -> String {
+    let mut text = format!("{}: {}\n", module.display(), library_name(&listing.library));
+    if listing.slots.is_empty() {
+        text.push_str("\nThe module has no slots.\n");
+    }
+    for slot in &listing.slots {
+        let _ = write!(text, "\nslot {} ({:#x})", slot.id, slot.id);
+        if !slot.description.is_empty() {
+            let _ = write!(text, ": {}", printable(&slot.description));
+        }
+        text.push('\n');
+        match &slot.token {
+            SlotToken::Absent => line(&mut text, "token", "none"),
+            SlotToken::Unreadable(failure) => {
+                line(&mut text, "token", &format!("cannot be read: {failure}"));
+            }
+            SlotToken::Present(token) => token_lines(&mut text, token, listing),
+        }
+    }
+    text
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "  {name:<9} {value}");
+}
+
+fn token_lines(text: &mut String, token: &TokenInfo, listing: &Listing) {
+    let given = |value: &str| match value {
+        "" => "none".to_owned(),
+        value => printable(value),
+    };
+    let (model, maker) = (given(&token.model), given(&token.manufacturer));
+    let model = format!("{model}, {maker}, firmware {}", token.firmware);
+    if !is_initialised(token) {
+        let what = "not initialised: the vendor's tool initialises it";
+        line(text, "token", what);
+        line(text, "model", &model);
+        return;
+    }
+    line(text, "token", &given(&token.label));
+    line(text, "serial", &given(&token.serial));
+    line(text, "model", &model);
+    let flags: Vec<_> = flags_in_words(token).collect();
+    line(text, "flags", &flags.join(", "));
+    if let Some(note) = GeneratorNote::of(&listing.library, token) {
+        line(text, "note", note.text());
+    }
+    line(text, "paste", &format!("token: {}", token.uri()));
+    let matches = matches(token, listing);
+    if matches > 1 {
+        let advice = format!(
+            "this URI matches {matches} tokens, which say the same of themselves; configure \
+             slot: {} instead, or give the tokens other labels",
+            token.slot_id
+        );
+        line(text, "warning", &advice);
+    }
+}
+
+fn library_name(library: &LibraryInfo) -> String {
+    let name = [&library.manufacturer, &library.description]
+        .map(|text| printable(text))
+        .join(" ");
+    format!(
+        "{}, version {}, Cryptoki {}",
+        name.trim(),
+        library.version,
+        library.cryptoki_version
+    )
+}
+
+/// The flags in words, what matters to an operator in capitals; those that are usual and say
+/// nothing are left out, one that is missing is said.
+fn flags_in_words(token: &TokenInfo) -> impl Iterator<Item = &'static str> {
+    let has_generator = token.flags.contains(TokenFlag::Rng);
+    let no_generator = (!has_generator).then_some("NO RNG (the token has no generator to seed)");
+    let no_pin = !token.flags.contains(TokenFlag::UserPinInitialized);
+    let no_pin = no_pin.then_some("no user PIN yet");
+    let said = token.flags.iter().filter_map(|flag| match flag {
+        TokenFlag::Rng => Some("RNG"),
+        TokenFlag::WriteProtected => Some("write protected"),
+        TokenFlag::LoginRequired => Some("login required"),
+        TokenFlag::UserPinInitialized | TokenFlag::TokenInitialized => None,
+        TokenFlag::ProtectedAuthenticationPath => Some("PIN pad"),
+        TokenFlag::UserPinCountLow => Some("USER PIN COUNT LOW (a wrong one was entered)"),
+        TokenFlag::UserPinFinalTry => Some("USER PIN FINAL TRY (the next wrong one locks it)"),
+        TokenFlag::UserPinLocked => Some("USER PIN LOCKED"),
+        TokenFlag::UserPinToBeChanged => Some("user PIN to be changed"),
+        TokenFlag::SoPinCountLow => Some("SO PIN COUNT LOW (a wrong one was entered)"),
+        TokenFlag::SoPinFinalTry => Some("SO PIN FINAL TRY (the next wrong one locks it)"),
+        TokenFlag::SoPinLocked => Some("SO PIN LOCKED"),
+        TokenFlag::SoPinToBeChanged => Some("SO PIN to be changed"),
+        TokenFlag::ErrorState => Some("ERROR STATE (a self-test failed)"),
+    });
+    no_generator.into_iter().chain(no_pin).chain(said)
+}
+
+fn document(module: &Path, listing: &Listing, output: &[String]) -> Value {
+    let library = &listing.library;
+    let slots: Vec<_> = listing
+        .slots
+        .iter()
+        .map(|slot| slot_document(slot, listing))
+        .collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "module": module.to_string_lossy(),
+        "library": {
+            "manufacturer": library.manufacturer,
+            "description": library.description,
+            "version": library.version.to_string(),
+            "cryptoki_version": library.cryptoki_version.to_string(),
+        },
+        "slots": slots,
+        "module_output": output,
+    })
+}
+
+fn slot_document(slot: &SlotReport, listing: &Listing) -> Value {
+    let (state, error) = match &slot.token {
+        SlotToken::Absent => ("empty", None),
+        SlotToken::Unreadable(failure) => ("unreadable", Some(failure.to_string())),
+        SlotToken::Present(token) if is_initialised(token) => ("token", None),
+        SlotToken::Present(_) => ("uninitialised", None),
+    };
+    let token = slot.token();
+    let named = token.filter(|token| is_initialised(token));
+    json!({
+        "id": slot.id,
+        "description": slot.description,
+        "manufacturer": slot.manufacturer,
+        "state": state,
+        "error": error,
+        "token": token.map(|token| token_document(token, listing)),
+        "uri": named.map(|token| token.uri().to_string()),
+        "uri_matches": named.map(|token| matches(token, listing)),
+    })
+}
+
+fn token_document(token: &TokenInfo, listing: &Listing) -> Value {
+    let note = GeneratorNote::of(&listing.library, token);
+    let flags: Vec<_> = token.flags.iter().map(TokenFlag::name).collect();
+    json!({
+        "label": token.label,
+        "serial": token.serial,
+        "model": token.model,
+        "manufacturer": token.manufacturer,
+        "hardware": token.hardware.to_string(),
+        "firmware": token.firmware.to_string(),
+        "flags": flags,
+        "generator": note.map(|note| match note {
+            GeneratorNote::InCallingProcess => "calling-process",
+            GeneratorNote::VirtualSlot => "virtual-slot",
+            GeneratorNote::RefusesSeeding => "refuses-seeding",
+        }),
+    })
+}

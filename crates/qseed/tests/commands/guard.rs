@@ -1,0 +1,210 @@
+//! `qseed guard`.
+
+use std::process::Stdio;
+use std::time::Instant;
+
+use qseed_faulty_token::Function;
+
+use super::bench::{Bench, PATIENCE, Ran, Vendor, mode, qseed, qseed_of_nobody};
+
+/// Partitions whose PINs were refused, two of which are one token with one PIN.
+fn refused() -> (Bench, Vendor) {
+    let bench = Bench::new();
+    let module = bench.module("vendor", |faults| faults.slots = 2);
+    let name = module.name();
+    bench.config(&format!(
+        "partitions:\n\
+         - {{name: issuing-ca, module: {name}, slot: 0, pin: 987654}}\n\
+         - {{name: issuing-ca-2, module: {name}, slot: 0, pin: 987654}}\n\
+         - {{name: timestamping, module: {name}, slot: 1, pin: 987654}}\n\
+         - {{name: open, module: {name}, slot: 1, login: none}}\n"
+    ));
+    assert_eq!(bench.check(&["--login"]).code, 69);
+    assert_eq!(module.logins(), 2);
+    (bench, module)
+}
+
+fn held(ran: &Ran) -> Vec<String> {
+    let document = ran.json();
+    let held = document["held"].as_array().expect("a list");
+    let name = |held: &serde_json::Value| held["partition"].as_str().expect("a name").to_owned();
+    held.iter().map(name).collect()
+}
+
+#[test]
+fn where_no_pin_was_ever_presented_nothing_is_held() {
+    let bench = Bench::new();
+    bench.config("partitions: [{name: p, module: /m.so, slot: 0, login: none}]\n");
+    let ran = bench.command("guard", &[]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "No PIN is held back.\n"),
+        "{ran:?}"
+    );
+    assert!(held(&bench.command("guard", &["--json"])).is_empty());
+    let ran = bench.command("guard", &["--clear", "p"]);
+    assert_eq!(
+        (ran.code, ran.out.as_str()),
+        (0, "No PIN of p is held back.\n"),
+        "{ran:?}"
+    );
+    assert!(!bench.state().exists(), "looking leaves nothing behind");
+}
+
+#[test]
+fn what_is_held_is_told_with_its_reason_and_what_to_do() {
+    let (bench, _) = refused();
+    let ran = bench.command("guard", &[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for words in [
+        "2 PINs are held back",
+        "issuing-ca\n",
+        "timestamping\n",
+        "since  20",
+        "the token refused it (C_Login: CKR_PIN_INCORRECT)",
+        "qseed guard --clear timestamping",
+    ] {
+        assert!(ran.out.contains(words), "{words}: {}", ran.out);
+    }
+    let ran = bench.command("guard", &["--json"]);
+    let document = ran.json();
+    assert_eq!(document["held"][0]["standing"], "refused");
+    assert_eq!(document["held"][0]["configured"], true);
+    assert_eq!(document["held"][0]["answer"], "C_Login: CKR_PIN_INCORRECT");
+    assert_eq!(held(&ran), ["issuing-ca", "timestamping"]);
+}
+
+#[test]
+fn clearing_lets_that_partitions_pin_be_tried_again_and_no_other() {
+    let (bench, module) = refused();
+    let ran = bench.command("guard", &["--clear", "timestamping", "--json"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(ran.json()["cleared"]["pins"], 1);
+    assert_eq!(held(&ran), ["issuing-ca"]);
+    assert_eq!(held(&bench.command("guard", &["--json"])), ["issuing-ca"]);
+    assert_eq!(bench.check(&["--login"]).code, 69);
+    assert_eq!(
+        module.logins(),
+        3,
+        "the cleared one alone was presented again"
+    );
+}
+
+#[test]
+fn of_partitions_that_are_one_token_with_one_pin_any_name_clears_it() {
+    let (bench, _) = refused();
+    let ran = bench.command("guard", &["--clear", "issuing-ca-2"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("may be tried again"), "{ran:?}");
+    assert_eq!(held(&bench.command("guard", &["--json"])), ["timestamping"]);
+    let ran = bench.command("guard", &["--clear", "open"]);
+    assert_eq!(ran.code, 0);
+    assert!(
+        ran.out.contains("PINs are held back of: timestamping"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn an_unknown_name_is_answered_with_those_that_come_close() {
+    let (bench, _) = refused();
+    let ran = bench.command("guard", &["--clear", "isuing-ca"]);
+    assert_eq!(ran.code, 64, "{ran:?}");
+    assert!(ran.err.contains("did you mean issuing-ca"), "{ran:?}");
+    let ran = bench.command("guard", &["--clear", "qqqq"]);
+    assert_eq!(ran.code, 64);
+    assert!(ran.err.contains("timestamping"), "{ran:?}");
+    assert_eq!(held(&bench.command("guard", &["--json"])).len(), 2);
+}
+
+#[test]
+fn a_broken_configuration_does_not_stand_in_the_way() {
+    let (bench, _) = refused();
+    bench.write("qseed.yml", "nonsense: true\n");
+    let ran = bench.command("guard", &["--clear", "timestamping"]);
+    assert_eq!(ran.code, 78);
+    assert!(ran.err.contains("--state-dir"), "{ran:?}");
+    let state = bench.state();
+    let state = state.to_str().expect("UTF-8");
+    let ran = Ran::of(qseed().args(["guard", "--state-dir", state, "--clear", "timestamping"]));
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = Ran::of(qseed().args(["guard", "--state-dir", state, "--json"]));
+    assert_eq!(held(&ran), ["issuing-ca"]);
+    let ran = Ran::of(qseed().args(["guard", "--state-dir", state, "--clear", "nobody"]));
+    assert_eq!(ran.code, 64);
+}
+
+#[test]
+fn a_partition_that_left_the_configuration_can_still_be_cleared() {
+    let (bench, module) = refused();
+    let name = module.name();
+    bench.config(&format!(
+        "partitions: [{{name: open, module: {name}, slot: 1, login: none}}]\n"
+    ));
+    let ran = bench.command("guard", &["--json"]);
+    assert_eq!(ran.json()["held"][0]["configured"], false);
+    assert_eq!(bench.command("guard", &["--clear", "issuing-ca"]).code, 0);
+    assert_eq!(held(&bench.command("guard", &["--json"])), ["timestamping"]);
+}
+
+#[test]
+fn a_file_that_cannot_be_used_says_why() {
+    let (bench, _) = refused();
+    bench.open_to_all();
+    mode(&bench.path("qseed.yml"), 0o644);
+    mode(&bench.state(), 0o000);
+    let ran = Ran::of(bench.prepared(&mut qseed_of_nobody(), "guard", &[]));
+    mode(&bench.state(), 0o700);
+    assert_eq!(ran.code, 77, "{ran:?}");
+    bench.write("state/pin-guard.jsonl", "something else\n");
+    let ran = bench.command("guard", &[]);
+    assert_eq!(ran.code, 70, "{ran:?}");
+    assert!(ran.err.contains("line 1"), "{ran:?}");
+    std::fs::remove_dir_all(bench.state()).expect("removed");
+    bench.write("state", "in the way");
+    assert_eq!(bench.command("guard", &[]).code, 78);
+}
+
+/// Ends the daemon with the test, however that ends.
+struct Daemon(std::process::Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_running_daemon_notices_a_clear() {
+    let bench = Bench::new();
+    let module = bench.module("vendor", |_| {});
+    let name = module.name();
+    bench.config(&format!(
+        "partitions: [{{name: ca, module: {name}, slot: 0, pin: 987654}}]\n"
+    ));
+    let mut command = qseed();
+    let command = bench
+        .prepared(&mut command, "run", &[])
+        .stdout(Stdio::null());
+    let _daemon = Daemon(command.spawn().expect("qseed starts"));
+    let presented = |times: usize| {
+        let waited = module.token.wait_for(PATIENCE, |record| {
+            let ended = record
+                .iter()
+                .filter(|line| line.ended(Function::Login).is_some());
+            ended.count() == times
+        });
+        waited.unwrap_or_else(|error| panic!("{times} presentations: {error}"));
+    };
+    presented(1);
+    // The daemon writes the refusal down after the token's answer.
+    let deadline = Instant::now() + PATIENCE;
+    while held(&bench.command("guard", &["--json"])).is_empty() {
+        assert!(Instant::now() < deadline, "the refusal is not written down");
+    }
+    let ran = bench.command("guard", &["--clear", "ca"]);
+    assert!(ran.out.contains("may be tried again"), "{ran:?}");
+    presented(2);
+    assert_eq!(module.logins(), 2);
+}

@@ -1,0 +1,10 @@
+//! The commands that look and tell, `slots`, `check` and `guard`: the real program against tokens
+//! and services.
+
+mod bench;
+mod check_configuration;
+mod check_sources;
+mod check_tokens;
+mod check_trials;
+mod guard;
+mod slots;

@@ -1,0 +1,15 @@
+//! The daemon, end to end: real processes, real tokens, a service over TLS.
+//!
+//! Most tests wait rather than compute: `RUST_TEST_THREADS=8` makes them quicker.
+
+mod drop_in;
+mod modules;
+mod pins;
+mod process;
+mod return_values;
+mod scale;
+mod secrets;
+mod service_faults;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,465 @@
+//! PINs: a refused one is never presented again, and no partition is ever locked.
+
+use std::time::Duration;
+
+use qseed_faulty_token::{Ckr, Function, PinPad, PinSettings, Rule, TokenFlag, User};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::daemon::{Qseed, is_event, qseed, run};
+use crate::support::faulty::{Faulty, calls_of, seeds_of};
+use crate::support::site::Site;
+use crate::support::{PATIENCE, service};
+
+const RIGHT: &str = "1234";
+const WRONG: &str = "9999";
+
+/// Waits until a partition is said to fail for this reason.
+fn wait_failed(qseed: &Qseed, partition: &str, fault: &str) {
+    qseed.log.wait(&format!("{partition}: {fault}"), |line| {
+        failed(line, partition, fault)
+    });
+}
+
+fn failed(line: &str, partition: &str, fault: &str) -> bool {
+    is_event(line, "partition-failed")
+        && serde_json::from_str::<Value>(line)
+            .is_ok_and(|line| line["partition"] == partition && line["fault"] == fault)
+}
+
+/// Numbers that differ from run to run, for instants that nobody chose.
+fn random(below: u64) -> u64 {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).expect("seeded");
+    u64::from_le_bytes(bytes) % below
+}
+
+#[test]
+fn a_wrong_pin_is_presented_once_however_often_qseed_is_killed() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.defaults.user.tries = Some(3);
+        // Long enough to be killed in the middle of it.
+        faults.latency_us.insert(Function::Login, 20_000);
+    });
+    let pin = site.write_secret("pin", WRONG);
+    let pin = format!("file:{}", pin.display());
+    let partitions = json!([faulty.partition_with_pin("p", 0, &pin)]);
+    site.configure_full(&site.full(&service, &partitions));
+    for _ in 0..20 {
+        let qseed = site.start();
+        // A random instant: nothing happens that it could wait for.
+        qseed.ended_within(Duration::from_millis(random(150)));
+        qseed.kill();
+    }
+    let qseed = site.start();
+    qseed.log.wait("the PIN's end", |line| {
+        failed(line, "p", "pin-refused") || failed(line, "p", "pin-held")
+    });
+    let presented = faulty.presentations(0);
+    println!("presented {presented} times in 21 runs");
+    // Killed between the note that it is presented and the presentation, it is held back as well.
+    assert!(presented <= 1, "presented {presented} times");
+    assert_eq!(
+        faulty.token.wrong_pins(0, User::USER).expect("a state"),
+        u32::try_from(presented).expect("few")
+    );
+
+    site.write_secret("pin", RIGHT);
+    faulty.wait_seeds(0, 2);
+    assert_eq!(
+        faulty.presentations(0),
+        presented + 1,
+        "the right one, once"
+    );
+    qseed.stop();
+}
+
+#[test]
+fn a_known_good_pin_survives_kills_as_well() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.defaults.user.tries = Some(3));
+    let partitions = json!([faulty.partition_with_pin("p", 0, RIGHT)]);
+    site.configure_full(&site.full(&service, &partitions));
+    assert_eq!(site.once().code, Some(0));
+    for _ in 0..5 {
+        // Killed when the token has just answered: the outcome may not be written down yet, so
+        // the PIN is presented once more.
+        let known = calls_of(&faulty.token.record().expect("a record"), Function::Login);
+        let qseed = site.start();
+        faulty.wait(|record| calls_of(record, Function::Login) > known);
+        qseed.kill();
+        let qseed = site.start();
+        faulty.wait_next_seed(0);
+        qseed.stop();
+    }
+}
+
+#[test]
+fn a_pin_that_is_mended_in_the_file_is_tried_at_once() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.defaults.user.tries = Some(3));
+    let file = site.write_secret("pin", format!("{WRONG}\n"));
+    let pin = format!("file:{}", file.display());
+    let partitions = json!([faulty.partition_with_pin("p", 0, &pin)]);
+    site.configure_full(&site.full(&service, &partitions));
+    let qseed = site.start();
+    wait_failed(&qseed, "p", "pin-refused");
+    let told = qseed.event("partition-failed");
+    let message = told["message"].as_str().expect("a text");
+    assert!(message.contains("qseed guard --clear p"), "{message}");
+    site.write_secret("pin", format!("{RIGHT}\n"));
+    // No restart, no signal, and much sooner than the five minutes of the next look.
+    faulty.wait_seeds(0, 1);
+    assert_eq!(faulty.presentations(0), 2);
+    qseed.stop();
+}
+
+#[test]
+fn a_token_at_its_final_try_or_locked_is_offered_no_pin() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = 5;
+        faults.token(0).set_flags = vec![TokenFlag::UserPinFinalTry];
+        faults.token(1).set_flags = vec![TokenFlag::UserPinLocked];
+        faults.token(2).set_flags = vec![TokenFlag::SoPinFinalTry];
+        faults.token(3).set_flags = vec![TokenFlag::SoPinLocked];
+        // Flags of the other user's PIN say nothing about this one's.
+        faults.token(4).set_flags = vec![TokenFlag::SoPinLocked, TokenFlag::UserPinCountLow];
+    });
+    let mut partitions: Vec<Value> = (0..5)
+        .map(|n| faulty.partition_with_pin(&format!("p{n}"), n, RIGHT))
+        .collect();
+    for so in &mut partitions[2..4] {
+        so["login"] = json!("so");
+        so["pin"] = json!("5678");
+    }
+    site.configure_full(&site.full(&service, &json!(partitions)));
+    let qseed = site.start();
+    for n in 0..4 {
+        wait_failed(&qseed, &format!("p{n}"), "pin-flagged");
+    }
+    faulty.wait_seeds(4, 1);
+    qseed.stop();
+    assert_eq!(
+        [0, 1, 2, 3, 4].map(|token| faulty.presentations(token)),
+        [0, 0, 0, 0, 1]
+    );
+}
+
+#[test]
+fn two_partitions_on_one_token_present_a_bad_pin_once() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.defaults.user.tries = Some(3);
+        faults.latency_us.insert(Function::Login, 50_000);
+    });
+    let names = ["a", "b", "c"];
+    let partitions = names.map(|name| faulty.partition_with_pin(name, 0, WRONG));
+    site.configure_full(&site.full(&service, &json!(partitions)));
+    let qseed = site.start();
+    for name in names {
+        qseed.log.wait(name, |line| {
+            failed(line, name, "pin-refused") || failed(line, name, "pin-held")
+        });
+    }
+    qseed.stop();
+    assert_eq!(faulty.presentations(0), 1);
+}
+
+#[test]
+fn without_a_state_directory_only_a_known_good_pin_is_presented() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+    let one = json!([faulty.partition_with_pin("known", 0, RIGHT)]);
+    let both = json!([
+        faulty.partition_with_pin("known", 0, RIGHT),
+        faulty.partition_with_pin("new", 1, RIGHT),
+    ]);
+    site.configure_full(&site.full(&service, &one));
+    assert_eq!(site.once().code, Some(0));
+    let aside = site.path("aside");
+    std::fs::rename(site.state_dir(), &aside).expect("moved");
+
+    // A file in the folder's place stops root as well.
+    std::fs::write(site.state_dir(), "").expect("written");
+    site.configure_full(&site.full(&service, &both));
+    let qseed = site.start();
+    let told = qseed.event("guard-file");
+    assert!(
+        told["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("state_dir")),
+        "{told}"
+    );
+    for name in ["known", "new"] {
+        qseed.log.wait(name, |line| {
+            is_event(line, "partition-failed") && line.contains(name)
+        });
+    }
+    assert_eq!([faulty.presentations(0), faulty.presentations(1)], [1, 0]);
+    // As soon as there is one, they go on.
+    std::fs::remove_file(site.state_dir()).expect("removed");
+    std::fs::rename(&aside, site.state_dir()).expect("moved");
+    faulty.wait_next_seed(0);
+    faulty.wait_next_seed(1);
+    qseed.stop();
+}
+
+#[test]
+fn on_a_read_only_state_directory_a_known_good_pin_works() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+    let partitions = json!([
+        faulty.partition_with_pin("known", 0, RIGHT),
+        faulty.partition_with_pin("new", 1, RIGHT),
+    ]);
+    site.configure_full(&site.full(&service, &json!([partitions[0]])));
+    assert_eq!(site.once().code, Some(0));
+    site.configure_full(&site.full(&service, &partitions));
+    // In a mount namespace of its own, the folder is read-only for root too.
+    let folder = site.state_dir();
+    let script = format!(
+        "mount --bind '{0}' '{0}' && mount -o remount,bind,ro '{0}' && exec \"$@\"",
+        folder.display()
+    );
+    let mut command = std::process::Command::new("unshare");
+    crate::support::daemon::untouched(&mut command);
+    command.args([
+        "--map-root-user",
+        "--mount",
+        "--",
+        "sh",
+        "-c",
+        &script,
+        "sh",
+    ]);
+    command
+        .arg(crate::support::daemon::QSEED)
+        .arg("run")
+        .arg("--config")
+        .arg(site.config_path());
+    let qseed = Qseed::start(&mut command);
+    faulty.wait_next_seed(0);
+    qseed
+        .log
+        .wait("new", |line| failed(line, "new", "pin-held"));
+    qseed.stop();
+    assert_eq!(faulty.presentations(1), 0);
+}
+
+#[test]
+fn the_operator_lets_a_pin_be_tried_again() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.defaults.user.tries = Some(5));
+    let partitions = json!([faulty.partition_with_pin("p", 0, WRONG)]);
+    site.configure_full(&site.full(&service, &partitions));
+    let qseed = site.start();
+    wait_failed(&qseed, "p", "pin-refused");
+    let guard = |clear: Option<&str>| {
+        let mut command = self::qseed();
+        command.arg("guard").arg("--config").arg(site.config_path());
+        run(command.args(clear.map(|name| ["--clear", name]).into_iter().flatten()))
+    };
+    let listed = guard(None);
+    assert_eq!(listed.code, Some(0), "{listed:?}");
+    assert!(
+        listed.output.contains('p') && listed.output.contains("CKR_PIN_INCORRECT"),
+        "{listed:?}"
+    );
+    // Cleared while it is still wrong: one more presentation, and held back again.
+    assert_eq!(guard(Some("p")).code, Some(0));
+    faulty.wait(|record| calls_of(record, Function::Login) == 2);
+    // The token is mended instead of the configuration.
+    faulty
+        .token
+        .set(|faults| faults.defaults.user.pin = Some(WRONG.to_owned()))
+        .expect("written");
+    wait_held_in_file(&site);
+    assert_eq!(faulty.presentations(0), 2);
+    assert_eq!(guard(Some("p")).code, Some(0));
+    faulty.wait_seeds(0, 1);
+    assert_eq!(faulty.presentations(0), 3);
+    assert_eq!(guard(Some("q")).code, Some(64), "no such partition");
+    qseed.stop();
+}
+
+/// Waits until the guard lists a PIN as held back.
+fn wait_held_in_file(site: &Site) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let listed = run(qseed().arg("guard").arg("--config").arg(site.config_path()));
+        if listed.output.contains("CKR_PIN_INCORRECT") {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{listed:?}");
+    }
+}
+
+#[test]
+fn every_kind_of_login_seeds() {
+    let (service, site) = (service(), Site::new());
+    let vendor = User(0x8000_0001);
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = 5;
+        faults.defaults.seeding.needs_login = true;
+        faults
+            .token(2)
+            .vendor_users
+            .insert(vendor, PinSettings::new("crypto"));
+        faults.token(3).pin_pad = Some(PinPad::Right);
+        faults.token(4).seeding.needs_login = false;
+    });
+    let with = |number, login: &str, pin: Option<&str>| {
+        let mut partition = faulty.partition(login, number);
+        partition["login"] = json!(login);
+        if let Some(pin) = pin {
+            partition["pin"] = json!(pin);
+        }
+        partition
+    };
+    let mut vendors = with(2, "vendor", Some("crypto"));
+    vendors["login"] = json!(0x8000_0001_u32);
+    let partitions = json!([
+        with(0, "user", Some(RIGHT)),
+        with(1, "so", Some("5678")),
+        vendors,
+        with(3, "protected", None),
+        with(4, "none", None),
+    ]);
+    site.configure_full(&site.full(&service, &partitions));
+    let qseed = site.start();
+    faulty.wait(|record| (0..5).all(|token| seeds_of(record, token) >= 1));
+    qseed.stop();
+    let mut logins = faulty.token.logins().expect("a record");
+    logins.sort_by_key(|login| login.call.token);
+    let seen: Vec<_> = logins
+        .iter()
+        .map(|login| (login.call.user, login.call.pin.as_deref()))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (Some(User::USER), Some(RIGHT.as_bytes())),
+            (Some(User::SO), Some(b"5678".as_slice())),
+            (Some(vendor), Some(b"crypto".as_slice())),
+            (Some(User::USER), None),
+        ]
+    );
+}
+
+#[test]
+fn pins_reach_the_token_byte_for_byte() {
+    let pins = [
+        "0012",
+        "1e10",
+        "true",
+        "0x1F",
+        "pä$$",
+        "user:password",
+        "1234",
+        "null",
+        "~",
+        "1_000",
+    ];
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = u32::try_from(pins.len()).expect("few") + 3;
+        for (token, pin) in (0..).zip(pins) {
+            faults.token(token).user.pin = Some(pin.to_owned());
+        }
+    });
+    let next = u32::try_from(pins.len()).expect("few");
+    let file = site.write_secret("pin", "1234\n");
+    site.write_secret("credential", "1234");
+    // YAML as people write it: without quotes.
+    let mut text = format!(
+        "sources:\n  - name: sim\n    type: qrypt\n    url: {}\n    access_token: {}\n    \
+         tls: {{ ca: {} }}\nstate_dir: {}\nlog: {{ format: json }}\ndefaults: {{ module: {} }}\npartitions:\n",
+        service.url(),
+        crate::support::ACCESS_TOKEN,
+        service.ca_path().expect("TLS").display(),
+        site.state_dir().display(),
+        faulty.module.display(),
+    );
+    let file = format!("file:{}", file.display());
+    let references = [file.as_str(), "env:QSEED_TEST_PIN", "credential:credential"];
+    for (number, pin) in pins.iter().chain(&references).enumerate() {
+        text +=
+            &format!("  - name: p{number}\n    token: pkcs11:serial=FT{number}\n    pin: {pin}\n");
+    }
+    site.configure(&text);
+    let mut command = site.command();
+    command
+        .env("QSEED_TEST_PIN", RIGHT)
+        .env("CREDENTIALS_DIRECTORY", site.folder());
+    let ended = run(command.arg("--once"));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let logins = faulty.token.logins().expect("a record");
+    for (token, pin) in (0..).zip(pins).chain((next..).zip([RIGHT; 3])) {
+        let of_token: Vec<_> = logins
+            .iter()
+            .filter(|login| login.call.token == Some(token))
+            .collect();
+        let [login] = of_token[..] else {
+            panic!("{pin}: {of_token:?}")
+        };
+        assert_eq!(login.call.pin.as_deref(), Some(pin.as_bytes()));
+        assert_eq!(login.judged, Some(Ckr::OK), "{pin}");
+    }
+}
+
+#[test]
+fn a_token_that_is_initialised_anew_is_found_and_seeded() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.defaults.user.tries = Some(3));
+    let partitions = json!([faulty.partition_with_pin("p", 0, RIGHT)]);
+    site.configure_full(&site.full(&service, &partitions));
+    let qseed = site.start();
+    faulty.wait_seeds(0, 2);
+    faulty
+        .token
+        .set(|faults| faults.reinitialize(0))
+        .expect("written");
+    faulty.wait_next_seed(0);
+    // This time it has got another PIN: the known one is refused, once.
+    let faults = |faults: &mut qseed_faulty_token::Faults| {
+        faults.reinitialize(0);
+        faults.token(0).user.pin = Some("new".to_owned());
+    };
+    faulty.token.set(faults).expect("written");
+    wait_failed(&qseed, "p", "pin-refused");
+    let refused = faulty.presentations(0);
+    let text = std::fs::read_to_string(site.config_path()).expect("written");
+    site.configure(&text.replace("\"1234\"", "\"new\""));
+    qseed.signal(Signal::HUP);
+    faulty.wait_next_seed(0);
+    assert_eq!(faulty.presentations(0), refused + 1);
+    qseed.stop();
+}
+
+#[test]
+fn a_pin_whose_outcome_a_crash_hid_is_not_presented_again() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = 3;
+        let crash = Rule::new(Function::Login, qseed_faulty_token::Action::Segfault);
+        faults
+            .rules
+            .push(crash.clone().token(0).times(1).across_processes());
+        faults
+            .rules
+            .push(crash.token(1).after_work().times(1).across_processes());
+    });
+    let partitions: Vec<Value> = (0..3)
+        .map(|n| faulty.partition_with_pin(&format!("p{n}"), n, RIGHT))
+        .collect();
+    site.configure_full(&site.full(&service, &json!(partitions)));
+    let qseed = site.start();
+    wait_failed(&qseed, "p0", "pin-held");
+    wait_failed(&qseed, "p1", "pin-held");
+    // What had been accepted before the crash is presented once more.
+    faulty.wait_next_seed(2);
+    qseed.stop();
+    assert_eq!([faulty.presentations(0), faulty.presentations(1)], [1, 1]);
+}

@@ -1,0 +1,449 @@
+//! qseed as a process: signals, exit codes, reload, the service manager, its output.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use qseed_entropy_service::Fault;
+use qseed_faulty_token::{Action, Function, Rule};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::daemon::{QSEED, Qseed, children, kill, qseed, run, untouched};
+use crate::support::faulty::{Faulty, calls_of, has_struck, seeds_of};
+use crate::support::site::Site;
+use crate::support::{for_each_case, service};
+
+/// The contract's 5 s, and as much again for a machine that is busy with other tests.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// Waits for the end of a process that was told to end, and asserts that it ended well.
+fn ends_well(mut qseed: Qseed, what: &str) -> Vec<String> {
+    let workers = qseed.workers();
+    assert!(qseed.ended_within(END_WITHIN), "{what}: it does not end");
+    assert_eq!(qseed.wait_exit().code(), Some(0), "{what}");
+    let log = qseed.log.to_the_end();
+    for worker in workers {
+        let gone = !std::path::Path::new(&format!("/proc/{worker}")).exists();
+        assert!(gone, "{what}: its worker {worker} is still there");
+    }
+    log
+}
+
+#[test]
+fn a_signal_ends_it_in_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (service, site) = (service(), Site::new());
+        let faulty = Faulty::new(site.folder(), |_| ());
+        let partition = faulty.partition_with_pin("p", 0, "1234");
+        site.configure_full(&site.full(&service, &json!([partition])));
+        let qseed = site.start();
+        qseed.wait_pushed(2);
+        qseed.signal(signal);
+        let log = ends_well(qseed, &format!("{signal:?}"));
+        assert!(
+            log.last().is_some_and(|line| line.contains("\"stopped\"")),
+            "{log:?}"
+        );
+        let record = faulty.token.record().expect("a record");
+        for function in [Function::Logout, Function::CloseSession, Function::Finalize] {
+            assert_eq!(calls_of(&record, function), 1, "{function}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_ends_it_while_the_service_hangs() {
+    let (service, site) = (service(), Site::new());
+    service.set_fault(Fault::Hang);
+    let faulty = Faulty::new(site.folder(), |_| ());
+    let mut config = site.full(&service, &json!([faulty.partition("p", 0)]));
+    config["sources"][0]["timeout"] = json!("5m");
+    site.configure_full(&config);
+    let qseed = site.start();
+    let arrived = |log: &qseed_entropy_service::Log| !log.requests().is_empty();
+    assert!(service.wait_for(arrived, crate::support::PATIENCE));
+    qseed.signal(Signal::TERM);
+    ends_well(qseed, "a service that hangs");
+}
+
+#[test]
+fn a_signal_ends_it_while_the_module_hangs() {
+    let functions = [
+        Function::Initialize,
+        Function::GetSlotList,
+        Function::OpenSession,
+        Function::Login,
+        Function::SeedRandom,
+    ];
+    for_each_case(&functions, 5, |function| {
+        let (service, site) = (service(), Site::new());
+        let faulty = Faulty::new(site.folder(), |faults| {
+            faults.rules.push(Rule::new(*function, Action::Hang));
+        });
+        let partition = faulty.partition_with_pin("p", 0, "1234");
+        site.configure_full(&site.full(&service, &json!([partition])));
+        let qseed = site.start();
+        faulty.wait(|record| has_struck(record, *function));
+        qseed.signal(Signal::TERM);
+        ends_well(qseed, &format!("{function} that hangs"));
+    });
+}
+
+#[test]
+fn a_module_that_hangs_at_the_end_is_abandoned() {
+    let functions = [Function::Logout, Function::CloseSession, Function::Finalize];
+    for_each_case(&functions, 3, |function| {
+        let (service, site) = (service(), Site::new());
+        let faulty = Faulty::new(site.folder(), |faults| {
+            faults.rules.push(Rule::new(*function, Action::Hang));
+        });
+        let partition = faulty.partition_with_pin("p", 0, "1234");
+        site.configure_full(&site.full(&service, &json!([partition])));
+        let qseed = site.start();
+        qseed.wait_pushed(1);
+        qseed.signal(Signal::TERM);
+        ends_well(qseed, &format!("{function} that hangs"));
+        assert!(has_struck(
+            &faulty.token.record().expect("a record"),
+            *function
+        ));
+    });
+}
+
+#[test]
+fn it_is_at_home_as_process_number_one() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| ());
+    site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
+    let mut container = Command::new("unshare");
+    untouched(&mut container);
+    container
+        .args(["--map-root-user", "--pid", "--fork", "--mount-proc", "--"])
+        .arg(QSEED);
+    let container = Qseed::start(container.arg("run").arg("--config").arg(site.config_path()));
+    container.wait_pushed(2);
+    let inner = container.workers();
+    let [init] = inner[..] else {
+        panic!("unshare has started {inner:?}")
+    };
+    let workers = children(init);
+    assert_eq!(workers.len(), 1);
+    // A worker that dies is noticed and reaped by a process number one as well.
+    kill(workers[0], Signal::KILL);
+    faulty.wait(|record| calls_of(record, Function::Initialize) == 2);
+    faulty.wait_next_seed(0);
+    kill(init, Signal::TERM);
+    ends_well(container, "process number one");
+}
+
+#[test]
+fn a_reload_changes_what_changed_and_nothing_else() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 4);
+    let mut partitions = vec![
+        faulty.partition_with_pin("stays", 0, "1234"),
+        faulty.partition("slower", 1),
+        faulty.partition("goes", 2),
+    ];
+    site.configure_full(&site.full(&service, &json!(partitions)));
+    let qseed = site.start();
+    for token in 0..3 {
+        faulty.wait_seeds(token, 2);
+    }
+    let connections = service.connections().len();
+
+    // The same again.
+    qseed.signal(Signal::HUP);
+    qseed.event("reloaded");
+    // A wrong one is told and changes nothing.
+    let known = qseed.log.count();
+    site.configure("sources: 7\npartitionz: []\n");
+    qseed.signal(Signal::HUP);
+    let failed = qseed.event_from(known, "reload-failed");
+    assert!(
+        failed["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("partitions")),
+        "{failed}"
+    );
+    faulty.wait_next_seed(0);
+    // One comes, one goes, one changes.
+    partitions[1]["period"] = json!("2s");
+    partitions[2] = faulty.partition("comes", 3);
+    site.configure_full(&site.full(&service, &json!(partitions)));
+    let known = qseed.log.count();
+    qseed.signal(Signal::HUP);
+    qseed.event_from(known, "reloaded");
+    faulty.wait_seeds(3, 3);
+    faulty.wait_next_seed(1);
+
+    let record = faulty.token.record().expect("a record");
+    let opened = |token| {
+        let sessions = record
+            .iter()
+            .filter_map(|line| line.ended(Function::OpenSession));
+        sessions.filter(|call| call.token == Some(token)).count()
+    };
+    assert_eq!(
+        [0, 1, 2, 3].map(opened),
+        [1, 1, 1, 1],
+        "sessions that stay are not disturbed"
+    );
+    assert_eq!(calls_of(&record, Function::Initialize), 1);
+    assert_eq!(calls_of(&record, Function::Login), 1);
+    assert_eq!(
+        calls_of(&record, Function::CloseSession),
+        1,
+        "that of the one that went"
+    );
+    assert_eq!(
+        service.connections().len(),
+        connections,
+        "the source was not disturbed"
+    );
+    let gone = seeds_of(&record, 2);
+    faulty.wait_next_seed(0);
+    assert_eq!(seeds_of(&faulty.token.record().expect("a record"), 2), gone);
+    qseed.stop();
+}
+
+/// `qseed run --once` with the configuration as text.
+fn once_with(site: &Site, text: &str) -> crate::support::daemon::Ended {
+    site.configure(text);
+    site.once()
+}
+
+#[test]
+fn exit_codes_tell_what_is_wrong() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| ());
+    let good = site.full(&service, &json!([faulty.partition("p", 0)]));
+
+    let missing = site.once();
+    assert_eq!(missing.code, Some(78), "{missing:?}");
+    assert!(missing.errors.contains("qseed_config.yml"), "{missing:?}");
+
+    let faults = "sources:\n  - { name: a, type: device, path: /dev/null }\n\
+                  partitions:\n  - { name: p, module: m.so, slot: 0, login: none, perid: 4x }\n\
+                  stat_dir: /tmp\n";
+    let wrong = once_with(&site, faults);
+    assert_eq!(wrong.code, Some(78), "{wrong:?}");
+    for said in [
+        "qseed_config.yml:4:",
+        "qseed_config.yml:5:1",
+        "period",
+        "state_dir",
+    ] {
+        assert!(
+            wrong.errors.contains(said),
+            "{said} is not in {}",
+            wrong.errors
+        );
+    }
+
+    site.configure_full(&good);
+    assert_eq!(site.once().code, Some(0));
+    for usage in [
+        vec!["--nonsense"],
+        vec!["nonsense"],
+        vec!["run", "--once=7"],
+    ] {
+        let ended = run(qseed().args(&usage));
+        assert_eq!(ended.code, Some(64), "{usage:?}: {ended:?}");
+        assert!(
+            ended.output.is_empty() && !ended.errors.is_empty(),
+            "{ended:?}"
+        );
+    }
+
+    let mut nowhere = good.clone();
+    nowhere["partitions"][0]["token"] = json!("pkcs11:token=nowhere");
+    site.configure_full(&nowhere);
+    let ended = site.once();
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    // What is there is said, so that the operator can mend the name.
+    assert!(ended.errors.contains("faulty-0"), "{ended:?}");
+
+    service.stop();
+    site.configure_full(&good);
+    let ended = site.once();
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    assert!(ended.errors.contains("sim"), "{ended:?}");
+}
+
+#[test]
+fn a_configuration_that_others_can_read_is_refused() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| ());
+    site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
+    let open = |mode| {
+        let permissions = Permissions::from_mode(mode);
+        std::fs::set_permissions(site.config_path(), permissions).expect("it is ours");
+    };
+    open(0o644);
+    let refused = site.once();
+    assert_eq!(refused.code, Some(77), "{refused:?}");
+    assert!(refused.errors.contains("chmod"), "{refused:?}");
+    assert!(service.requests().is_empty());
+    let allowed = run(site.command().args(["--once", "--allow-readable-secrets"]));
+    assert_eq!(allowed.code, Some(0), "{allowed:?}");
+    assert!(allowed.output.contains("chmod"), "{allowed:?}");
+
+    // One that qseed's own user can't read.
+    open(0o000);
+    let mut stranger = if rustix::process::geteuid().is_root() {
+        let program = site.path("qseed");
+        std::fs::copy(QSEED, &program).expect("copied");
+        std::fs::set_permissions(site.folder(), Permissions::from_mode(0o755)).expect("ours");
+        let mut setpriv = Command::new("setpriv");
+        setpriv
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(program);
+        setpriv
+    } else {
+        qseed()
+    };
+    let unreadable = run(stranger
+        .args(["run", "--once", "--config"])
+        .arg(site.config_path()));
+    assert_eq!(unreadable.code, Some(77), "{unreadable:?}");
+}
+
+#[test]
+fn help_and_version_are_asked_for() {
+    let help = run(qseed().arg("--help"));
+    assert_eq!(help.code, Some(0));
+    for said in ["run", "check", "slots", "guard", "--config", "--once", "78"] {
+        assert!(
+            help.output.contains(said),
+            "{said} is not in {}",
+            help.output
+        );
+    }
+    let version = run(qseed().arg("--version"));
+    assert_eq!(
+        version.output,
+        format!("qseed {}", env!("CARGO_PKG_VERSION"))
+    );
+    assert!(version.errors.is_empty());
+}
+
+#[test]
+fn the_service_manager_is_told() {
+    let (service, site) = (service(), Site::new());
+    let socket = UnixDatagram::bind(site.path("notify")).expect("bound");
+    socket
+        .set_read_timeout(Some(crate::support::PATIENCE))
+        .expect("a time");
+    let told = || {
+        let mut message = [0; 4096];
+        let length = socket.recv(&mut message).expect("a message");
+        String::from_utf8_lossy(&message[..length]).into_owned()
+    };
+    // The second token is not there: it does not keep qseed from being ready.
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = 2;
+        faults.remove(1);
+    });
+    service.set_fault(Fault::status(503));
+    let partitions = json!([faulty.partition("p", 0), faulty.partition("absent", 1)]);
+    site.configure_full(&site.full(&service, &partitions));
+    let mut command = site.command();
+    command
+        .env("NOTIFY_SOCKET", site.path("notify"))
+        .env("WATCHDOG_USEC", "400000");
+    let qseed = Qseed::start(&mut command);
+    // Alive from the start, ready only with the first seed.
+    assert_eq!(told().trim(), "WATCHDOG=1");
+    qseed.event("source-failed");
+    service.clear_faults();
+    let mut before = String::new();
+    let mut watchdogs = 0;
+    while !before.contains("READY=1") {
+        before = told();
+        watchdogs += usize::from(before.contains("WATCHDOG=1"));
+    }
+    assert!(
+        seeds_of(&faulty.token.record().expect("a record"), 0) > 0,
+        "ready without a seed"
+    );
+    assert!(watchdogs > 0);
+    qseed.signal(Signal::HUP);
+    let mut message = told();
+    while !message.contains("RELOADING=1") {
+        message = told();
+    }
+    assert!(message.contains("MONOTONIC_USEC="), "{message}");
+    while !message.contains("READY=1") {
+        message = told();
+    }
+    qseed.signal(Signal::TERM);
+    while !message.contains("STOPPING=1") {
+        message = told();
+    }
+    ends_well(qseed, "under a service manager");
+}
+
+#[test]
+fn nobody_reads_the_log_and_seeding_goes_on() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| ());
+    site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
+    let mut command = site.command();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    drop(child.stdout.take());
+    faulty.wait_seeds(0, 3);
+    kill(child.id(), Signal::TERM);
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
+}
+
+#[test]
+fn a_log_in_json_has_stable_names() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| ());
+    site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
+    let qseed = site.start();
+    qseed.wait_pushed(1);
+    service.fault_next(Fault::AllZero, 1);
+    qseed.event("source-recovered");
+    let log: Vec<Value> = qseed
+        .stop()
+        .iter()
+        .map(|line| serde_json::from_str(line).expect("each line is an object"))
+        .collect();
+    let event = |name: &str| {
+        let found = log.iter().find(|line| line["event"] == name);
+        found.unwrap_or_else(|| panic!("no {name} in {log:?}"))
+    };
+    for line in &log {
+        for name in ["time", "level", "event", "message"] {
+            assert!(line[name].is_string(), "no {name} in {line}");
+        }
+    }
+    let opened = event("token-opened");
+    assert_eq!(opened["label"], "faulty-0");
+    assert_eq!(
+        (&opened["slot"], &opened["serial"]),
+        (&json!(0), &json!("FT0"))
+    );
+    let seeded = event("seeded");
+    assert_eq!(
+        (&seeded["partition"], &seeded["bytes"]),
+        (&json!("p"), &json!(48))
+    );
+    assert_eq!(seeded["sources"], json!(["sim"]));
+    let failed = event("check-failed");
+    assert_eq!(
+        (&failed["source"], &failed["level"]),
+        (&json!("sim"), &json!("error"))
+    );
+    assert_eq!(log.first(), Some(event("started")));
+    assert_eq!(log.last(), Some(event("stopped")));
+}

@@ -1,0 +1,129 @@
+//! No seed, PIN or access token is anywhere but on its way.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
+use qseed_entropy_service::Fault;
+use serde_json::json;
+
+use crate::support::daemon::Qseed;
+use crate::support::faulty::{Faulty, seeds_of};
+use crate::support::site::Site;
+use crate::support::{ACCESS_TOKEN, service};
+
+/// The forms in which a secret would be found in a text.
+fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
+    let hex = |digits: fn(&u8) -> String| -> String { secret.iter().map(digits).collect() };
+    vec![
+        secret.to_vec(),
+        hex(|byte| format!("{byte:02x}")).into_bytes(),
+        hex(|byte| format!("{byte:02X}")).into_bytes(),
+        BASE64_STANDARD
+            .encode(secret)
+            .trim_end_matches('=')
+            .as_bytes()
+            .to_vec(),
+        BASE64_URL_SAFE
+            .encode(secret)
+            .trim_end_matches('=')
+            .as_bytes()
+            .to_vec(),
+    ]
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if let Ok(content) = std::fs::read(&path) {
+            found.push((path.display().to_string(), content));
+        }
+    }
+    found
+}
+
+#[test]
+fn secrets_are_nowhere_to_be_found() {
+    let (service, site) = (service(), Site::new());
+    let pins = [
+        "literal-31415926",
+        "in-a-file-27182818",
+        "in-the-environment-16180339",
+        "wrong-14142135",
+    ];
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = 4;
+        for (token, pin) in (0..3).zip(pins) {
+            faults.token(token).user.pin = Some(pin.to_owned());
+        }
+    });
+    let pin_file = site.write_secret("pin", pins[1]);
+    let mut config = site.full(
+        &service,
+        &json!([
+            faulty.partition_with_pin("literal", 0, pins[0]),
+            faulty.partition_with_pin("file", 1, &format!("file:{}", pin_file.display())),
+            faulty.partition_with_pin("environment", 2, "env:QSEED_TEST_PIN"),
+            faulty.partition_with_pin("wrong", 3, pins[3]),
+        ]),
+    );
+    config["sources"][0]["access_token"] = json!("env:QSEED_TEST_ACCESS_TOKEN");
+    config["log"]["level"] = json!("debug");
+    site.configure_full(&config);
+    let mut command = site.command();
+    command
+        .env("QSEED_TEST_PIN", pins[2])
+        .env("QSEED_TEST_ACCESS_TOKEN", ACCESS_TOKEN);
+    let qseed = Qseed::start(&mut command);
+    faulty.wait(|record| (0..3).all(|token| seeds_of(record, token) >= 2));
+    // Faults have texts, in which secrets must not be either.
+    for fault in [Fault::WrongField, Fault::AllZero, Fault::Truncate] {
+        let known = qseed.log.count();
+        service.fault_next(fault, 1);
+        qseed.event_from(known, "source-recovered");
+    }
+
+    let workers = qseed.workers();
+    assert_eq!(workers.len(), 1);
+    let of = |id: u32, name: &str| {
+        let content = std::fs::read(format!("/proc/{id}/{name}"));
+        (
+            format!("/proc/{id}/{name}"),
+            content.expect("the tests run as root"),
+        )
+    };
+    let mut places = vec![of(qseed.id(), "cmdline"), of(workers[0], "cmdline")];
+    let environment = of(workers[0], "environ");
+    assert!(
+        !environment.1.windows(10).any(|text| text == b"QSEED_TEST"),
+        "the worker inherits it"
+    );
+    assert!(!environment.1.is_empty(), "it inherits nothing at all");
+    places.push(environment);
+    let errors = qseed.errors.clone();
+    places.push(("the log".to_owned(), qseed.stop().join("\n").into_bytes()));
+    places.push((
+        "standard error".to_owned(),
+        errors.to_the_end().join("\n").into_bytes(),
+    ));
+    places.extend(files(&site.state_dir()));
+
+    let mut secrets: Vec<Vec<u8>> = pins.iter().map(|pin| pin.as_bytes().to_vec()).collect();
+    secrets.push(ACCESS_TOKEN.as_bytes().to_vec());
+    let seeds = faulty.injected();
+    assert!(seeds.len() >= 6);
+    // Part of a seed gives away as much.
+    secrets.extend(seeds.iter().map(|seed| seed.bytes[..24].to_vec()));
+    for (place, content) in &places {
+        for secret in &secrets {
+            for form in forms(secret) {
+                let there = content.windows(form.len()).any(|window| window == form);
+                assert!(!there, "{:?} is in {place}", String::from_utf8_lossy(&form));
+            }
+        }
+    }
+}
