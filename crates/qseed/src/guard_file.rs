@@ -195,9 +195,14 @@ impl GuardFile {
         self.records.get(&tag)?.standing.map(Standing::from)
     }
 
-    /// Whether no PIN was ever presented.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+    /// Whether the guard's key may be made anew: with another key the guard would not know again
+    /// a PIN that it holds back.
+    pub(crate) fn key_may_be_made(&self) -> bool {
+        !self.records.values().any(|record| {
+            record
+                .standing
+                .is_some_and(|known| known.held_back().is_some() || known == Known::Unclear)
+        })
     }
 
     /// Appends records and syncs them. One that is to allow a presentation is left out, and its
@@ -369,6 +374,9 @@ impl GuardFile {
         let _ = std::fs::remove_file(&new_path);
         let mut new = open_file(&new_path).map_err(error)?;
         rustix::fs::flock(&new, FlockOperation::LockExclusive).map_err(|why| error(why.into()))?;
+        // Whoever compacts it, it stays the daemon's user's.
+        let owner = self.file.metadata().map_err(error)?;
+        std::os::unix::fs::fchown(&new, Some(owner.uid()), Some(owner.gid())).map_err(error)?;
         self.records.retain(|_, record| record.standing.is_some());
         let mut text = String::new();
         for record in self.records.values() {

@@ -267,14 +267,15 @@ fn guard_file(subject: &Subject, folder: &Path) -> Option<Verdict> {
             format!("the PIN guard's file cannot be used: {error}"),
             "without it no PIN is presented; restore it or let qseed's user write it".to_owned(),
         ),
-        Ok(file) if !file.is_empty() && !key.exists() => (
+        Ok(file) if !file.key_may_be_made() && !key.exists() => (
             format!(
                 "the PIN guard's key {} is missing, so nobody can say which PINs were refused, \
                  and none is presented",
                 key.display()
             ),
             format!(
-                "restore it, or, if every PIN in the configuration is right, move {} away",
+                "restore it, or, once the tokens are in order, let the held PINs be tried again with \
+                 qseed guard --clear (the guard's file is {})",
                 path.display()
             ),
         ),

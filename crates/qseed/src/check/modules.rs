@@ -66,7 +66,7 @@ impl Look {
         let config = &self.scene.plan.config;
         let mut spec = worker_spec(&self.module, config.secret_variables(), &config.state_dir);
         let book = self.scene.book.as_ref();
-        spec.guard_key_may_be_made = book.is_some_and(|book| lock(book).knows_nothing());
+        spec.guard_key_may_be_made = book.is_some_and(|book| lock(book).key_may_be_made());
         Visit::begin(&spec, self.module.deadline)
     }
 

@@ -77,9 +77,9 @@ impl PinBook {
         !self.only_asks
     }
 
-    /// Whether the guard has never known a PIN: only then may its key be made.
-    pub(super) fn knows_nothing(&self) -> bool {
-        self.presents() && self.file.as_ref().is_ok_and(GuardFile::is_empty)
+    /// Whether the guard holds no PIN back: only then may its key be made anew.
+    pub(super) fn key_may_be_made(&self) -> bool {
+        self.presents() && self.file.as_ref().is_ok_and(GuardFile::key_may_be_made)
     }
 
     /// Whether a PIN may be presented. If so, that it is has been written and synced.
@@ -282,11 +282,11 @@ mod tests {
     fn a_refused_pin_is_held_back_by_the_next_command() {
         let folder = folder();
         let mut first = book(&folder);
-        assert!(first.knows_nothing());
+        assert!(first.key_may_be_made());
         assert_eq!(first.judge(TAG, "ca"), Ok(()));
         first.answered(TAG, "ca", WRONG).expect("written");
         let mut second = book(&folder);
-        assert!(!second.knows_nothing());
+        assert!(!second.key_may_be_made());
         assert_eq!(second.judge(TAG, "ca"), Err(Held::Refused));
     }
 

@@ -37,7 +37,7 @@ fn folder() -> tempfile::TempDir {
 fn what_was_appended_is_there_after_a_restart() {
     let folder = folder();
     let mut guard = GuardFile::open(&folder.path().join("state")).expect("made");
-    assert!(guard.is_empty());
+    assert!(guard.key_may_be_made());
     guard
         .append(presentation(record(1, Known::Presented)))
         .expect("written");
@@ -144,4 +144,24 @@ fn a_long_file_is_compacted_without_losing_a_tag() {
         .append(outcome(record(3, Known::Refused)))
         .expect("written");
     assert_eq!(again.refresh().expect("read"), [PinTag([3; 32])]);
+}
+
+#[test]
+fn a_lost_key_may_be_made_anew_once_nothing_is_held_back() {
+    let folder = folder();
+    let mut guard = GuardFile::open(folder.path()).expect("made");
+    guard
+        .append(outcome(record(1, Known::Accepted)))
+        .expect("written");
+    assert!(guard.key_may_be_made());
+    guard
+        .append(outcome(record(2, Known::Refused)))
+        .expect("written");
+    assert!(!guard.key_may_be_made());
+    let cleared = Record {
+        standing: None,
+        ..record(2, Known::Refused)
+    };
+    guard.append(outcome(cleared)).expect("written");
+    assert!(guard.key_may_be_made());
 }

@@ -38,8 +38,8 @@ enum Order {
 pub(super) struct Keeper {
     orders: Option<Sender<Order>>,
     thread: Option<std::thread::JoinHandle<()>>,
-    /// Whether the guard has never known a PIN: only then may its key be made.
-    pub(super) knows_nothing: Flag,
+    /// Whether the guard holds no PIN back: only then may its key be made anew.
+    pub(super) key_may_be_made: Flag,
 }
 
 impl Keeper {
@@ -49,16 +49,16 @@ impl Keeper {
         file: Option<GuardFile>,
         events: UnboundedSender<Incoming>,
     ) -> std::io::Result<Self> {
-        let knows_nothing = Arc::new(AtomicBool::new(false));
+        let key_may_be_made = Arc::new(AtomicBool::new(false));
         let mut book = Book {
             state_dir,
             file,
             events,
             trouble: None,
-            knows_nothing,
+            key_may_be_made,
         };
         book.set_flag();
-        let knows_nothing = Arc::clone(&book.knows_nothing);
+        let key_may_be_made = Arc::clone(&book.key_may_be_made);
         let (orders, to_do) = channel();
         let thread = std::thread::Builder::new()
             .name("pin-guard".to_owned())
@@ -67,7 +67,7 @@ impl Keeper {
         Ok(Self {
             orders: Some(orders),
             thread: Some(thread),
-            knows_nothing,
+            key_may_be_made,
         })
     }
 
@@ -102,7 +102,7 @@ struct Book {
     events: UnboundedSender<Incoming>,
     /// The trouble that was told last.
     trouble: Option<String>,
-    knows_nothing: Flag,
+    key_may_be_made: Flag,
 }
 
 impl Book {
@@ -132,8 +132,8 @@ impl Book {
     }
 
     fn set_flag(&self) {
-        let nothing = self.file.as_ref().is_some_and(GuardFile::is_empty);
-        self.knows_nothing.store(nothing, Ordering::Relaxed);
+        let may_be = self.file.as_ref().is_some_and(GuardFile::key_may_be_made);
+        self.key_may_be_made.store(may_be, Ordering::Relaxed);
     }
 
     /// Says that the file is in trouble or out of it, when that changes.

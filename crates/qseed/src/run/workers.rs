@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::daemon::Daemon;
 use super::load;
 use crate::log::Entry;
+use crate::visit::guard_key_in;
 
 /// The program that is running, even where a newer one has taken its place on disk: two versions
 /// must not mix.
@@ -46,8 +47,8 @@ impl Daemon {
                 .map(|module| module.environment.clone())
                 .unwrap_or_default(),
             withheld: self.plan.config.secret_variables(),
-            guard_key: self.plan.config.state_dir.join("pin-guard.key"),
-            guard_key_may_be_made: self.keeper.knows_nothing.load(Ordering::Relaxed),
+            guard_key: guard_key_in(&self.plan.config.state_dir),
+            guard_key_may_be_made: self.keeper.key_may_be_made.load(Ordering::Relaxed),
             concurrency: config.map_or(1, |module| module.concurrency),
         }
     }

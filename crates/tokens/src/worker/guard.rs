@@ -81,7 +81,8 @@ impl Guard {
                 FailureClass::GuardKeyMissing,
                 format!(
                     "the PIN guard's key {} is missing, so nobody can say which PINs were refused \
-                     before; bring the file back, or clear the guard",
+                     before; bring the file back, or let the held PINs be tried again with \
+                     qseed guard --clear and restart qseed",
                     self.path.display()
                 ),
             )),
