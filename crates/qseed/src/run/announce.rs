@@ -96,12 +96,13 @@ impl Daemon {
         self.log.write(entry.with("partition", name.as_str()));
     }
 
-    /// Where there are several sources: says what seeds are made of, when that changes.
+    /// Where seeds are made of more than one source, or of different ones in turn: says of what,
+    /// when that changes.
     pub(super) fn say_composition(&mut self, note: &Note) {
         let Note::Seeded { made_of, .. } = note else {
             return;
         };
-        if self.plan.sources.len() < 2 {
+        if self.plan.sources.len() < 2 && !self.plan.config.mix_local {
             return;
         }
         let mut names: Vec<String> = made_of

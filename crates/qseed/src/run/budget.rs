@@ -1,5 +1,8 @@
 //! What each source with a monthly budget has delivered in its present month.
 //!
+//! What is asked for is written down before the request leaves, and what became of it when the
+//! answer is in: a request whose outcome a crash hid counts as delivered.
+//!
 //! Kept in `budgets.json` in the state directory, so that a restart does not begin a month anew.
 //! Months begin at midnight UTC. A clock that is set to another month begins that month anew.
 
@@ -18,6 +21,16 @@ use serde::{Deserialize, Serialize};
 struct Month {
     began: Date,
     bytes: u64,
+    /// Bytes that are asked for and not answered yet.
+    #[serde(default)]
+    asked: u64,
+}
+
+impl Month {
+    /// Counts what was asked for as delivered.
+    fn give_up(&mut self) {
+        self.bytes = self.bytes.saturating_add(std::mem::take(&mut self.asked));
+    }
 }
 
 /// The months of all sources, by the sources' names.
@@ -34,8 +47,11 @@ impl Budgets {
     pub(super) fn open(state_dir: &Path) -> Self {
         let path = state_dir.join("budgets.json");
         let (months, trouble) = match std::fs::read(&path) {
-            Ok(text) => match serde_json::from_slice(&text) {
-                Ok(months) => (months, None),
+            Ok(text) => match serde_json::from_slice::<BTreeMap<String, Month>>(&text) {
+                Ok(mut months) => {
+                    months.values_mut().for_each(Month::give_up);
+                    (months, None)
+                }
                 Err(_) => (
                     BTreeMap::new(),
                     Some(format!("{} is damaged", path.display())),
@@ -63,19 +79,50 @@ impl Budgets {
             .map_or(0, |month| month.bytes)
     }
 
-    /// Counts a delivery and writes it down. Returns the bytes of the month.
+    /// The bytes that a source is asked for and has not brought yet.
+    pub(super) fn asked(&self, source: &str) -> u64 {
+        self.months.get(source).map_or(0, |month| month.asked)
+    }
+
+    /// Counts what a source is asked for as delivered: nobody waits for the answer any more.
+    pub(super) fn give_up(&mut self, source: &str) {
+        if let Some(month) = self.months.get_mut(source) {
+            month.give_up();
+        }
+    }
+
+    /// Writes down that so many bytes are about to be asked for.
+    pub(super) fn ask(&mut self, source: &str, resets_on: u8, now: Timestamp, bytes: u64) {
+        self.put(source, resets_on, now, 0, bytes);
+    }
+
+    /// Counts what the last request brought, nothing where it failed, and writes it down. Returns
+    /// the bytes of the month.
     pub(super) fn count(&mut self, source: &str, resets_on: u8, now: Timestamp, bytes: u64) -> u64 {
-        let spent = self.spent(source, resets_on, now) + bytes;
+        self.put(source, resets_on, now, bytes, 0)
+    }
+
+    fn put(
+        &mut self,
+        source: &str,
+        resets_on: u8,
+        now: Timestamp,
+        delivered: u64,
+        asked: u64,
+    ) -> u64 {
+        let bytes = self.spent(source, resets_on, now).saturating_add(delivered);
+        let began = month_of(now, resets_on);
         let month = Month {
-            began: month_of(now, resets_on),
-            bytes: spent,
+            began,
+            bytes,
+            asked,
         };
         self.months.insert(source.to_owned(), month);
         self.trouble = self
             .write()
             .err()
             .map(|error| format!("{}: {error}", self.path.display()));
-        spent
+        bytes
     }
 
     /// Why the file cannot be used, if it cannot.
@@ -146,6 +193,22 @@ mod tests {
         assert_eq!(again.spent("b", 1, at("2026-11-30T00:00:00Z")), 0);
         assert_eq!(again.count("a", 1, at("2026-12-01T00:00:00Z"), 1), 1);
         assert_eq!(again.trouble(), None);
+    }
+
+    #[test]
+    fn what_a_crash_hid_counts_as_delivered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let now = at("2026-11-23T00:00:00Z");
+        let mut budgets = Budgets::open(folder.path());
+        budgets.count("a", 1, now, 100);
+        budgets.ask("a", 1, now, 48);
+        assert_eq!(budgets.spent("a", 1, now), 100, "not while it is under way");
+        assert_eq!(Budgets::open(folder.path()).spent("a", 1, now), 148);
+        budgets.count("a", 1, now, 0);
+        assert_eq!(Budgets::open(folder.path()).spent("a", 1, now), 100);
+        budgets.ask("a", 1, now, 48);
+        assert_eq!(budgets.count("a", 1, now, 48), 148);
+        assert_eq!(Budgets::open(folder.path()).spent("a", 1, now), 148);
     }
 
     #[test]

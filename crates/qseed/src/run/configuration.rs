@@ -45,6 +45,9 @@ impl Daemon {
             .retain(|id, _| self.plan.sources.contains_key(id));
         for (id, revision, adapter) in adapters {
             self.links.remove(&id);
+            if let Some(planned) = self.plan.sources.get(&id) {
+                self.budgets.give_up(&planned.config.name);
+            }
             let task = SourceTask::start(id, revision, adapter, self.incoming.clone());
             self.sources.insert(id, task);
         }

@@ -198,6 +198,7 @@ impl Daemon {
                     shape,
                     spare_attempt,
                 } => {
+                    self.count_ask(source, shape.bytes());
                     if let Some(source) = self.sources.get(&source) {
                         source.fetch(request, shape, spare_attempt);
                     }

@@ -3,8 +3,9 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, atomic::AtomicBool};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use qseed_engine::PinTag;
@@ -13,6 +14,9 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Flag, Incoming};
 use crate::guard_file::{Entry, GuardFile, Record};
+
+/// How long the last records may take to be written.
+const LAST_RECORDS_WITHIN: Duration = Duration::from_millis(500);
 
 /// One thing to write down.
 #[derive(Debug)]
@@ -38,6 +42,8 @@ enum Order {
 pub(super) struct Keeper {
     orders: Option<Sender<Order>>,
     thread: Option<std::thread::JoinHandle<()>>,
+    /// Disconnected when the thread has written everything.
+    finished: Receiver<()>,
     /// Whether the guard holds no PIN back: only then may its key be made anew.
     pub(super) key_may_be_made: Flag,
 }
@@ -60,13 +66,18 @@ impl Keeper {
         book.set_flag();
         let key_may_be_made = Arc::clone(&book.key_may_be_made);
         let (orders, to_do) = channel();
+        let (until_written, finished) = channel();
         let thread = std::thread::Builder::new()
             .name("pin-guard".to_owned())
             .stack_size(256 * 1024)
-            .spawn(move || book.keep(&to_do))?;
+            .spawn(move || {
+                let _until_written = until_written;
+                book.keep(&to_do);
+            })?;
         Ok(Self {
             orders: Some(orders),
             thread: Some(thread),
+            finished,
             key_may_be_made,
         })
     }
@@ -87,10 +98,13 @@ impl Keeper {
         }
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written, for as long as a disk may take: a daemon that is told to
+    /// end must not hang with it.
     pub(super) fn finish(&mut self) {
         self.orders.take();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = self.thread.take()
+            && self.finished.recv_timeout(LAST_RECORDS_WITHIN) != Err(RecvTimeoutError::Timeout)
+        {
             let _ = thread.join();
         }
     }

@@ -1,7 +1,10 @@
 //! What sources and workers say, turned into events for the engine.
 
 use jiff::Timestamp;
-use qseed_engine::{Event, JobId, PartitionId, TokenFailure, TokenFault, WorkerId};
+use qseed_config::Budget;
+use qseed_engine::{
+    Event, FetchFault, JobId, PartitionId, SourceId, TokenFailure, TokenFault, WorkerId,
+};
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::{Stream, WorkerEvent};
 use qseed_tokens::wire::FromWorker;
@@ -33,7 +36,7 @@ impl Daemon {
                 link,
             } => {
                 self.say_link(source, link);
-                self.count_delivery(source, entropy.len());
+                self.count_delivery(source, entropy.len() as u64);
                 self.handle(Event::Fetched {
                     source,
                     request,
@@ -47,6 +50,7 @@ impl Daemon {
                 link,
             } => {
                 self.say_link(source, link);
+                self.count_failure(source, failure.kind);
                 self.handle(Event::FetchFailed {
                     source,
                     request,
@@ -62,16 +66,41 @@ impl Daemon {
         }
     }
 
-    /// Counts a delivery towards its source's budget, before anything else becomes of it.
-    fn count_delivery(&mut self, id: qseed_engine::SourceId, bytes: usize) {
-        let Some(source) = self.plan.sources.get(&id).map(|planned| &planned.config) else {
+    /// Writes down that bytes are about to be asked for, where their source has a budget.
+    pub(super) fn count_ask(&mut self, id: SourceId, bytes: usize) {
+        let Some((name, budget)) = self.budget_of(id) else {
             return;
         };
-        let Some(budget) = source.budget else { return };
         let now = Timestamp::now();
-        let spent = self
-            .budgets
-            .count(&source.name, budget.resets_on, now, bytes as u64);
+        self.budgets.ask(&name, budget.resets_on, now, bytes as u64);
+        self.say_budget_trouble();
+    }
+
+    /// Counts a request that brought nothing to use towards its source's budget.
+    fn count_failure(&mut self, id: SourceId, fault: FetchFault) {
+        let Some((name, _)) = self.budget_of(id) else {
+            return;
+        };
+        let bytes = match fault {
+            // What was no entropy was downloaded all the same.
+            FetchFault::Invalid(_) => self.budgets.asked(&name),
+            FetchFault::Transient | FetchFault::Refused => 0,
+        };
+        self.count_delivery(id, bytes);
+    }
+
+    fn budget_of(&self, id: SourceId) -> Option<(String, Budget)> {
+        let source = &self.plan.sources.get(&id)?.config;
+        Some((source.name.clone(), source.budget?))
+    }
+
+    /// Counts a delivery towards its source's budget, before anything else becomes of it.
+    fn count_delivery(&mut self, id: SourceId, bytes: u64) {
+        let Some((name, budget)) = self.budget_of(id) else {
+            return;
+        };
+        let now = Timestamp::now();
+        let spent = self.budgets.count(&name, budget.resets_on, now, bytes);
         let limit = Some(budget.bytes);
         self.handle(Event::Budget {
             source: id,

@@ -13,7 +13,7 @@ use crate::log::Entry;
 
 /// How long workers have to finish, log out, close and finalise. With the killing after it this
 /// stays below the 5 s that the daemon has in all.
-const WORKERS_FINISH_WITHIN: Duration = Duration::from_millis(3500);
+const WORKERS_FINISH_WITHIN: Duration = Duration::from_secs(3);
 const KILLED_WITHIN: Duration = Duration::from_millis(500);
 
 impl Daemon {

@@ -31,7 +31,7 @@ pub(crate) fn entry(note: &Note, plan: &Plan) -> Option<Entry> {
             troubled,
         } => Some(summary(*seeds, *bytes, *partitions, *troubled)),
         _ => partitions::entry(note)
-            .or_else(|| sources::entry(note))
+            .or_else(|| sources::entry(note, plan))
             .or_else(|| modules::entry(note)),
     }
 }
