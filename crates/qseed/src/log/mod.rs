@@ -1,23 +1,16 @@
 //! The log: one line an event, on standard output, flushed line by line.
-//!
-//! Lines are written by a thread of their own, so that a reader that has stopped reading stops
-//! nothing else. What it cannot take is counted and said.
 
 mod json;
+mod outlet;
 mod text;
 
-use std::io::Write;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use qseed_config::{Level, LogFormat};
 use serde_json::{Map, Value};
 
-/// Lines that wait for a reader before more are dropped.
-const WAITING_LINES: usize = 4096;
+use outlet::Outlet;
 
 /// One event for the log.
 #[derive(Debug)]
@@ -62,31 +55,18 @@ pub(crate) struct Style {
 #[derive(Debug)]
 pub(crate) struct Log {
     style: Style,
-    lines: Option<SyncSender<String>>,
+    outlet: Outlet,
     lost: u64,
-    writer: Option<JoinHandle<()>>,
-    done: Arc<Mutex<Receiver<()>>>,
 }
 
 impl Log {
     /// A log to standard output.
-    pub(crate) fn start(style: Style) -> std::io::Result<Self> {
-        let (lines, to_write) = sync_channel(WAITING_LINES);
-        let (finished, done) = sync_channel(1);
-        let writer = std::thread::Builder::new()
-            .name("log".to_owned())
-            .stack_size(128 * 1024)
-            .spawn(move || {
-                write_lines(&to_write);
-                let _ = finished.send(());
-            })?;
-        Ok(Self {
+    pub(crate) fn new(style: Style) -> Self {
+        Self {
             style,
-            lines: Some(lines),
+            outlet: Outlet::default(),
             lost: 0,
-            writer: Some(writer),
-            done: Arc::new(Mutex::new(done)),
-        })
+        }
     }
 
     /// Takes on a new style, after the configuration was read again.
@@ -116,38 +96,13 @@ impl Log {
         }
     }
 
-    fn send(&self, entry: &Entry) -> bool {
+    /// Whether the line was written or waits to be.
+    fn send(&mut self, entry: &Entry) -> bool {
         let now = Timestamp::now();
-        let line = match self.style.format {
+        self.outlet.take(match self.style.format {
             LogFormat::Text => text::line(now, entry),
             LogFormat::Json => json::line(now, entry),
-        };
-        match self.lines.as_ref().map(|lines| lines.try_send(line)) {
-            Some(Err(TrySendError::Full(_))) => false,
-            // Without a writer nothing can be said, and nothing else stops for that.
-            Some(Ok(()) | Err(TrySendError::Disconnected(_))) | None => true,
-        }
-    }
-}
-
-impl Drop for Log {
-    /// Gives the last lines a moment to get out.
-    fn drop(&mut self) {
-        drop(self.lines.take());
-        if let Ok(done) = self.done.lock()
-            && done.recv_timeout(Duration::from_millis(500)).is_ok()
-            && let Some(writer) = self.writer.take()
-        {
-            let _ = writer.join();
-        }
-    }
-}
-
-fn write_lines(lines: &Receiver<String>) {
-    let mut out = std::io::stdout();
-    for line in lines {
-        // A closed standard output is no reason to stop seeding.
-        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+        })
     }
 }
 

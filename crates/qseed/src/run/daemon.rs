@@ -84,8 +84,7 @@ impl Daemon {
         drop(config.take_literal_pins());
         let mut numbers = Numbers::default();
         let plan = Plan::new(config, &args.config.config, &mut numbers)?;
-        let mut log = Log::start(style(&plan))
-            .map_err(|error| Failure::internal("cannot start the log", error))?;
+        let mut log = Log::new(style(&plan));
         say_start(&mut log, &plan, warnings, shortcomings);
         let (incoming, to_handle) = unbounded_channel();
         let (worker_events, from_workers) = channel(WAITING_EVENTS);

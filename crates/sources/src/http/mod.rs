@@ -279,6 +279,9 @@ impl HttpClient {
     }
 
     async fn open(&mut self, progress: &mut Progress) -> Result<Connection, FetchError> {
+        if let Some(tls) = &self.tls {
+            tls.read_system_roots().await;
+        }
         // Before anything goes over the network: these are faults of ours.
         let config = self.tls.as_mut().map(TlsClient::config).transpose()?;
         progress.phase = Phase::Resolve;

@@ -57,7 +57,9 @@ impl TlsFault {
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::UnknownCA
-                | AlertDescription::AccessDenied,
+                | AlertDescription::AccessDenied
+                // Of an authority of the right name and another key.
+                | AlertDescription::DecryptError,
             ) => Self::ClientCertificate,
             E::PeerIncompatible(_)
             | E::AlertReceived(
@@ -91,7 +93,8 @@ impl TlsFault {
             C::Expired | C::ExpiredContext { .. } => Self::Expired,
             C::NotValidYet | C::NotValidYetContext { .. } => Self::NotYetValid,
             C::NotValidForName | C::NotValidForNameContext { .. } => Self::WrongName,
-            C::UnknownIssuer => Self::UnknownAuthority,
+            // A bad signature: of an authority that has a trusted one's name, and another key.
+            C::UnknownIssuer | C::BadSignature => Self::UnknownAuthority,
             // Nobody but the pins' verifier says this.
             C::ApplicationVerificationFailure => Self::PinnedAway,
             other => Self::Certificate(other),

@@ -67,6 +67,16 @@ impl TlsClient {
             .is_some_and(|built| built.stamps != self.stamps())
     }
 
+    /// Has the system's roots read where they are needed and have not been, on a thread beside: it
+    /// takes long, and whoever shares this one must not wait for it.
+    pub(crate) async fn read_system_roots(&self) {
+        if self.settings.ca.is_none() && !self.roots.are_loaded() {
+            let roots = self.roots.clone();
+            // What went wrong is met again, and told, when the configuration is made.
+            let _ = tokio::task::spawn_blocking(move || roots.load().is_ok()).await;
+        }
+    }
+
     /// The configuration for a new connection, made anew where a file changed.
     pub(crate) fn config(&mut self) -> Result<Arc<ClientConfig>, TlsFilesError> {
         if let Some(built) = &self.built {

@@ -31,6 +31,11 @@ impl SystemRoots {
         }
     }
 
+    /// Whether they have been read.
+    pub(super) fn are_loaded(&self) -> bool {
+        self.loaded.get().is_some()
+    }
+
     /// The roots; none at all is an error, and is looked at again the next time.
     pub(super) fn load(&self) -> Result<Arc<RootCertStore>, TlsFilesError> {
         if let Some(roots) = self.loaded.get() {
