@@ -56,8 +56,11 @@ impl FailureClass {
     #[must_use]
     pub fn of(function: Function, ckr: Ckr) -> Self {
         match ckr {
-            Ckr::RANDOM_SEED_NOT_SUPPORTED | Ckr::RANDOM_NO_RNG => Self::Permanent,
-            Ckr::FUNCTION_NOT_SUPPORTED if function == Function::SeedRandom => Self::Permanent,
+            Ckr::RANDOM_SEED_NOT_SUPPORTED | Ckr::RANDOM_NO_RNG | Ckr::FUNCTION_NOT_SUPPORTED
+                if function == Function::SeedRandom =>
+            {
+                Self::Permanent
+            }
             Ckr::ARGUMENTS_BAD | Ckr::DATA_LEN_RANGE if function == Function::SeedRandom => {
                 Self::Length
             }
@@ -78,7 +81,7 @@ impl FailureClass {
             | Ckr::DEVICE_MEMORY
             | Ckr::FUNCTION_FAILED
             | Ckr::FUNCTION_CANCELED => Self::Device,
-            _ if refuses_pin(ckr) => Self::PinRefused,
+            _ if function == Function::Login && refuses_pin(ckr) => Self::PinRefused,
             _ if ckr.is_vendor_defined() => Self::Device,
             _ => Self::Other,
         }

@@ -88,6 +88,10 @@ impl Engine {
     }
 
     pub(super) fn pin_answered(&mut self, life: WorkerId, id: PartitionId, answer: PinAnswer) {
+        if answer == PinAnswer::NotJudged {
+            // It may have been given up before the word was given: then none is.
+            self.guard.gave_up(life, id);
+        }
         let Some(tag) = self.guard.presented_by(life, id) else {
             return;
         };

@@ -162,7 +162,10 @@ fn standing_after(before: Option<Standing>, outcome: PinOutcome) -> Option<Stand
     match (outcome, before) {
         (PinOutcome::Accepted, _) => Some(Standing::Accepted),
         (PinOutcome::Refused(_), _) => Some(Standing::Refused),
-        (PinOutcome::AlreadyLoggedIn | PinOutcome::NotJudged(_), before) => before,
+        (
+            PinOutcome::AlreadyLoggedIn | PinOutcome::NotJudged(_) | PinOutcome::NotPresented,
+            before,
+        ) => before,
         (PinOutcome::Unclear(_), Some(known @ (Standing::Accepted | Standing::PresentedAgain))) => {
             Some(known)
         }
@@ -177,7 +180,7 @@ fn answer(outcome: PinOutcome) -> Option<String> {
         PinOutcome::Refused(ckr) | PinOutcome::NotJudged(ckr) | PinOutcome::Unclear(ckr) => {
             Some(format!("C_Login: {ckr}"))
         }
-        PinOutcome::Accepted | PinOutcome::AlreadyLoggedIn => None,
+        PinOutcome::Accepted | PinOutcome::AlreadyLoggedIn | PinOutcome::NotPresented => None,
     }
 }
 

@@ -84,7 +84,7 @@ impl Daemon {
         let bytes = match fault {
             // What was no entropy was downloaded all the same.
             FetchFault::Invalid(_) => self.budgets.asked(&name),
-            FetchFault::Transient | FetchFault::Refused => 0,
+            FetchFault::Transient | FetchFault::Refused | FetchFault::Limits => 0,
         };
         self.count_delivery(id, bytes);
     }

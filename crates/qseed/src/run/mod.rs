@@ -57,11 +57,15 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
         .thread_stack_size(256 * 1024)
         .build()
         .map_err(|error| Failure::internal("cannot start", error))?;
-    let result = runtime.block_on(async {
+    // A task, and not the runtime's root: waking the root costs two system calls each time.
+    let daemon = runtime.spawn(async move {
         daemon::Daemon::start(args, config, warnings, shortcomings)?
             .run()
             .await
     });
+    let result = runtime
+        .block_on(daemon)
+        .unwrap_or_else(|error| Err(Failure::internal("the daemon ended", error)));
     // A name that is still being looked up must not hold the end up.
     runtime.shutdown_background();
     result

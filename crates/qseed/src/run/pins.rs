@@ -130,7 +130,9 @@ fn pin_answer(outcome: PinOutcome) -> PinAnswer {
     match outcome {
         PinOutcome::Accepted => PinAnswer::Accepted,
         PinOutcome::Refused(_) => PinAnswer::Refused,
-        PinOutcome::AlreadyLoggedIn | PinOutcome::NotJudged(_) => PinAnswer::NotJudged,
+        PinOutcome::AlreadyLoggedIn | PinOutcome::NotJudged(_) | PinOutcome::NotPresented => {
+            PinAnswer::NotJudged
+        }
         PinOutcome::Unclear(_) => PinAnswer::Unclear,
     }
 }
@@ -140,6 +142,6 @@ fn outcome_text(outcome: PinOutcome) -> Option<String> {
         PinOutcome::Refused(ckr) | PinOutcome::NotJudged(ckr) | PinOutcome::Unclear(ckr) => {
             Some(format!("C_Login: {ckr}"))
         }
-        PinOutcome::Accepted | PinOutcome::AlreadyLoggedIn => None,
+        PinOutcome::Accepted | PinOutcome::AlreadyLoggedIn | PinOutcome::NotPresented => None,
     }
 }

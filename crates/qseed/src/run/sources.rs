@@ -107,23 +107,23 @@ async fn serve(
         Ok(ready) => ready.attempts,
         Err(failed) => failed.attempts,
     };
+    tell_limits(&*source, &mut limits, &say);
     while let Some(Order::Fetch {
         request,
         shape,
         spare_attempt,
     }) = orders.recv().await
     {
-        if source.limits() != limits {
-            limits = source.limits();
-            say(SourceSaid::Limits(limits.clone()));
-        }
         let ask = Ask {
             block_size: shape.block_size,
             block_count: shape.block_count,
             spare_attempt,
         };
         let sent_now = std::mem::take(&mut sent_before);
-        say(match source.fetch(ask).await {
+        let fetched = source.fetch(ask).await;
+        // First, so that what failed for being outside of them is asked for within them.
+        tell_limits(&*source, &mut limits, &say);
+        say(match fetched {
             Ok(Delivery {
                 entropy,
                 link,
@@ -144,10 +144,15 @@ async fn serve(
                 }
             }
         });
-        if source.limits() != limits {
-            limits = source.limits();
-            say(SourceSaid::Limits(limits.clone()));
-        }
+    }
+}
+
+/// Says what one fetch may ask for, when that changes.
+fn tell_limits(source: &dyn Source, known: &mut Limits, say: impl Fn(SourceSaid)) {
+    let limits = source.limits();
+    if limits != *known {
+        known.clone_from(&limits);
+        say(SourceSaid::Limits(limits));
     }
 }
 
@@ -156,9 +161,8 @@ fn failure(failed: &Failed, sent_before: u32) -> FetchFailure {
         kind: match failed.error.class() {
             FailureClass::Refused => FetchFault::Refused,
             FailureClass::Invalid => FetchFault::Invalid(check(failed.error.code())),
-            FailureClass::Transient | FailureClass::Local | FailureClass::Limits => {
-                FetchFault::Transient
-            }
+            FailureClass::Limits => FetchFault::Limits,
+            FailureClass::Transient | FailureClass::Local => FetchFault::Transient,
         },
         code: failed.error.code(),
         text: failed.error.to_string(),

@@ -300,6 +300,8 @@ pub enum PinOutcome {
     NotJudged(Ckr),
     /// The call failed in a way that says nothing about the PIN.
     Unclear(Ckr),
+    /// The partition was closed before the PIN was presented, whatever the verdict.
+    NotPresented,
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::pulse::Pulse;
 use super::seeding::SeedJob;
 use crate::directory::TokenInfo;
 use crate::failure::{FailureClass, TokenFailure};
-use crate::wire::{FromWorker, LoginKind, Open, Verdict};
+use crate::wire::{FromWorker, LoginKind, Open, PinOutcome, Verdict};
 
 /// A partition as the worker knows it.
 pub(super) struct Partition {
@@ -165,7 +165,13 @@ impl Partition {
             Phase::Closed => {}
             Phase::Open(place) => self.leave(worker, pulse, place),
             Phase::Waiting(entry) => self.abandon(worker, pulse, entry),
-            Phase::Asking(entry, _) => {
+            Phase::Asking(entry, question) => {
+                // A verdict that is on its way finds nobody: the guard must not count it.
+                worker.link.send(&FromWorker::PinOutcome {
+                    partition: self.id,
+                    ask: question.ask,
+                    outcome: PinOutcome::NotPresented,
+                });
                 worker.settle_login(&entry.place, self.id, None);
                 self.abandon(worker, pulse, entry);
             }
