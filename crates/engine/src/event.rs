@@ -187,6 +187,10 @@ pub enum FetchFault {
     /// The service answered with something that is no delivery: as a delivery that failed this
     /// check.
     Invalid(Check),
+    /// No entropy was asked for: the source's limits had to be learnt first, or the request turned
+    /// out to be beyond them. The next one follows at once, within them; a second time in a row it
+    /// is as `Transient`.
+    Limits,
 }
 
 /// Why a partition could not be opened or seeded.

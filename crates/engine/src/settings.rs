@@ -60,10 +60,15 @@ pub struct SourceSettings {
 /// What one request can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limits {
-    /// `block_count` blocks of `block_size` bytes each, both at least 1.
+    /// `block_count` blocks of `block_size` bytes each. Where the least is more than a seed needs,
+    /// the rest serves the next ones.
     Blocks {
+        /// The shortest block, in bytes, at least 1.
+        min_size: u32,
         /// The longest block, in bytes.
         max_size: u32,
+        /// The fewest blocks, at least 1.
+        min_count: u32,
         /// The most blocks.
         max_count: u32,
     },
@@ -77,7 +82,9 @@ pub enum Limits {
 impl Limits {
     /// Qrypt's interface: up to 512 blocks of up to 1,024 bytes.
     pub const QRYPT: Self = Self::Blocks {
+        min_size: 1,
         max_size: 1024,
+        min_count: 1,
         max_count: 512,
     };
     /// Qrypt's older interface: up to 512 KiB.

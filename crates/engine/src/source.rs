@@ -93,6 +93,8 @@ pub(crate) struct Source {
     pub(crate) last_error: Option<Arc<str>>,
     /// The service refuses the token or the request, until something changes.
     pub(crate) refused: bool,
+    /// Since its last delivery a request was dropped, as its limits were learnt instead.
+    pub(crate) limits_learnt: bool,
     pub(crate) counts: SourceCounts,
     pub(crate) up_since: Option<Moment>,
 }
@@ -113,6 +115,7 @@ impl Source {
             complaint: Complaint::default(),
             last_error: None,
             refused: false,
+            limits_learnt: false,
             counts: SourceCounts::default(),
             up_since: None,
             settings,
@@ -124,6 +127,8 @@ impl Source {
     pub(crate) fn take_over(&mut self, mut before: Self, now: Moment) {
         before.discard_held();
         self.rate.take_over(before.rate, now);
+        // What it delivered before is noticed if it comes again.
+        self.checks = before.checks;
         self.counts = before.counts;
         self.budget = before.budget;
     }
@@ -134,6 +139,14 @@ impl Source {
             0
         } else {
             self.reservoir.available()
+        }
+    }
+
+    /// Bytes on their way that can be counted on.
+    pub(crate) fn coming(&self) -> usize {
+        match &self.in_flight {
+            Some(in_flight) if !self.failing() => in_flight.shape.bytes(),
+            _ => 0,
         }
     }
 

@@ -108,6 +108,8 @@ pub(crate) struct Worker {
     pub(crate) failure: Option<String>,
     /// Its last successful injection.
     pub(crate) last_seed: Option<Moment>,
+    /// The last time that a call did what it was to do.
+    pub(crate) last_success: Option<Moment>,
     /// Its last call opened a session, so that where there is one place, seeds and openings take
     /// turns.
     pub(crate) opened_last: bool,
@@ -131,6 +133,7 @@ impl Worker {
             hung: false,
             failure: None,
             last_seed: None,
+            last_success: None,
             opened_last: false,
             restart_at_once: false,
         }

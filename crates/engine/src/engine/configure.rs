@@ -51,6 +51,8 @@ impl Engine {
                         source.limits = settings.limits;
                     }
                     source.rate.set(settings.rate_limit);
+                    let startup = settings.startup_bytes as usize;
+                    source.startup_left = source.startup_left.min(startup);
                     source.settings = settings;
                     // Whatever the operator mended is tried at once.
                     source.tried_anew_at_once();

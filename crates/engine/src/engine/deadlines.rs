@@ -116,8 +116,11 @@ impl Engine {
         worker.failure = None;
         // Where everything hangs at once, nobody in particular is to blame.
         let suspicious = now - deadline / 2;
-        let everything =
-            worker.calls.len() > 1 && worker.calls.values().all(|call| call.began <= suspicious);
+        let mut began = worker.calls.values().map(|call| call.began);
+        let first = began.clone().min();
+        let everything = worker.calls.len() > 1
+            && began.all(|began| began <= suspicious)
+            && worker.last_success < first;
         if worker.complaint.raise(now, "hung").is_some() {
             self.note(Note::ModuleHung {
                 module: key.module,

@@ -63,6 +63,7 @@ impl Engine {
                 source.not_before = None;
                 source.refused = false;
                 source.failed_deliveries = 0;
+                source.limits_learnt = false;
                 source.up_since.get_or_insert(now);
                 if let Some(repeats) = source.complaint.end(now) {
                     let name = source.settings.name.clone();
@@ -124,6 +125,14 @@ impl Engine {
         let Some(source) = self.sources.get_mut(&id) else {
             return;
         };
+        let learnt = failure.sent > 0 || !in_flight.shape.fits(source.limits);
+        if failure.kind == FetchFault::Limits
+            && learnt
+            && !std::mem::replace(&mut source.limits_learnt, true)
+        {
+            // It was made before the limits were known. The next one is within them.
+            return;
+        }
         source.counts.failures += 1;
         source.up_since = None;
         source.refused = failure.kind == FetchFault::Refused;
@@ -136,19 +145,21 @@ impl Engine {
             // The secret that was refused is not the one that is there now.
             (FetchFault::Refused, _) if in_flight.outdated => Duration::ZERO,
             (FetchFault::Refused, _) => REFUSED,
-            (FetchFault::Transient | FetchFault::Invalid(_), Some(asked)) => {
+            (_, Some(asked)) => {
                 // A little later than asked, so that those who were sent away together do not
                 // return together.
                 let asked = asked.min(RETRY_AFTER_AT_MOST);
                 asked + self.random.up_to(Duration::from_secs(1))
             }
-            (FetchFault::Transient | FetchFault::Invalid(_), None) => wait,
+            (_, None) => wait,
         };
         source.not_before = Some(now + wait);
         self.timers.set(Timer::Source(id), Some(now + wait));
         let next = match failure.kind {
             FetchFault::Refused => Next::Operator(wait),
-            FetchFault::Transient | FetchFault::Invalid(_) => Next::TryAgain(wait),
+            FetchFault::Transient | FetchFault::Invalid(_) | FetchFault::Limits => {
+                Next::TryAgain(wait)
+            }
         };
         if let Some(repeats) = source.complaint.raise(now, failure.code) {
             let name = source.settings.name.clone();

@@ -98,11 +98,13 @@ impl Engine {
 
     /// The sources bring together what is wanted, the first healthy one as much as it can.
     fn plan_in_turn(&mut self, wanted: usize, waits: bool) {
-        let held: usize = self.sources.values().map(Source::available).sum();
-        if wanted > held {
-            self.ask_in_turn(wanted - held, For::Seeds);
+        let coming: usize = self.sources.values().map(Source::coming).sum();
+        let usable: usize = self.sources.values().map(Source::available).sum();
+        if wanted > usable + coming {
+            self.ask_in_turn(wanted - usable - coming, For::Seeds);
         } else if !waits {
-            let held = self.sources.values().map(|s| s.reservoir.available()).sum();
+            let held: usize = self.sources.values().map(|s| s.reservoir.available()).sum();
+            let held = held + coming;
             if let Some(lacking) = self.reserve_lacks(held) {
                 self.ask_in_turn(lacking, For::Reserve);
             }
@@ -190,6 +192,13 @@ impl Engine {
         // A budget is used up to its last whole seed, and never exceeded.
         let left = usize::try_from(source.budget.left()).unwrap_or(usize::MAX);
         let shape = Shape::towards(bytes.min(left), seed_size, source.limits);
+        // Where that is more than is left, since requests have a least size, perhaps one seed's is
+        // not.
+        let shape = if shape.bytes() > left {
+            Shape::towards(smallest_seed, seed_size, source.limits)
+        } else {
+            shape
+        };
         if left < smallest_seed || shape.bytes() > left {
             self.budget_exhausted(id);
             return;

@@ -136,6 +136,9 @@ impl Engine {
             partition.healthy_since = now;
         }
         let due = partition.due;
+        if let Some(worker) = self.workers.get_mut(&key) {
+            worker.last_success = Some(now);
+        }
         if !self.is_up(key) {
             self.set_phase(id, Phase::Closed);
         } else if due <= now {
@@ -158,6 +161,7 @@ impl Engine {
         let is_up = self.is_up(key);
         if let Some(worker) = self.workers.get_mut(&key) {
             worker.last_seed = Some(now);
+            worker.last_success = Some(now);
         }
         let partition = self.partitions.get_mut(&id).expect("its call just ended");
         partition.seeds += 1;

@@ -40,7 +40,7 @@ fn a_refused_pin_is_held_back() {
         with(Standing::Refused).wish(TAG, wish(1)),
         Judgement::Hold(HeldBack::Refused)
     );
-    guard.learn(TAG, None);
+    guard.changed(TAG, None);
     assert_eq!(
         guard.wish(TAG, wish(2)),
         Judgement::Record(Standing::Presented)

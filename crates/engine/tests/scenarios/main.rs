@@ -1,0 +1,10 @@
+//! Small stories in simulated time, one for each thing that an operator relies on.
+
+mod configuration;
+mod pins;
+mod seeding;
+mod sources;
+mod stage;
+mod story;
+mod tokens;
+mod workers;

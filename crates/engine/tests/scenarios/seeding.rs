@@ -1,0 +1,96 @@
+use std::time::Duration;
+
+use qseed_engine::{FetchFault, Note, PartitionState};
+
+use crate::story::{Did, Source, Story, p, s, secs, usual};
+
+#[test]
+fn a_partition_is_seeded_at_start_and_then_every_period() {
+    let mut story = Story::new(usual(1));
+    story.run(secs(45));
+    assert_eq!(story.seeds(0), [0, 10, 20, 30, 40]);
+    assert_eq!(story.state(0), PartitionState::Seeded);
+    assert!(story.engine.is_ready());
+}
+
+#[test]
+fn a_slow_source_makes_no_drift() {
+    let mut story = Story::new(usual(1));
+    story.sources.insert(s(0), Source::Delivers(400));
+    story.run(secs(3600));
+    let seeds = &story.seeded[&p(0)];
+    assert_eq!(seeds.len(), 360);
+    for (number, at) in (1_u64..).zip(&seeds[1..]) {
+        let late = at.since(qseed_engine::Moment::new(secs(10 * number)));
+        assert!(late < Duration::from_millis(402), "{late:?} late");
+    }
+}
+
+#[test]
+fn missed_periods_are_not_made_up_for() {
+    let mut story = Story::new(usual(1));
+    story.run(secs(5));
+    let broken = Source::Fails(FetchFault::Transient, None);
+    story.sources.insert(s(0), broken);
+    story.run(secs(600));
+    assert_eq!(story.state(0), PartitionState::WaitingForEntropy);
+    story.sources.clear();
+    let mended = story.now();
+    story.run(secs(60));
+    let seeds = &story.seeded[&p(0)][1..];
+    assert!(
+        seeds[0].since(mended) <= secs(60),
+        "within one back-off step"
+    );
+    assert!(story.seeds_since(0, mended) <= 7, "{seeds:?}");
+    story.run(secs(10));
+    assert_eq!(story.state(0), PartitionState::Seeded);
+    let last = story.seeds(0);
+    assert_eq!(last[last.len() - 1] % 10, 0, "on the same grid as before");
+}
+
+#[test]
+fn partitions_that_are_due_together_share_a_request() {
+    let mut story = Story::new(usual(300));
+    story.run(secs(95));
+    assert_eq!(story.count(|did| matches!(did, Did::Ask(..))), 10);
+    assert_eq!(story.seeds(299), [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+    assert_eq!(
+        story.asked_since(story.now() - secs(10)),
+        [(s(0), 48 * 300)]
+    );
+}
+
+#[test]
+fn a_prime_number_of_bytes_takes_a_request_more() {
+    let mut settings = usual(1);
+    settings.partitions[0].size = 65_521;
+    let mut story = Story::new(settings);
+    story.run(secs(5));
+    assert_eq!(
+        story.asked_since(qseed_engine::Moment::START),
+        [(s(0), 1024 * 63), (s(0), 1009)]
+    );
+    assert_eq!(story.seeds(0), [0]);
+}
+
+#[test]
+fn thousands_of_failures_and_recoveries_are_not_thousands_of_lines() {
+    use crate::story::Call;
+    use qseed_engine::TokenFault;
+    let mut story = Story::new(usual(1000));
+    story.run(secs(5));
+    for number in 0..1000 {
+        story
+            .seeding
+            .insert(p(number), Call::Fails(TokenFault::Device));
+    }
+    story.run(secs(20));
+    assert!(story.notes(|note| matches!(note, Note::PartitionFailed { .. })) <= 100);
+    assert!(story.notes(|note| matches!(note, Note::MorePartitionsFailed { .. })) >= 1);
+    story.seeding.clear();
+    story.run(secs(120));
+    assert!(story.notes(|note| matches!(note, Note::PartitionRecovered { .. })) <= 700);
+    assert!(story.notes(|note| matches!(note, Note::MorePartitionsRecovered { .. })) >= 1);
+    assert!((0..1000).all(|number| story.state(number) == PartitionState::Seeded));
+}

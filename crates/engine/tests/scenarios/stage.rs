@@ -1,0 +1,236 @@
+//! The stage on which a story plays: it carries out what the engine decides.
+
+use std::time::Duration;
+
+use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
+use qseed_engine::{
+    Action, Event, FetchFailure, FetchFault, JobId, PartitionId, PinTag, RequestId, Shape,
+    SourceId, TokenFailure, TokenFault, WorkerId,
+};
+use qseed_entropy::Entropy;
+
+use crate::story::{Call, Did, Source, Story, secs};
+
+impl Story {
+    pub(crate) fn act(&mut self, action: Action) {
+        match action {
+            Action::Fetch {
+                source,
+                request,
+                shape,
+                ..
+            } => self.fetch(source, request, shape),
+            Action::StartWorker { worker, .. } => {
+                self.did(Did::Start(worker));
+                let ready = Event::WorkerReady(worker);
+                self.later(Duration::from_millis(10), Some(worker), ready);
+            }
+            Action::EndWorker { worker, kill } => {
+                self.did(Did::End(worker, kill));
+                let takes = if kill || self.ends_at_once {
+                    Duration::from_millis(1)
+                } else {
+                    secs(3)
+                };
+                self.exits(worker, takes);
+            }
+            Action::Open { worker, partition } => {
+                self.did(Did::Open(partition));
+                self.open(worker, partition);
+            }
+            Action::Close { .. } => {}
+            Action::Seed {
+                worker,
+                partition,
+                job,
+                made_of,
+                ..
+            } => {
+                self.did(Did::Seed(partition, made_of));
+                let call = self.seeding.get(&partition).copied();
+                self.end(worker, partition, Some(job), call.unwrap_or(Call::Works));
+            }
+            Action::RecordPin {
+                tag,
+                standing,
+                answer,
+                ..
+            } => self.record(tag, standing, answer),
+            Action::Verdict {
+                worker,
+                partition,
+                held_back,
+                ..
+            } => self.verdict(worker, partition, held_back),
+            Action::Note(note) => self.notes.push((self.now(), note)),
+        }
+    }
+
+    fn fetch(&mut self, source: SourceId, request: RequestId, shape: Shape) {
+        self.did(Did::Ask(source, shape.bytes()));
+        self.delivered += 1;
+        let answer = self.sources.get(&source).copied();
+        let fails = |kind, code, retry_after| Event::FetchFailed {
+            source,
+            request,
+            failure: FetchFailure {
+                kind,
+                code,
+                text: code.to_owned(),
+                retry_after,
+                sent: 1,
+            },
+        };
+        let (wait, event) = match answer.unwrap_or(Source::Delivers(50)) {
+            Source::Fails(kind, retry_after) => {
+                (Duration::ZERO, fails(kind, "failed", retry_after))
+            }
+            Source::Hangs => (secs(10), fails(FetchFault::Transient, "hung", None)),
+            Source::Lies => (
+                Duration::ZERO,
+                Event::Fetched {
+                    source,
+                    request,
+                    entropy: Entropy::new(vec![0; shape.bytes()]),
+                    sent: 1,
+                },
+            ),
+            Source::Delivers(after) => (
+                Duration::from_millis(after),
+                Event::Fetched {
+                    source,
+                    request,
+                    entropy: Entropy::new(distinct(self.delivered, shape.bytes())),
+                    sent: 1,
+                },
+            ),
+        };
+        self.later(wait, None, event);
+    }
+
+    fn open(&mut self, worker: WorkerId, partition: PartitionId) {
+        let call = self.opening.get(&partition).copied().unwrap_or(Call::Works);
+        match self.logins.get(&partition) {
+            Some(login) if call == Call::Works => {
+                let asked = Event::PinAsked {
+                    worker,
+                    partition,
+                    ask: 0,
+                    tag: login.tag,
+                };
+                self.later(Duration::from_millis(1), Some(worker), asked);
+            }
+            _ => self.end(worker, partition, None, call),
+        }
+    }
+
+    fn verdict(&mut self, worker: WorkerId, partition: PartitionId, held: Option<HeldBack>) {
+        let login = self.logins[&partition];
+        if let Some(reason) = held {
+            self.did(Did::Hold(login.tag, reason));
+            self.end(worker, partition, None, Call::Fails(TokenFault::PinHeld));
+            return;
+        }
+        self.did(Did::Present(login.tag));
+        if login.dies {
+            self.exits(worker, Duration::from_millis(1));
+            return;
+        }
+        let answer = login.answer;
+        let answered = Event::PinAnswered {
+            worker,
+            partition,
+            answer,
+        };
+        self.later(secs(1), Some(worker), answered);
+        let call = match answer {
+            PinAnswer::Accepted | PinAnswer::NotJudged => Call::Works,
+            PinAnswer::Refused => Call::Fails(TokenFault::PinRefused),
+            PinAnswer::Unclear => Call::Fails(TokenFault::Device),
+        };
+        // After the answer, which takes a second.
+        self.end_after(secs(1), worker, partition, None, call);
+    }
+
+    fn record(&mut self, tag: PinTag, standing: Option<Standing>, answer: bool) {
+        self.did(Did::Record(tag, standing));
+        let written = self.disk_works;
+        if written {
+            match standing {
+                Some(standing) => self.disk.insert(tag, standing),
+                None => self.disk.remove(&tag),
+            };
+        }
+        if answer {
+            let recorded = Event::PinRecorded { tag, written };
+            self.later(self.disk_takes, None, recorded);
+        }
+    }
+
+    fn end(&mut self, worker: WorkerId, id: PartitionId, job: Option<JobId>, call: Call) {
+        self.end_after(Duration::from_millis(1), worker, id, job, call);
+    }
+
+    fn end_after(
+        &mut self,
+        wait: Duration,
+        worker: WorkerId,
+        partition: PartitionId,
+        job: Option<JobId>,
+        call: Call,
+    ) {
+        let (wait, fault) = match call {
+            Call::Works => (wait, None),
+            Call::Fails(fault) => (wait, Some(fault)),
+            Call::FailsSlowly(fault) => (secs(20), Some(fault)),
+            Call::Hangs => return,
+            Call::CrashesWorker => {
+                self.exits(worker, Duration::from_millis(1));
+                return;
+            }
+        };
+        let failure = fault.map(|fault| TokenFailure {
+            fault,
+            text: "it failed".to_owned(),
+        });
+        let event = match (job, failure) {
+            (None, None) => Event::Opened { worker, partition },
+            (None, Some(failure)) => Event::OpenFailed {
+                worker,
+                partition,
+                failure,
+            },
+            (Some(job), None) => Event::Seeded {
+                worker,
+                partition,
+                job,
+            },
+            (Some(job), Some(failure)) => Event::SeedFailed {
+                worker,
+                partition,
+                job,
+                failure,
+            },
+        };
+        self.later(wait, Some(worker), event);
+    }
+
+    /// A worker's process ends after a while.
+    pub(crate) fn exits(&mut self, worker: WorkerId, wait: Duration) {
+        let text = "it is gone".to_owned();
+        self.later(wait, Some(worker), Event::WorkerExited { worker, text });
+    }
+}
+
+/// Bytes that no check objects to, others for each number.
+fn distinct(number: u64, count: usize) -> Vec<u8> {
+    let mut state = number;
+    (0..count)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            state.to_be_bytes()[0]
+        })
+        .collect()
+}

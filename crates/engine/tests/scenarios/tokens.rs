@@ -1,0 +1,166 @@
+use qseed_engine::{Note, PartitionState, TokenFault};
+
+use crate::story::{Call, DEADLINE, Did, Story, p, secs, usual};
+
+#[test]
+fn a_token_that_takes_no_seeds_rests_and_is_said_once() {
+    let mut story = Story::new(usual(2));
+    story
+        .seeding
+        .insert(p(0), Call::Fails(TokenFault::SeedingRefused));
+    story.run(secs(7 * 3600 - 60));
+    assert_eq!(
+        story.count(|did| matches!(did, Did::Seed(id, _) if *id == p(0))),
+        7
+    );
+    assert_eq!(
+        story.notes(|note| matches!(note, Note::PartitionFailed { .. })),
+        1
+    );
+    assert_eq!(story.state(0), PartitionState::SeedingRefused);
+    assert_eq!(story.seeds(1).len(), 6 * 360 + 354);
+    // It is looked at again when the configuration is read again.
+    story.seeding.clear();
+    let since = story.now();
+    story.reload();
+    story.run(secs(1));
+    assert_eq!(story.seeds_since(0, since), 1);
+}
+
+#[test]
+fn a_seed_that_failed_is_spent() {
+    let mut story = Story::new(usual(1));
+    story.seeding.insert(p(0), Call::Fails(TokenFault::Device));
+    story.run(secs(100));
+    let mut portions: Vec<_> = story
+        .did
+        .iter()
+        .filter_map(|(_, did)| match did {
+            Did::Seed(_, made_of) => Some(made_of.clone()),
+            _ => None,
+        })
+        .flatten()
+        .map(|portion| (portion.request, portion.offset))
+        .collect();
+    let seeds = portions.len();
+    assert!(seeds > 3);
+    portions.dedup();
+    assert_eq!(portions.len(), seeds);
+}
+
+#[test]
+fn a_token_that_comes_back_is_found() {
+    let mut story = Story::new(usual(2));
+    story.opening.insert(p(0), Call::Fails(TokenFault::Missing));
+    story.run(secs(1000));
+    assert_eq!(story.state(0), PartitionState::TokenMissing);
+    assert_eq!(story.seeds(1).len(), 100);
+    assert_eq!(story.count(|did| matches!(did, Did::Start(_))), 1);
+    story.opening.clear();
+    let since = story.now();
+    story.run(secs(61));
+    assert!(story.seeds_since(0, since) > 0);
+}
+
+#[test]
+fn where_every_token_is_missing_the_module_is_loaded_anew() {
+    let mut story = Story::new(usual(2));
+    for number in 0..2 {
+        story
+            .opening
+            .insert(p(number), Call::Fails(TokenFault::Missing));
+    }
+    story.run(secs(600));
+    let starts = story.count(|did| matches!(did, Did::Start(_)));
+    assert!((5..=10).contains(&starts), "{starts} times");
+}
+
+#[test]
+fn one_that_fails_slowly_delays_no_other() {
+    for concurrency in [1, 2, 4] {
+        let mut settings = usual(4);
+        settings.modules[0].concurrency = concurrency;
+        let mut story = Story::new(settings);
+        story
+            .opening
+            .insert(p(0), Call::FailsSlowly(TokenFault::Device));
+        story.run(secs(200));
+        let since = story.now();
+        story.run(secs(1000));
+        for number in 1..4 {
+            assert_eq!(
+                story.seeds_since(number, since),
+                100,
+                "partition {number} of {concurrency} places"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_token_that_hangs_is_kept_apart_and_comes_back() {
+    let mut story = Story::new(usual(4));
+    story.seeding.insert(p(0), Call::Hangs);
+    story.run(3 * DEADLINE + secs(10));
+    assert_eq!(story.notes(|note| matches!(note, Note::Isolated { .. })), 1);
+    let since = story.now();
+    story.run(secs(3000));
+    for number in 1..4 {
+        assert_eq!(story.seeds_since(number, since), 300);
+    }
+    assert_eq!(story.state(0), PartitionState::ModuleHung);
+    story.seeding.clear();
+    story.run(secs(13 * 3600));
+    assert_eq!(story.state(0), PartitionState::Seeded);
+    assert_eq!(story.engine.workers().count(), 1, "back with the others");
+    let since = story.now();
+    story.run(secs(100));
+    assert_eq!(story.seeds_since(0, since), 10);
+}
+
+#[test]
+fn two_that_hang_together_are_found_both() {
+    let mut settings = usual(8);
+    settings.modules[0].concurrency = 8;
+    let mut story = Story::new(settings);
+    story.seeding.insert(p(2), Call::Hangs);
+    story.seeding.insert(p(5), Call::Hangs);
+    story.run(secs(400));
+    assert_eq!(story.notes(|note| matches!(note, Note::Isolated { .. })), 2);
+    let since = story.now();
+    story.run(secs(100));
+    assert_eq!(story.seeds_since(0, since), 10);
+}
+
+#[test]
+fn an_outage_of_every_token_does_not_become_as_many_processes() {
+    for how in [
+        Call::Hangs,
+        Call::CrashesWorker,
+        Call::Fails(TokenFault::Module),
+        Call::FailsSlowly(TokenFault::Device),
+    ] {
+        for concurrency in [1, 4] {
+            let mut settings = usual(100);
+            settings.modules[0].concurrency = concurrency;
+            let mut story = Story::new(settings);
+            story.run(secs(5));
+            for number in 0..100 {
+                story.seeding.insert(p(number), how);
+                story.opening.insert(p(number), how);
+            }
+            story.run(secs(4 * 3600));
+            assert!(story.engine.workers().count() <= 9, "{how:?}");
+            story.seeding.clear();
+            story.opening.clear();
+            let since = story.now();
+            story.run(secs(180));
+            for number in 0..100 {
+                assert!(
+                    story.seeds_since(number, since) > 0,
+                    "partition {number} after {how:?} with {concurrency} places"
+                );
+            }
+        }
+    }
+}

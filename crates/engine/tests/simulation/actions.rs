@@ -1,0 +1,376 @@
+//! The world carries out what the engine decides, and judges it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use qseed_engine::guard::HeldBack;
+use qseed_engine::{
+    Action, Combine, Event, Limits, Note, PartitionId, RequestId, Shape, SourceId, TokenFault,
+    WorkerId,
+};
+use qseed_entropy::{Entropy, Seed};
+
+use crate::Checked;
+use crate::faults::ModuleTrouble;
+use crate::processes::Stage;
+use crate::scenario::{HOUR, MINUTE, SECOND};
+use crate::service::{Answer, Exchange};
+use crate::tokens::{Step, tag_of};
+use crate::world::{Happening, World};
+
+/// Partitions that are due this soon may be asked for together with those that are.
+const SOON: Duration = Duration::from_millis(200);
+
+impl World {
+    pub(crate) fn act(&mut self, action: Action) -> Checked {
+        match action {
+            Action::Fetch {
+                source,
+                request,
+                shape,
+                spare_attempt,
+            } => self.fetch(source, request, shape, spare_attempt),
+            Action::StartWorker { worker, module } => self.starts(worker, module),
+            Action::EndWorker { worker, kill } => self.end_worker(worker, kill),
+            Action::Open { worker, partition } => self.open(worker, partition),
+            Action::Close { worker, partition } => {
+                if let Some(process) = self.processes.get_mut(&worker) {
+                    process.sessions.remove(&partition);
+                }
+                Ok(())
+            }
+            Action::Seed {
+                worker,
+                partition,
+                job,
+                seed,
+                made_of,
+            } => {
+                self.check_seed(partition, &seed, &made_of)?;
+                let Some(serial) = self.operate(worker, partition, Some(job))? else {
+                    return Ok(());
+                };
+                if !self.processes[&worker].sessions.contains_key(&partition) {
+                    return Err(format!("{partition:?} is seeded without a session"));
+                }
+                self.calls(worker, partition, serial, Step::Injects)
+            }
+            Action::RecordPin {
+                tag,
+                standing,
+                answer,
+                ..
+            } => {
+                self.writes.push_back((tag, standing, answer));
+                if self.writes.len() == 1 {
+                    self.write_in_a_moment();
+                }
+                Ok(())
+            }
+            Action::Verdict {
+                worker,
+                partition,
+                ask,
+                held_back,
+            } => self.verdict(worker, partition, ask, held_back),
+            Action::Note(note) => {
+                self.note(&note);
+                Ok(())
+            }
+        }
+    }
+
+    fn fetch(
+        &mut self,
+        source: SourceId,
+        request: RequestId,
+        shape: Shape,
+        spare: bool,
+    ) -> Checked {
+        self.summary.fetches += 1;
+        let Some(service) = self.services.get_mut(&source) else {
+            return Err(format!("{source:?} is not configured"));
+        };
+        let fits = match service.limits {
+            Limits::Blocks {
+                min_size,
+                max_size,
+                min_count,
+                max_count,
+            } => {
+                (min_size..=max_size).contains(&shape.block_size)
+                    && (min_count..=max_count).contains(&shape.block_count)
+            }
+            Limits::Kibibytes { max } => shape.block_size == 1024 && shape.block_count <= max,
+        };
+        if !fits || shape.bytes() == 0 {
+            return Err(format!("{shape:?} is beyond {:?}", service.limits));
+        }
+        let Exchange {
+            arrivals,
+            takes,
+            answer,
+        } = service.exchange(&mut self.dice, shape, spare);
+        self.check_need(source, request, shape)?;
+        let sent = u32::try_from(arrivals.len()).expect("two at most");
+        for arrival in arrivals {
+            self.after(arrival, Happening::Arrives(source, request));
+        }
+        self.after(takes, Happening::Answers(source, request, answer, sent));
+        Ok(())
+    }
+
+    /// P7: never more bytes than the next seeds and the reserve need.
+    fn check_need(&mut self, source: SourceId, request: RequestId, shape: Shape) -> Checked {
+        let alone = self.settings.combine == Combine::Xor || self.services.len() == 1;
+        let together: BTreeSet<_> = if alone {
+            [source].into()
+        } else {
+            self.services.keys().copied().collect()
+        };
+        let mut needed = self.cadence.bytes_due(self.now + SOON) + self.reserve_target();
+        let mut held = 0;
+        for id in &together {
+            let service = &self.services[id];
+            // What is asked for in whole kibibytes or at least so much; what starts up; a seed's
+            // bytes to try one that failed.
+            needed += most_left_over(service.limits);
+            needed += service.settings.startup_bytes as usize;
+            if !alone {
+                needed += self.cadence.smallest();
+            }
+            let view = self
+                .engine
+                .source(*id)
+                .ok_or("a source that is asked is known")?;
+            held += usize::try_from(view.reserved).expect("less than the memory");
+        }
+        let bytes = shape.bytes();
+        self.bytes
+            .ask(source, request, bytes, needed, held, &together)
+    }
+
+    fn reserve_target(&self) -> usize {
+        let Some(reserve) = self.settings.reserve else {
+            return 0;
+        };
+        let of_one = |period: Duration, size: usize| {
+            let seeds = reserve.cover.as_millis().div_ceil(period.as_millis());
+            size * usize::try_from(seeds).expect("a day of seconds at most")
+        };
+        let partitions = self.settings.partitions.iter();
+        partitions.map(|p| of_one(p.period, p.size)).sum()
+    }
+
+    pub(crate) fn answers(
+        &mut self,
+        source: SourceId,
+        request: RequestId,
+        answer: Answer,
+        sent: u32,
+    ) -> Checked {
+        self.bytes.answered(source, request);
+        let abandoned = self.abandoned.remove(&request);
+        // The task that asked is gone; now and then its last word still comes.
+        if abandoned && self.dice.one_in(2) {
+            return Ok(());
+        }
+        match answer {
+            Answer::Delivers { bytes, lie } => {
+                self.summary.lies += u64::from(lie);
+                if !abandoned {
+                    self.bytes
+                        .delivered(source, request, self.now, bytes.clone(), lie);
+                }
+                self.tell(Event::Fetched {
+                    source,
+                    request,
+                    entropy: Entropy::new(bytes),
+                    sent,
+                })
+            }
+            Answer::Fails(failure) => self.tell(Event::FetchFailed {
+                source,
+                request,
+                failure,
+            }),
+        }
+    }
+
+    fn check_seed(
+        &mut self,
+        partition: PartitionId,
+        seed: &Seed,
+        made_of: &[qseed_engine::Portion],
+    ) -> Checked {
+        let settings = self.settings.partitions.iter().find(|p| p.id == partition);
+        let size = settings
+            .ok_or("a partition is seeded that is not configured")?
+            .size;
+        self.bytes
+            .seed(self.now, &self.settings, size, seed.expose(), made_of)
+    }
+
+    fn open(&mut self, worker: WorkerId, partition: PartitionId) -> Checked {
+        if !self.settings.partitions.iter().any(|p| p.id == partition) {
+            return Err(format!("{partition:?} is not configured"));
+        }
+        let Some(serial) = self.operate(worker, partition, None)? else {
+            return Ok(());
+        };
+        if self.processes[&worker].sessions.contains_key(&partition) {
+            return Err(format!("{partition:?} is opened twice"));
+        }
+        self.calls(worker, partition, serial, Step::Finds)
+    }
+
+    fn end_worker(&mut self, worker: WorkerId, kill: bool) -> Checked {
+        if self.gone.contains(&worker) {
+            return Err(format!("{worker:?} is gone, and the engine knows"));
+        }
+        self.disturb_members(worker)?;
+        let Some(process) = self.processes.get_mut(&worker) else {
+            return Err(format!("{worker:?} was never started"));
+        };
+        let trouble = self.module_troubles.get(&process.module).copied();
+        if !kill {
+            process.stage = process.stage.max(Stage::Ends);
+            if trouble != Some(ModuleTrouble::IgnoresEnd) {
+                let takes = self.dice.magnitude(Duration::from_millis(1), 8 * SECOND);
+                self.after(takes, Happening::Dies(worker));
+            }
+            return Ok(());
+        }
+        process.stage = process.stage.max(Stage::Killed);
+        let hung: Vec<_> = process
+            .operations
+            .iter()
+            .filter(|(_, operation)| operation.hangs)
+            .map(|(id, _)| *id)
+            .collect();
+        self.pins.worker_died(worker);
+        let takes = match trouble {
+            Some(ModuleTrouble::SurvivesKill) => self.dice.magnitude(SECOND, 10 * MINUTE),
+            _ => self
+                .dice
+                .duration(Duration::ZERO, Duration::from_millis(50)),
+        };
+        self.after(takes, Happening::Dies(worker));
+        for id in hung {
+            if let Some(token) = self.reaches.get(&id).map(|reach| reach.token) {
+                self.took_down(worker, token)?;
+            }
+        }
+        self.look_at_all_tokens()
+    }
+
+    pub(crate) fn write_in_a_moment(&mut self) {
+        let takes = self
+            .dice
+            .magnitude(Duration::from_micros(50), Duration::from_millis(20));
+        self.after(takes, Happening::Writes);
+    }
+
+    /// The disk is done: what queued up shared one sync.
+    pub(crate) fn write(&mut self) -> Checked {
+        let works = self.disk_works;
+        let records = std::mem::take(&mut self.writes);
+        for (tag, standing, answer) in &records {
+            if works {
+                self.pins.write_the_rest();
+            }
+            self.pins.write(*tag, *standing, works, !answer);
+        }
+        for (tag, _, answer) in records {
+            if answer {
+                self.tell(Event::PinRecorded {
+                    tag,
+                    written: works,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn verdict(
+        &mut self,
+        worker: WorkerId,
+        partition: PartitionId,
+        ask: u64,
+        held_back: Option<HeldBack>,
+    ) -> Checked {
+        let operation = self
+            .processes
+            .get(&worker)
+            .filter(|process| process.acts())
+            .and_then(|process| process.operations.get(&partition))
+            .filter(|operation| operation.serial == ask);
+        let tag = match operation {
+            Some(operation) => operation.tag,
+            // It died with the question; what it was told does not matter to the token.
+            None => self
+                .reaches
+                .get(&partition)
+                .map(|reach| tag_of(reach.token, reach.pin)),
+        };
+        let alive = operation.is_some();
+        let Some(tag) = tag else {
+            return Ok(());
+        };
+        if let Some(reason) = held_back {
+            self.summary.held_back += 1;
+            if alive {
+                self.pins.held(tag, reason, self.disk_works)?;
+                self.fails(worker, partition, TokenFault::PinHeld);
+            }
+            return Ok(());
+        }
+        self.summary.presentations += 1;
+        if alive {
+            self.pins.present(tag, worker, partition)?;
+            return self.calls(worker, partition, ask, Step::Judges);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, note: &Note) {
+        match note {
+            Note::Isolated { .. } => self.summary.isolated += 1,
+            Note::PartitionFailed {
+                partition, failure, ..
+            } if matches!(failure.fault, TokenFault::PinRefused | TokenFault::PinHeld) => {
+                self.call_operator(*partition);
+            }
+            _ => {}
+        }
+    }
+
+    fn call_operator(&mut self, partition: PartitionId) {
+        let Some(reach) = self.reaches.get(&partition) else {
+            return;
+        };
+        let token = reach.token;
+        if !std::mem::replace(&mut self.tokens[token].operator_comes, true) {
+            let wait = self.dice.magnitude(MINUTE, 6 * HOUR);
+            self.after_in_any_case(wait, Happening::Mends(token));
+        }
+    }
+}
+
+/// The bytes that a request may bring beyond those that are needed.
+fn most_left_over(limits: Limits) -> usize {
+    match limits {
+        Limits::Kibibytes { .. } => 1023,
+        Limits::Blocks {
+            min_size: 1,
+            min_count: 1,
+            ..
+        } => 0,
+        Limits::Blocks {
+            min_size,
+            max_size,
+            min_count,
+            ..
+        } => (min_size * min_count).max(max_size) as usize,
+    }
+}

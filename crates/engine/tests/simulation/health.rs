@@ -1,0 +1,131 @@
+//! What can be counted on: the judges hear of everything that they must judge by.
+
+use qseed_engine::guard::PinAnswer;
+use qseed_engine::{Combine, Event, Moment, PartitionId, WorkerId};
+
+use crate::Checked;
+use crate::scenario::{MINUTE, SECOND};
+use crate::tokens::tag_of;
+use crate::world::World;
+
+impl World {
+    /// Since when entropy has been there without a gap.
+    pub(crate) fn look_at_sources(&mut self) -> Checked {
+        self.cadence.check_all(self.now)?;
+        let (now, before) = (self.now, self.cadence.entropy);
+        let healthy: Vec<Option<Moment>> = self
+            .services
+            .values()
+            .map(|service| service.healthy_since)
+            .collect();
+        self.cadence.entropy = match self.settings.combine {
+            Combine::Xor => healthy
+                .into_iter()
+                .collect::<Option<Vec<_>>>()
+                .and_then(|all| all.into_iter().max()),
+            Combine::Failover => {
+                let first = healthy.into_iter().flatten().min();
+                // Another one takes over without a gap if it has been healthy for long enough.
+                let covers = first.is_some_and(|first| first + MINUTE + SECOND <= now);
+                let known = before.filter(|_| covers);
+                first.map(|first| known.unwrap_or(first.max(now)))
+            }
+        };
+        Ok(())
+    }
+
+    pub(crate) fn look_at_all_tokens(&mut self) -> Checked {
+        (0..self.tokens.len()).try_for_each(|token| self.look_at_token(token))
+    }
+
+    /// Whether a token can be counted on: no trouble, the right PIN, and no reason to hold it back.
+    pub(crate) fn look_at_token(&mut self, token: usize) -> Checked {
+        let state = &self.tokens[token];
+        let login_works = self
+            .reaches
+            .values()
+            .filter(|reach| reach.token == token && reach.login)
+            .all(|reach| {
+                let tag = tag_of(token, reach.pin);
+                self.disk_works && reach.pin == state.pin && !self.pins.may_be_held(tag)
+            });
+        let healthy = state.trouble.is_none() && login_works;
+        let known = self.cadence.tokens[token];
+        if known.is_some() && !healthy {
+            self.cadence.check_token(token, self.now)?;
+        }
+        self.cadence.tokens[token] = healthy.then(|| match known {
+            Some(since) => since.max(state.healthy_from),
+            None => state.healthy_from.max(self.now),
+        });
+        Ok(())
+    }
+
+    /// A worker went down, or is about to: its partitions have lost their sessions.
+    pub(crate) fn disturb_members(&mut self, worker: WorkerId) -> Checked {
+        let Some(process) = self.processes.get(&worker) else {
+            return Ok(());
+        };
+        let (module, alone) = (process.module, process.alone);
+        let apart: Vec<PartitionId> = self
+            .engine
+            .workers()
+            .filter_map(|view| view.alone)
+            .collect();
+        let members = self
+            .settings
+            .partitions
+            .iter()
+            .filter(|partition| match alone {
+                Some(id) => partition.id == id,
+                None => partition.module == module && !apart.contains(&partition.id),
+            });
+        for partition in members {
+            self.cadence.check(partition.id, self.now)?;
+            self.cadence.disturb(partition.id, self.now);
+        }
+        // Whoever was set apart just now lost its session with it.
+        for id in apart {
+            self.cadence.disturb(id, self.now);
+        }
+        Ok(())
+    }
+
+    /// The engine hears how a PIN fared, or that a worker is gone: the judges hear it, too.
+    pub(crate) fn judge_event(&mut self, event: &Event) -> Checked {
+        match event {
+            Event::PinAnswered {
+                worker,
+                partition,
+                answer,
+            } => {
+                if let Some(tag) = self.pins.presented_by(*worker, *partition) {
+                    self.pins.answered(tag, *answer);
+                    let token = self.reaches.get(partition).map(|reach| reach.token);
+                    token.map_or(Ok(()), |token| self.look_at_token(token))?;
+                    if *answer == PinAnswer::Refused {
+                        // Others may reach the same token.
+                        self.look_at_all_tokens()?;
+                    }
+                }
+                Ok(())
+            }
+            Event::WorkerExited { worker, .. } => {
+                self.disturb_members(*worker)?;
+                self.gone.insert(*worker);
+                self.pins.worker_died(*worker);
+                self.processes.remove(worker);
+                self.look_at_all_tokens()
+            }
+            Event::Seeded { partition, .. } => {
+                self.summary.seeds += 1;
+                self.cadence.seeded(*partition, self.now)
+            }
+            Event::SeedFailed { .. } => {
+                self.summary.failed_seeds += 1;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

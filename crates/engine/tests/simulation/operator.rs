@@ -1,0 +1,117 @@
+//! The operator: mends PINs, and changes the configuration.
+
+use qseed_engine::{Event, Limits, PartitionId, SourceId};
+
+use crate::Checked;
+use crate::faults::HUNG_AT_MOST;
+use crate::tokens::tag_of;
+use crate::world::World;
+
+impl World {
+    /// The operator puts the right PIN into the configuration, or clears it where it was right.
+    pub(crate) fn mends(&mut self, token: usize) -> Checked {
+        self.tokens[token].operator_comes = false;
+        let right = self.tokens[token].pin;
+        let tag = tag_of(token, right);
+        let reached: Vec<_> = self
+            .reaches
+            .iter()
+            .filter(|(_, reach)| reach.token == token)
+            .map(|(id, reach)| (*id, reach.pin != right))
+            .collect();
+        if self.pins.may_be_held(tag) {
+            self.pins.clear(tag);
+            self.tell(Event::GuardChanged {
+                tag,
+                standing: None,
+            })?;
+        }
+        for (id, changes) in reached {
+            if let Some(reach) = self.reaches.get_mut(&id) {
+                reach.pin = right;
+            }
+            if changes && self.settings.partitions.iter().any(|p| p.id == id) {
+                self.tell(Event::PinChanged(id))?;
+            }
+        }
+        let healthy_from = &mut self.tokens[token].healthy_from;
+        *healthy_from = (*healthy_from).max(self.now + HUNG_AT_MOST);
+        self.look_at_token(token)
+    }
+
+    pub(crate) fn reconfigures(&mut self) -> Checked {
+        self.cadence.check_all(self.now)?;
+        self.summary.reconfigurations += 1;
+        for _ in 0..self.dice.between(1, 3) {
+            self.change_something();
+        }
+        let kept = self.settings.partitions.iter().map(|p| p.id).collect();
+        self.cadence.retain(&kept);
+        self.configure_cadence();
+        self.look_at_sources()?;
+        self.tell(Event::Configured(self.settings.clone()))
+    }
+
+    fn change_something(&mut self) {
+        match self.dice.below(7) {
+            0 if self.settings.partitions.len() > 1 => {
+                let index = self.dice.index(self.settings.partitions.len());
+                self.removed.push(self.settings.partitions.remove(index));
+            }
+            // One comes back: with a number of its own, or the very same.
+            1 if !self.removed.is_empty() => {
+                let mut back = self.removed.swap_remove(0);
+                if self.dice.one_in(2) {
+                    let reach = self.reaches[&back.id].clone();
+                    let last = self.reaches.keys().next_back().map_or(0, |id| id.0);
+                    back.id = PartitionId(last + 1);
+                    self.reaches.insert(back.id, reach);
+                }
+                self.settings.partitions.push(back);
+            }
+            0 | 1 => {
+                let index = self.dice.index(self.settings.partitions.len());
+                let partition = &mut self.settings.partitions[index];
+                partition.period *= 2;
+            }
+            2 => {
+                let index = self.dice.index(self.settings.partitions.len());
+                let partition = &mut self.settings.partitions[index];
+                partition.size = 1 + self.dice.index(partition.size);
+            }
+            3 => {
+                let index = self.dice.index(self.settings.sources.len());
+                let source = &mut self.settings.sources[index];
+                source.revision += 1;
+                let id = source.id;
+                self.abandon(id);
+            }
+            4 => {
+                let index = self.dice.index(self.settings.sources.len());
+                let source = &mut self.settings.sources[index];
+                source.startup_bytes = 0;
+                if let Limits::Blocks { max_count, .. } = &mut source.limits {
+                    *max_count *= 2;
+                }
+                if let Some(service) = self.services.get_mut(&source.id) {
+                    service.limits = source.limits;
+                    service.settings = source.clone();
+                }
+            }
+            5 => {
+                let index = self.dice.index(self.settings.modules.len());
+                self.settings.modules[index].revision += 1;
+            }
+            _ => {
+                let index = self.dice.index(self.settings.modules.len());
+                self.settings.modules[index].concurrency += 1;
+            }
+        }
+    }
+
+    /// The adapter of a source is replaced: what it was asked is given up.
+    fn abandon(&mut self, id: SourceId) {
+        let given_up = self.bytes.abandon(id);
+        self.abandoned.extend(given_up);
+    }
+}
