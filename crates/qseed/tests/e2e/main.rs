@@ -3,6 +3,9 @@
 //! Most tests wait rather than compute: `RUST_TEST_THREADS=8` makes them quicker.
 
 mod drop_in;
+mod exit_codes;
+mod link;
+mod logins;
 mod modules;
 mod pins;
 mod process;
@@ -10,6 +13,7 @@ mod return_values;
 mod scale;
 mod secrets;
 mod service_faults;
+mod tokens;
 
 #[path = "../support/mod.rs"]
 mod support;

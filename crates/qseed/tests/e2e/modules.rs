@@ -1,8 +1,8 @@
-//! Tokens of real makers, and modules and tokens in trouble: a partition's trouble is its own.
+//! Tokens of real makers, and modules in trouble: a module's trouble is its own.
 
 use std::time::Duration;
 
-use qseed_faulty_token::{Action, Ckr, Faults, Function, Record, Rule, SlotList};
+use qseed_faulty_token::{Action, Function, Record, Rule, SlotList};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -17,16 +17,24 @@ use crate::support::{for_each_case, service};
 /// A seed a second: twelve seeds in no more than fourteen periods, from wherever they are looked
 /// at. Returns the longest gap.
 pub(crate) fn assert_cadence(seeds: &[Injected], token: u32) -> Duration {
-    let times: Vec<u64> = seeds.iter().filter(|seed| seed.token == token).map(|seed| seed.ns).collect();
+    let times: Vec<u64> = seeds
+        .iter()
+        .filter(|seed| seed.token == token)
+        .map(|seed| seed.ns)
+        .collect();
     let took = |from: &[u64]| Duration::from_nanos(from[from.len() - 1] - from[0]);
     for stretch in times.windows(13) {
-        assert!(took(stretch) <= Duration::from_secs(14), "token {token}: {:?}", took(stretch));
+        assert!(
+            took(stretch) <= Duration::from_secs(14),
+            "token {token}: {:?}",
+            took(stretch)
+        );
     }
     times.windows(2).map(took).max().expect("two seeds")
 }
 
 /// Asserts that what a token mixed in was delivered, each byte once.
-fn assert_accounts(service: &qseed_entropy_service::EntropyService, of: &[&Faulty]) {
+pub(crate) fn assert_accounts(service: &qseed_entropy_service::EntropyService, of: &[&Faulty]) {
     let seeds: Vec<Injected> = of.iter().flat_map(|faulty| faulty.injected()).collect();
     assert_delivered_once(service, seeds.iter().map(|seed| seed.bytes.as_slice()));
 }
@@ -49,8 +57,11 @@ fn tokens_of_three_makers_are_seeded_side_by_side() {
         "name": "tpm", "module": TPM2_PKCS11, "token": "pkcs11:token=tpm", "pin": "1234", "period": "1s",
     }));
     let mut config = site.full(&service, &json!(partitions));
-    let of_tpm: serde_json::Map<_, _> =
-        tpm.environment().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let of_tpm: serde_json::Map<_, _> = tpm
+        .environment()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .collect();
     // The spy's lines of several calls at a time would mix.
     config["modules"] = json!([
         { "path": SPY, "environment": hsm.environment_json(), "concurrency": 1 },
@@ -70,7 +81,10 @@ fn tokens_of_three_makers_are_seeded_side_by_side() {
     }
     assert_eq!(qseed.workers().len(), 3);
     let log = qseed.stop();
-    assert!(!log.iter().any(|line| is_event(line, "partition-failed")), "{log:?}");
+    assert!(
+        !log.iter().any(|line| is_event(line, "partition-failed")),
+        "{log:?}"
+    );
     let spy = hsm.spy_log();
     let seeds = spy.seeds();
     assert!(seeds.len() >= 150 && seeds.iter().all(|seed| seed.len() == 48));
@@ -79,17 +93,30 @@ fn tokens_of_three_makers_are_seeded_side_by_side() {
     assert_eq!(spy.count("C_CloseSession"), spy.count("C_OpenSession"));
     // Partitions that are due together share a request: some fifty seeds and more in each.
     let requests = service.served().len();
-    assert!(requests <= seeds.len() / 5, "{requests} requests for {} seeds", seeds.len());
+    assert!(
+        requests <= seeds.len() / 5,
+        "{requests} requests for {} seeds",
+        seeds.len()
+    );
 }
 
 #[test]
 fn a_module_that_fails_disturbs_no_other() {
-    let faults = [Action::Segfault, Action::Abort, Action::Exit(0), Action::Exit(3), Action::Kill, Action::Hang];
+    let faults = [
+        Action::Segfault,
+        Action::Abort,
+        Action::Exit(0),
+        Action::Exit(3),
+        Action::Kill,
+        Action::Hang,
+    ];
     for_each_case(&faults, 6, |action| {
         let (service, site) = (service(), Site::new());
         let healthy = Faulty::named(site.folder(), "healthy", |_| ());
         let failing = Faulty::named(site.folder(), "failing", |faults| {
-            faults.rules.push(Rule::new(Function::SeedRandom, action.clone()).after_ms(1500));
+            faults
+                .rules
+                .push(Rule::new(Function::SeedRandom, action.clone()).after_ms(1500));
         });
         let partitions = json!([
             healthy.partition_with_pin("healthy", 0, "1234"),
@@ -101,15 +128,28 @@ fn a_module_that_fails_disturbs_no_other() {
         let qseed = site.start();
         healthy.wait_seeds(0, 14);
         // In the last of its lives it is in good order.
-        failing.token.set(|faults| faults.rules.clear()).expect("written");
+        failing
+            .token
+            .set(|faults| faults.rules.clear())
+            .expect("written");
         failing.wait_next_seed(0);
         failing.wait_next_seed(0);
         let log = qseed.stop();
-        let told = if *action == Action::Hang { "module-hung" } else { "module-down" };
-        assert!(log.iter().any(|line| is_event(line, told)), "{action:?}: {log:?}");
+        let told = if *action == Action::Hang {
+            "module-hung"
+        } else {
+            "module-down"
+        };
+        assert!(
+            log.iter().any(|line| is_event(line, told)),
+            "{action:?}: {log:?}"
+        );
         let record = failing.token.record().expect("a record");
         assert!(calls_of(&record, Function::Initialize) >= 2, "{action:?}");
-        println!("{action:?}: longest gap {:?}", assert_cadence(&healthy.injected(), 0));
+        println!(
+            "{action:?}: longest gap {:?}",
+            assert_cadence(&healthy.injected(), 0)
+        );
         let record = healthy.token.record().expect("a record");
         assert_eq!(calls_of(&record, Function::Initialize), 1);
         assert_accounts(&service, &[&healthy, &failing]);
@@ -122,14 +162,20 @@ fn a_module_that_is_not_there_is_said_and_found_when_it_comes() {
     let healthy = Faulty::named(site.folder(), "healthy", |_| ());
     let absent = Faulty::named(site.folder(), "absent", |_| ());
     std::fs::remove_file(&absent.module).expect("removed");
-    let partitions = json!([healthy.partition("healthy", 0), absent.partition("absent", 0)]);
+    let partitions = json!([
+        healthy.partition("healthy", 0),
+        absent.partition("absent", 0)
+    ]);
     site.configure_full(&site.full(&service, &partitions));
     let ended = site.once();
     assert_eq!(ended.code, Some(69), "{ended:?}");
     let qseed = site.start();
     let told = qseed.event("module-down");
     let message = told["message"].as_str().expect("a text");
-    assert!(message.contains(absent.module.to_str().expect("ASCII")), "{message}");
+    assert!(
+        message.contains(absent.module.to_str().expect("ASCII")),
+        "{message}"
+    );
     healthy.wait_next_seed(0);
     absent.token.install().expect("installed");
     absent.wait_seeds(0, 1);
@@ -146,9 +192,13 @@ fn a_worker_that_is_killed_is_started_anew() {
     for _ in 0..3 {
         faulty.wait_next_seed(0);
         faulty.wait_next_seed(0);
-        let [worker] = qseed.workers()[..] else { panic!("{:?}", qseed.workers()) };
+        let [worker] = qseed.workers()[..] else {
+            panic!("{:?}", qseed.workers())
+        };
         kill(worker, Signal::KILL);
-        qseed.log.wait("its end", |line| is_event(line, "module-down") || is_event(line, "module-recovered"));
+        qseed.log.wait("its end", |line| {
+            is_event(line, "module-down") || is_event(line, "module-recovered")
+        });
     }
     faulty.wait_next_seed(0);
     qseed.stop();
@@ -169,169 +219,13 @@ fn the_workers_end_with_a_daemon_that_is_killed() {
 }
 
 #[test]
-fn a_token_that_comes_back_is_seeded_wherever_it_is() {
-    let changes: [(&str, fn(&mut Faults), fn(&mut Faults)); 5] = [
-        ("pulled out and put in again", |faults| faults.remove(0), |faults| faults.insert(0)),
-        ("moved to another slot", |faults| faults.remove(0), |faults| {
-            faults.token(0).slot = Some(77);
-            faults.insert(0);
-        }),
-        ("noticed by a null list only", |faults| {
-            faults.slot_list = SlotList::OnNullList;
-            faults.remove(0);
-        }, |faults| faults.insert(0)),
-        ("initialised anew under another label", |faults| {
-            faults.token(0).initialized = false;
-            faults.reinitialize(0);
-        }, |faults| {
-            faults.token(0).initialized = true;
-            faults.token(0).label = "another".to_owned();
-        }),
-        ("full of sessions", |faults| {
-            faults.token(0).max_sessions = Some(0);
-            faults.lose_sessions(0);
-        }, |faults| faults.token(0).max_sessions = None),
-    ];
-    for_each_case(&changes, 5, |(what, trouble, end)| {
-        let (service, site) = (service(), Site::new());
-        let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
-        let partitions = json!([
-            faulty.partition_with_pin("p", 0, "1234"),
-            faulty.partition("neighbour", 1),
-        ]);
-        site.configure_full(&site.full(&service, &partitions));
-        let qseed = site.start();
-        faulty.wait_seeds(0, 2);
-        faulty.token.set(trouble).expect("written");
-        let told = qseed.event("partition-failed");
-        println!("{what}: {}", told["message"]);
-        assert_eq!(told["partition"], "p");
-        faulty.token.set(end).expect("written");
-        faulty.wait_next_seed(0);
-        qseed.event("partition-recovered");
-        faulty.wait_seeds(1, 13);
-        qseed.stop();
-        assert_cadence(&faulty.injected(), 1);
-        assert_accounts(&service, &[&faulty]);
-    });
-}
-
-#[test]
-fn tokens_that_change_places_get_their_own_seeds() {
-    let (service, site) = (service(), Site::new());
-    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
-    let mut partitions = [faulty.partition("a", 0), faulty.partition("b", 1)];
-    partitions[0]["size"] = json!(40);
-    partitions[1]["size"] = json!(56);
-    site.configure_full(&site.full(&service, &json!(partitions)));
-    let qseed = site.start();
-    for _ in 0..3 {
-        faulty.wait_next_seed(0);
-        faulty.wait_next_seed(1);
-        faulty.token.set(|faults| {
-            faults.swap(0, 1);
-            faults.lose_sessions(0);
-            faults.lose_sessions(1);
-        }).expect("written");
-    }
-    faulty.wait_next_seed(0);
-    faulty.wait_next_seed(1);
-    qseed.stop();
-    for seed in faulty.injected() {
-        assert_eq!(seed.bytes.len(), [40, 56][seed.token as usize], "a seed of the other's");
-    }
-    assert_accounts(&service, &[&faulty]);
-}
-
-#[test]
-fn a_lost_session_is_opened_again_at_once() {
-    let codes = [Ckr::SESSION_HANDLE_INVALID, Ckr::SESSION_CLOSED];
-    for_each_case(&codes, 2, |code| {
-        let (service, site) = (service(), Site::new());
-        let faulty = Faulty::new(site.folder(), |faults| {
-            faults.defaults.lost_session = *code;
-            faults.defaults.seeding.needs_login = true;
-        });
-        let partitions = json!([faulty.partition_with_pin("p", 0, "1234")]);
-        site.configure_full(&site.full(&service, &partitions));
-        let qseed = site.start();
-        for _ in 0..3 {
-            faulty.wait_next_seed(0);
-            faulty.token.set(|faults| faults.lose_sessions(0)).expect("written");
-        }
-        faulty.wait_next_seed(0);
-        faulty.wait_next_seed(0);
-        let log = qseed.stop();
-        assert!(!log.iter().any(|line| is_event(line, "partition-failed")), "{log:?}");
-        assert_accounts(&service, &[&faulty]);
-    });
-}
-
-#[test]
-fn a_token_that_takes_no_seeds_rests_and_the_others_go_on() {
-    let (service, site) = (service(), Site::new());
-    let refusals = [Ckr::RANDOM_SEED_NOT_SUPPORTED, Ckr::RANDOM_NO_RNG, Ckr::FUNCTION_NOT_SUPPORTED];
-    let faulty = Faulty::new(site.folder(), |faults| {
-        faults.slots = 4;
-        for (token, code) in (1..).zip(refusals) {
-            faults.token(token).seeding.refused = Some(code);
-        }
-    });
-    let partitions: Vec<Value> = (0..4).map(|n| faulty.partition(&format!("p{n}"), n)).collect();
-    site.configure_full(&site.full(&service, &json!(partitions)));
-    let qseed = site.start();
-    faulty.wait_seeds(0, 6);
-    let log = qseed.stop();
-    let attempts = |token| {
-        let seeds = faulty.token.seeds().expect("a record");
-        seeds.iter().filter(|seed| seed.token == Some(token)).count()
-    };
-    for (token, code) in (1..).zip(refusals) {
-        let name = format!("p{token}");
-        let told: Vec<Value> = log
-            .iter()
-            .filter(|line| is_event(line, "partition-failed"))
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .filter(|line: &Value| line["partition"] == name)
-            .collect();
-        let [told] = &told[..] else { panic!("{name} was told {} times", told.len()) };
-        assert_eq!(told["fault"], "seeding-refused", "{told}");
-        let message = told["message"].as_str().expect("a text");
-        assert!(message.contains(code.name().expect("standard")), "{message}");
-        assert!(attempts(token) <= 1, "{name} was seeded {} times", attempts(token));
-    }
-    assert_cadence(&faulty.injected(), 0);
-    assert_accounts(&service, &[&faulty]);
-}
-
-#[test]
-fn a_seed_is_cut_for_a_token_that_takes_short_ones() {
-    let (service, site) = (service(), Site::new());
-    let faulty = Faulty::new(site.folder(), |faults| {
-        faults.slots = 2;
-        faults.defaults.seeding.max = Some(32);
-    });
-    let mut partitions = [faulty.partition("cut", 0), faulty.partition("whole", 1)];
-    partitions[0]["chunk"] = json!(32);
-    site.configure_full(&site.full(&service, &json!(partitions)));
-    let qseed = site.start();
-    faulty.wait_seeds(0, 4);
-    let told = qseed.event("partition-failed");
-    let message = told["message"].as_str().expect("a text");
-    assert!(message.contains("`chunk`") && told["partition"] == "whole", "{message}");
-    qseed.stop();
-    let seeds = faulty.injected();
-    let lengths: Vec<usize> = seeds.iter().map(|seed| seed.bytes.len()).take(4).collect();
-    assert_eq!(lengths, [32, 16, 32, 16]);
-    assert_accounts(&service, &[&faulty]);
-}
-
-#[test]
 fn what_a_module_writes_is_in_the_log_under_its_name() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| {
         let stdout = Action::Stdout("half a line".to_owned());
-        faults.rules.push(Rule::new(Function::SeedRandom, stdout).times(1));
+        faults
+            .rules
+            .push(Rule::new(Function::SeedRandom, stdout).times(1));
         let stderr = Action::Stderr("vendor says \u{1b}[2J hello\n".to_owned());
         faults.rules.push(Rule::new(Function::SeedRandom, stderr));
     });
@@ -340,7 +234,9 @@ fn what_a_module_writes_is_in_the_log_under_its_name() {
     let told = qseed.event("module-output");
     let message = told["message"].as_str().expect("a text");
     assert!(message.contains("libqseed_faulty_token.so"), "{message}");
-    qseed.log.wait("the text", |line| line.contains("vendor says"));
+    qseed
+        .log
+        .wait("the text", |line| line.contains("vendor says"));
     let errors = qseed.errors.clone();
     let log = qseed.stop().join("\n");
     assert!(!log.contains('\u{1b}') && errors.to_the_end().is_empty());
@@ -359,8 +255,12 @@ fn a_module_that_never_looks_again_is_started_anew() {
     site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
     let qseed = site.start();
     qseed.event("partition-failed");
-    faulty.token.set(|faults| faults.insert(0)).expect("written");
-    let restarted = |record: &[Record]| calls_of(record, Function::Initialize) >= 2 && seeds_of(record, 0) >= 1;
+    faulty
+        .token
+        .set(|faults| faults.insert(0))
+        .expect("written");
+    let restarted =
+        |record: &[Record]| calls_of(record, Function::Initialize) >= 2 && seeds_of(record, 0) >= 1;
     faulty.wait_within(Duration::from_secs(180), restarted);
     qseed.stop();
 }

@@ -1,7 +1,5 @@
-//! qseed as a process: signals, exit codes, reload, the service manager, its output.
+//! qseed as a process: signals, reload, the service manager, its output.
 
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,7 +9,7 @@ use qseed_faulty_token::{Action, Function, Rule};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::daemon::{QSEED, Qseed, children, kill, qseed, run, untouched};
+use crate::support::daemon::{QSEED, Qseed, children, kill, untouched};
 use crate::support::faulty::{Faulty, calls_of, has_struck, seeds_of};
 use crate::support::site::Site;
 use crate::support::{for_each_case, service};
@@ -208,127 +206,6 @@ fn a_reload_changes_what_changed_and_nothing_else() {
     faulty.wait_next_seed(0);
     assert_eq!(seeds_of(&faulty.token.record().expect("a record"), 2), gone);
     qseed.stop();
-}
-
-/// `qseed run --once` with the configuration as text.
-fn once_with(site: &Site, text: &str) -> crate::support::daemon::Ended {
-    site.configure(text);
-    site.once()
-}
-
-#[test]
-fn exit_codes_tell_what_is_wrong() {
-    let (service, site) = (service(), Site::new());
-    let faulty = Faulty::new(site.folder(), |_| ());
-    let good = site.full(&service, &json!([faulty.partition("p", 0)]));
-
-    let missing = site.once();
-    assert_eq!(missing.code, Some(78), "{missing:?}");
-    assert!(missing.errors.contains("qseed_config.yml"), "{missing:?}");
-
-    let faults = "sources:\n  - { name: a, type: device, path: /dev/null }\n\
-                  partitions:\n  - { name: p, module: m.so, slot: 0, login: none, perid: 4x }\n\
-                  stat_dir: /tmp\n";
-    let wrong = once_with(&site, faults);
-    assert_eq!(wrong.code, Some(78), "{wrong:?}");
-    for said in [
-        "qseed_config.yml:4:",
-        "qseed_config.yml:5:1",
-        "period",
-        "state_dir",
-    ] {
-        assert!(
-            wrong.errors.contains(said),
-            "{said} is not in {}",
-            wrong.errors
-        );
-    }
-
-    site.configure_full(&good);
-    assert_eq!(site.once().code, Some(0));
-    for usage in [
-        vec!["--nonsense"],
-        vec!["nonsense"],
-        vec!["run", "--once=7"],
-    ] {
-        let ended = run(qseed().args(&usage));
-        assert_eq!(ended.code, Some(64), "{usage:?}: {ended:?}");
-        assert!(
-            ended.output.is_empty() && !ended.errors.is_empty(),
-            "{ended:?}"
-        );
-    }
-
-    let mut nowhere = good.clone();
-    nowhere["partitions"][0]["token"] = json!("pkcs11:token=nowhere");
-    site.configure_full(&nowhere);
-    let ended = site.once();
-    assert_eq!(ended.code, Some(69), "{ended:?}");
-    // What is there is said, so that the operator can mend the name.
-    assert!(ended.errors.contains("faulty-0"), "{ended:?}");
-
-    service.stop();
-    site.configure_full(&good);
-    let ended = site.once();
-    assert_eq!(ended.code, Some(69), "{ended:?}");
-    assert!(ended.errors.contains("sim"), "{ended:?}");
-}
-
-#[test]
-fn a_configuration_that_others_can_read_is_refused() {
-    let (service, site) = (service(), Site::new());
-    let faulty = Faulty::new(site.folder(), |_| ());
-    site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
-    let open = |mode| {
-        let permissions = Permissions::from_mode(mode);
-        std::fs::set_permissions(site.config_path(), permissions).expect("it is ours");
-    };
-    open(0o644);
-    let refused = site.once();
-    assert_eq!(refused.code, Some(77), "{refused:?}");
-    assert!(refused.errors.contains("chmod"), "{refused:?}");
-    assert!(service.requests().is_empty());
-    let allowed = run(site.command().args(["--once", "--allow-readable-secrets"]));
-    assert_eq!(allowed.code, Some(0), "{allowed:?}");
-    assert!(allowed.output.contains("chmod"), "{allowed:?}");
-
-    // One that qseed's own user can't read.
-    open(0o000);
-    let mut stranger = if rustix::process::geteuid().is_root() {
-        let program = site.path("qseed");
-        std::fs::copy(QSEED, &program).expect("copied");
-        std::fs::set_permissions(site.folder(), Permissions::from_mode(0o755)).expect("ours");
-        let mut setpriv = Command::new("setpriv");
-        setpriv
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-            .arg(program);
-        setpriv
-    } else {
-        qseed()
-    };
-    let unreadable = run(stranger
-        .args(["run", "--once", "--config"])
-        .arg(site.config_path()));
-    assert_eq!(unreadable.code, Some(77), "{unreadable:?}");
-}
-
-#[test]
-fn help_and_version_are_asked_for() {
-    let help = run(qseed().arg("--help"));
-    assert_eq!(help.code, Some(0));
-    for said in ["run", "check", "slots", "guard", "--config", "--once", "78"] {
-        assert!(
-            help.output.contains(said),
-            "{said} is not in {}",
-            help.output
-        );
-    }
-    let version = run(qseed().arg("--version"));
-    assert_eq!(
-        version.output,
-        format!("qseed {}", env!("CARGO_PKG_VERSION"))
-    );
-    assert!(version.errors.is_empty());
 }
 
 #[test]

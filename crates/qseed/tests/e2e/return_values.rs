@@ -15,7 +15,7 @@ use crate::support::service;
 use crate::support::site::Site;
 
 /// Codes by which a token refuses a PIN: it is not presented again.
-const REFUSALS: [Ckr; 7] = [
+const REFUSALS: [Ckr; 8] = [
     Ckr::PIN_INCORRECT,
     Ckr::PIN_INVALID,
     Ckr::PIN_LEN_RANGE,
@@ -23,6 +23,7 @@ const REFUSALS: [Ckr; 7] = [
     Ckr::PIN_LOCKED,
     Ckr::USER_PIN_NOT_INITIALIZED,
     Ckr::USER_TYPE_INVALID,
+    Ckr::PIN_TOO_WEAK,
 ];
 /// Codes that say for good that a token takes no seeds.
 const PERMANENT: [Ckr; 3] = [
@@ -42,7 +43,8 @@ fn codes() -> Vec<Ckr> {
 }
 
 fn show(code: Ckr) -> String {
-    code.name().map_or_else(|| format!("{:#x}", code.0), str::to_owned)
+    code.name()
+        .map_or_else(|| format!("{:#x}", code.0), str::to_owned)
 }
 
 /// One partition a code, on one token each of one module, whose `n`-th call of `function` answers
@@ -73,9 +75,19 @@ fn one_module(function: Function, n: u64) {
         Function::SeedRandom => !PERMANENT.contains(code),
         _ => true,
     };
-    let wanted: BTreeSet<u32> = (0..).zip(&codes).filter(|(_, code)| recovers(code)).map(|(token, _)| token).collect();
+    let wanted: BTreeSet<u32> = (0..)
+        .zip(&codes)
+        .filter(|(_, code)| recovers(code))
+        .map(|(token, _)| token)
+        .collect();
     let what = format!("{function}, call {n}");
-    wait_for_seeds(&faulty, &what, &wanted, &codes, usize::try_from(n).expect("few") + 3);
+    wait_for_seeds(
+        &faulty,
+        &what,
+        &wanted,
+        &codes,
+        usize::try_from(n).expect("few") + 3,
+    );
     qseed.stop();
     let record = faulty.token.record().expect("a record");
     assert_well(&service, &[&faulty], &what);
@@ -90,17 +102,31 @@ fn one_module(function: Function, n: u64) {
             assert_eq!(refused.len(), 1, "{what}, {}: presented again", show(*code));
         }
         if function == Function::SeedRandom && PERMANENT.contains(code) {
-            assert_eq!(seeds_of(&record, token), usize::try_from(n).expect("few") - 1, "{what}, {}", show(*code));
+            assert_eq!(
+                seeds_of(&record, token),
+                usize::try_from(n).expect("few") - 1,
+                "{what}, {}",
+                show(*code)
+            );
         }
     }
 }
 
-fn wait_for_seeds(faulty: &Faulty, what: &str, wanted: &BTreeSet<u32>, codes: &[Ckr], seeds: usize) {
+fn wait_for_seeds(
+    faulty: &Faulty,
+    what: &str,
+    wanted: &BTreeSet<u32>,
+    codes: &[Ckr],
+    seeds: usize,
+) {
     let mut counts = vec![0; codes.len()];
     let mut looked_at = 0;
     let reached = |record: &[Record]| {
         for line in &record[looked_at..] {
-            if let Some(call) = line.ended(Function::SeedRandom).filter(|call| call.succeeded()) {
+            if let Some(call) = line
+                .ended(Function::SeedRandom)
+                .filter(|call| call.succeeded())
+            {
                 counts[call.token.expect("a seed is for a token") as usize] += 1;
             }
         }
@@ -167,7 +193,12 @@ fn many_modules(function: Function, n: u64) {
         .iter()
         .map(|code| {
             linked(site.folder(), &first, &show(*code), |faults| {
-                faults.rules.push(Rule::answer(function, *code).from(n).times(1).across_processes());
+                faults.rules.push(
+                    Rule::answer(function, *code)
+                        .from(n)
+                        .times(1)
+                        .across_processes(),
+                );
                 // A reason to begin anew, so that there are later calls of everything.
                 let anew = Rule::answer(Function::SeedRandom, Ckr::CRYPTOKI_NOT_INITIALIZED);
                 faults.rules.push(anew.from(2).times(1).across_processes());
@@ -184,9 +215,18 @@ fn many_modules(function: Function, n: u64) {
     site.configure_full(&config);
     let qseed = site.start();
     for (module, code) in modules.iter().zip(&codes) {
-        let seeded = module.token.wait_for(RECOVERED_WITHIN, |record| seeds_of(record, 0) >= 3);
-        let why = seeded.err().map(|_| module.token.record().expect("a record").len());
-        assert_eq!(why, None, "{function}, call {n}, {}: not seeded", show(*code));
+        let seeded = module
+            .token
+            .wait_for(RECOVERED_WITHIN, |record| seeds_of(record, 0) >= 3);
+        let why = seeded
+            .err()
+            .map(|_| module.token.record().expect("a record").len());
+        assert_eq!(
+            why,
+            None,
+            "{function}, call {n}, {}: not seeded",
+            show(*code)
+        );
     }
     qseed.stop();
     let all: Vec<&Faulty> = modules.iter().collect();

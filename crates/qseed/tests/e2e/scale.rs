@@ -22,17 +22,25 @@ fn healthy_partitions_keep_their_cadence_beside_modules_that_hang_and_crash() {
     let healthy = Faulty::named(site.folder(), "healthy", |faults| faults.slots = HEALTHY);
     let hanging = Faulty::named(site.folder(), "hanging", |faults| {
         faults.slots = FAILING;
-        faults.rules.push(Rule::new(Function::SeedRandom, Action::Hang).after_ms(2000));
+        faults
+            .rules
+            .push(Rule::new(Function::SeedRandom, Action::Hang).after_ms(2000));
     });
     let crashing = Faulty::named(site.folder(), "crashing", |faults| {
         faults.slots = FAILING;
-        faults.rules.push(Rule::new(Function::SeedRandom, Action::Segfault).after_ms(3000));
+        faults
+            .rules
+            .push(Rule::new(Function::SeedRandom, Action::Segfault).after_ms(3000));
     });
     let mut partitions: Vec<Value> = Vec::new();
-    for (module, name, count) in
-        [(&healthy, "healthy", HEALTHY), (&hanging, "hanging", FAILING), (&crashing, "crashing", FAILING)]
-    {
-        partitions.extend((0..count).map(|n| module.partition_with_pin(&format!("{name}-{n}"), n, "1234")));
+    for (module, name, count) in [
+        (&healthy, "healthy", HEALTHY),
+        (&hanging, "hanging", FAILING),
+        (&crashing, "crashing", FAILING),
+    ] {
+        partitions.extend(
+            (0..count).map(|n| module.partition_with_pin(&format!("{name}-{n}"), n, "1234")),
+        );
     }
     assert_eq!(partitions.len(), 500);
     let mut config = site.full(&service, &json!(partitions));
@@ -43,7 +51,10 @@ fn healthy_partitions_keep_their_cadence_beside_modules_that_hang_and_crash() {
     let mut looked_at = 0;
     healthy.wait(|record| {
         for line in &record[looked_at..] {
-            if let Some(call) = line.ended(Function::SeedRandom).filter(|call| call.succeeded()) {
+            if let Some(call) = line
+                .ended(Function::SeedRandom)
+                .filter(|call| call.succeeded())
+            {
                 counts[call.token.expect("a seed is for a token") as usize] += 1;
             }
         }
@@ -56,9 +67,16 @@ fn healthy_partitions_keep_their_cadence_beside_modules_that_hang_and_crash() {
     let seeds = healthy.injected();
     let mut gaps: Vec<u64> = Vec::new();
     for token in 0..HEALTHY {
-        let times: Vec<u64> = seeds.iter().filter(|seed| seed.token == token).map(|seed| seed.ns).collect();
+        let times: Vec<u64> = seeds
+            .iter()
+            .filter(|seed| seed.token == token)
+            .map(|seed| seed.ns)
+            .collect();
         let took = Duration::from_nanos(times[SEEDS] - times[0]);
-        assert!(took <= Duration::from_secs(SEEDS as u64 + 2), "token {token}: {SEEDS} periods took {took:?}");
+        assert!(
+            took <= Duration::from_secs(SEEDS as u64 + 2),
+            "token {token}: {SEEDS} periods took {took:?}"
+        );
         gaps.extend(times.windows(2).map(|two| two[1] - two[0]));
     }
     gaps.sort_unstable();
@@ -66,11 +84,18 @@ fn healthy_partitions_keep_their_cadence_beside_modules_that_hang_and_crash() {
     println!(
         "{HEALTHY} healthy partitions beside {} in trouble, period 1 s: gaps of 1 % {:?}, median {:?}, \
          99 % {:?}, longest {:?}; the daemon: {taken:?}",
-        2 * FAILING, at(1), at(50), at(99), at(100)
+        2 * FAILING,
+        at(1),
+        at(50),
+        at(99),
+        at(100)
     );
     let record = hanging.token.record().expect("a record");
     let starts = crate::support::faulty::calls_of(&record, Function::Initialize);
     assert!(starts >= 2, "the one that hangs was started anew");
-    let all: Vec<Injected> = [&healthy, &hanging, &crashing].iter().flat_map(|module| module.injected()).collect();
+    let all: Vec<Injected> = [&healthy, &hanging, &crashing]
+        .iter()
+        .flat_map(|module| module.injected())
+        .collect();
     assert_delivered_once(&service, all.iter().map(|seed| seed.bytes.as_slice()));
 }

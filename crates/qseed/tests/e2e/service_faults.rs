@@ -3,30 +3,28 @@
 
 use std::time::Duration;
 
-use qseed_entropy_service::{
-    Base64Fault, Certificate, EntropyService, Fault, Groups, Options, RetryAfter,
-};
+use qseed_entropy_service::{Base64Fault, EntropyService, Fault, RetryAfter};
 use serde_json::{Value, json};
 
 use crate::support::accounts::assert_delivered_once;
-use crate::support::daemon::{Qseed, is_event};
+use crate::support::daemon::is_event;
 use crate::support::faulty::Faulty;
 use crate::support::figures::figures;
 use crate::support::site::Site;
-use crate::support::{ACCESS_TOKEN, PATIENCE, for_each_case, service, service_with};
+use crate::support::{ACCESS_TOKEN, PATIENCE, for_each_case, service};
 
 /// Seeds of two blocks, so that blocks can be missing, too many, or alike.
 const SIZE: usize = 2048;
 
 /// A daemon that seeds one faulty token (which is in good order here) once a second.
-struct Stage {
-    service: EntropyService,
-    site: Site,
-    token: Faulty,
+pub(crate) struct Stage {
+    pub(crate) service: EntropyService,
+    pub(crate) site: Site,
+    pub(crate) token: Faulty,
 }
 
 impl Stage {
-    fn new(service: EntropyService) -> Self {
+    pub(crate) fn new(service: EntropyService) -> Self {
         let site = Site::new();
         let token = Faulty::new(site.folder(), |_| ());
         let mut partition = token.partition("p", 0);
@@ -40,7 +38,7 @@ impl Stage {
     }
 
     /// Changes the source's settings.
-    fn with(self, change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn with(self, change: impl FnOnce(&mut Value)) -> Self {
         let text = std::fs::read(self.site.config_path()).expect("it was written");
         let mut config: Value = serde_json::from_slice(&text).expect("it is JSON");
         change(&mut config["sources"][0]);
@@ -50,7 +48,7 @@ impl Stage {
 
     /// Waits until the service has told a good answer after the first `known` answers, and the
     /// token has mixed it in.
-    fn wait_good_after(&self, known: usize) {
+    pub(crate) fn wait_good_after(&self, known: usize) {
         let good = |log: &qseed_entropy_service::Log| {
             log.served()
                 .iter()
@@ -77,7 +75,7 @@ impl Stage {
     }
 
     /// What must hold at the end, whatever the service did.
-    fn settle(&self) {
+    pub(crate) fn settle(&self) {
         let seeds = self.token.injected();
         assert!(seeds.iter().all(|seed| seed.bytes.len() == SIZE));
         assert_delivered_once(
@@ -331,86 +329,4 @@ fn a_huge_body_is_cut_off() {
     );
     qseed.stop();
     stage.settle();
-}
-
-#[test]
-fn a_certificate_that_is_wrong_is_refused_until_it_is_right() {
-    let wrong = [
-        Certificate::Expired,
-        Certificate::NotYetValid,
-        Certificate::WrongName,
-        Certificate::OtherAuthority,
-    ];
-    for_each_case(&wrong, 4, |certificate| {
-        let stage = Stage::new(service());
-        let qseed = stage.site.start();
-        qseed.wait_pushed(1);
-        stage.service.set_certificate(*certificate).expect("made");
-        let failed = qseed.event("source-failed");
-        println!("{certificate:?}: {}", failed["message"]);
-        let served = stage.service.served().len();
-        stage
-            .service
-            .set_certificate(Certificate::Good)
-            .expect("made");
-        stage.wait_good_after(served);
-        qseed.stop();
-        stage.settle();
-    });
-}
-
-/// Starts with a service that can't be used as configured: exit code 69 and nothing injected.
-fn refused_at_once(stage: &Stage, why: &str) {
-    let ended = stage.site.once();
-    assert_eq!(ended.code, Some(69), "{why}: {ended:?}");
-    let said = format!("{}{}", ended.output, ended.errors).to_lowercase();
-    assert!(said.contains(why), "{why}: {said}");
-    assert!(stage.token.injected().is_empty());
-    assert!(stage.service.requests().is_empty(), "a request went out");
-}
-
-#[test]
-fn a_link_that_is_not_as_configured_is_not_used() {
-    let pinned = Stage::new(service()).with(|source| {
-        source["tls"]["pin_sha256"] = json!(["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]);
-    });
-    refused_at_once(&pinned, "pin");
-    let classical = Stage::new(service_with(Options::default().groups(Groups::Classical)))
-        .with(|source| source["tls"]["post_quantum"] = json!("require"));
-    refused_at_once(&classical, "x25519mlkem768");
-    let unknown = Stage::new(service());
-    let other = service();
-    let unknown = unknown.with(|source| source["tls"]["ca"] = json!(other.ca_path()));
-    refused_at_once(&unknown, "certificate");
-}
-
-#[test]
-fn the_link_is_post_quantum_and_told() {
-    let stage = Stage::new(service()).with(|source| {
-        source["tls"]["post_quantum"] = json!("require");
-    });
-    let qseed = stage.site.start();
-    let connected = qseed.event("connected");
-    assert_eq!(connected["tls_group"], "X25519MLKEM768", "{connected}");
-    assert_eq!(connected["tls_version"], "TLSv1.3", "{connected}");
-    qseed.wait_pushed(1);
-    qseed.stop();
-}
-
-#[test]
-fn a_name_that_is_not_found_is_said() {
-    let stage = Stage::new(service()).with(|source| source["url"] = json!("https://qrng.test"));
-    // In a network without anything, the resolver fails at once and asks nobody.
-    let mut isolated = std::process::Command::new("unshare");
-    crate::support::daemon::untouched(&mut isolated);
-    isolated
-        .args(["--net", "--map-root-user", "--"])
-        .arg(crate::support::daemon::QSEED);
-    isolated
-        .args(["run", "--once", "--config"])
-        .arg(stage.site.config_path());
-    let ended = Qseed::start(&mut isolated).ended();
-    assert_eq!(ended.code, Some(69), "{ended:?}");
-    assert!(ended.output.contains("qrng.test"), "{ended:?}");
-    assert!(stage.token.injected().is_empty());
 }

@@ -25,7 +25,8 @@ impl Accounts {
         accounts
     }
 
-    fn deliver(&mut self, bytes: &[u8]) {
+    /// Adds bytes that were delivered.
+    pub fn deliver(&mut self, bytes: &[u8]) {
         let start = self.delivered.len();
         self.delivered.extend_from_slice(bytes);
         self.spent.resize(self.delivered.len(), false);

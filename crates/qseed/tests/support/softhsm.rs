@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::spy::SpyLog;
@@ -75,16 +76,12 @@ impl SoftHsm {
     }
 
     /// The same as a module's `environment`.
-    pub fn environment_json(&self) -> serde_json::Value {
-        let pairs = self
-            .environment()
-            .map(|(name, path)| (name.to_owned(), path.into()));
-        serde_json::Value::Object(
-            pairs
-                .map(|(name, path): (String, PathBuf)| (name, serde_json::json!(path)))
-                .into_iter()
-                .collect(),
-        )
+    pub fn environment_json(&self) -> Value {
+        let pairs = self.environment();
+        pairs
+            .map(|(name, path)| (name.to_owned(), json!(path)))
+            .into_iter()
+            .collect()
     }
 
     /// The calls that reached `SoftHSM` through the spy.

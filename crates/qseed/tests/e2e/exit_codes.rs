@@ -1,0 +1,133 @@
+//! Exit codes and what is said with them.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::support::daemon::{Ended, QSEED, qseed, run};
+use crate::support::faulty::Faulty;
+use crate::support::service;
+use crate::support::site::Site;
+
+/// `qseed run --once` with the configuration as text.
+fn once_with(site: &Site, text: &str) -> Ended {
+    site.configure(text);
+    site.once()
+}
+
+#[test]
+fn exit_codes_tell_what_is_wrong() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| ());
+    let good = site.full(&service, &json!([faulty.partition("p", 0)]));
+
+    let missing = site.once();
+    assert_eq!(missing.code, Some(78), "{missing:?}");
+    assert!(missing.errors.contains("qseed_config.yml"), "{missing:?}");
+
+    let text = "sources:\n  - { name: a, type: device, path: /dev/null }\n\
+                  partitions:\n  - { name: p, module: m.so, slot: 0, login: none, perid: 4x }\n\
+                  stat_dir: /tmp\n";
+    let mistaken = once_with(&site, text);
+    assert_eq!(mistaken.code, Some(78), "{mistaken:?}");
+    for said in [
+        "qseed_config.yml:4:",
+        "qseed_config.yml:5:1",
+        "period",
+        "state_dir",
+    ] {
+        assert!(
+            mistaken.errors.contains(said),
+            "{said} is not in {}",
+            mistaken.errors
+        );
+    }
+
+    site.configure_full(&good);
+    assert_eq!(site.once().code, Some(0));
+    for usage in [
+        vec!["--nonsense"],
+        vec!["nonsense"],
+        vec!["run", "--once=7"],
+    ] {
+        let ended = run(qseed().args(&usage));
+        assert_eq!(ended.code, Some(64), "{usage:?}: {ended:?}");
+        assert!(
+            ended.output.is_empty() && !ended.errors.is_empty(),
+            "{ended:?}"
+        );
+    }
+
+    let mut nowhere = good.clone();
+    nowhere["partitions"][0]["token"] = json!("pkcs11:token=nowhere");
+    site.configure_full(&nowhere);
+    let ended = site.once();
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    // What is there is said, so that the operator can mend the name.
+    assert!(ended.errors.contains("faulty-0"), "{ended:?}");
+
+    service.stop();
+    site.configure_full(&good);
+    let ended = site.once();
+    assert_eq!(ended.code, Some(69), "{ended:?}");
+    assert!(ended.errors.contains("sim"), "{ended:?}");
+}
+
+#[test]
+fn a_configuration_that_others_can_read_is_refused() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| ());
+    site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
+    let open = |mode| {
+        let permissions = Permissions::from_mode(mode);
+        std::fs::set_permissions(site.config_path(), permissions).expect("it is ours");
+    };
+    open(0o644);
+    let refused = site.once();
+    assert_eq!(refused.code, Some(77), "{refused:?}");
+    assert!(refused.errors.contains("chmod"), "{refused:?}");
+    assert!(service.requests().is_empty());
+    let allowed = run(site.command().args(["--once", "--allow-readable-secrets"]));
+    assert_eq!(allowed.code, Some(0), "{allowed:?}");
+    assert!(allowed.output.contains("chmod"), "{allowed:?}");
+
+    // One that qseed's own user can't read.
+    open(0o000);
+    let mut stranger = if rustix::process::geteuid().is_root() {
+        let program = site.path("qseed");
+        std::fs::copy(QSEED, &program).expect("copied");
+        std::fs::set_permissions(site.folder(), Permissions::from_mode(0o755)).expect("ours");
+        let mut setpriv = Command::new("setpriv");
+        setpriv
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(program);
+        setpriv
+    } else {
+        qseed()
+    };
+    let unreadable = run(stranger
+        .args(["run", "--once", "--config"])
+        .arg(site.config_path()));
+    assert_eq!(unreadable.code, Some(77), "{unreadable:?}");
+}
+
+#[test]
+fn help_and_version_are_asked_for() {
+    let help = run(qseed().arg("--help"));
+    assert_eq!(help.code, Some(0));
+    for said in ["run", "check", "slots", "guard", "--config", "--once", "78"] {
+        assert!(
+            help.output.contains(said),
+            "{said} is not in {}",
+            help.output
+        );
+    }
+    let version = run(qseed().arg("--version"));
+    assert_eq!(
+        version.output,
+        format!("qseed {}", env!("CARGO_PKG_VERSION"))
+    );
+    assert!(version.errors.is_empty());
+}

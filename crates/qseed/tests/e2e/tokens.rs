@@ -1,0 +1,225 @@
+//! Tokens in trouble: gone, moved, initialised anew, without sessions, unwilling.
+
+use qseed_faulty_token::{Ckr, Faults, SlotList};
+use serde_json::{Value, json};
+
+use crate::modules::{assert_accounts, assert_cadence};
+use crate::support::daemon::is_event;
+use crate::support::faulty::Faulty;
+use crate::support::site::Site;
+use crate::support::{for_each_case, service};
+
+/// A change of what is in the slots.
+type Change = fn(&mut Faults);
+
+#[test]
+fn a_token_that_comes_back_is_seeded_wherever_it_is() {
+    let changes: [(&str, Change, Change); 5] = [
+        (
+            "pulled out and put in again",
+            |faults| faults.remove(0),
+            |faults| faults.insert(0),
+        ),
+        (
+            "moved to another slot",
+            |faults| faults.remove(0),
+            |faults| {
+                faults.token(0).slot = Some(77);
+                faults.insert(0);
+            },
+        ),
+        (
+            "noticed by a null list only",
+            |faults| {
+                faults.slot_list = SlotList::OnNullList;
+                faults.remove(0);
+            },
+            |faults| faults.insert(0),
+        ),
+        (
+            "initialised anew under another label",
+            |faults| {
+                faults.token(0).initialized = false;
+                faults.reinitialize(0);
+            },
+            |faults| {
+                faults.token(0).initialized = true;
+                faults.token(0).label = "another".to_owned();
+            },
+        ),
+        (
+            "full of sessions",
+            |faults| {
+                faults.token(0).max_sessions = Some(0);
+                faults.lose_sessions(0);
+            },
+            |faults| faults.token(0).max_sessions = None,
+        ),
+    ];
+    for_each_case(&changes, 5, |(what, trouble, end)| {
+        let (service, site) = (service(), Site::new());
+        let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+        let partitions = json!([
+            faulty.partition_with_pin("p", 0, "1234"),
+            faulty.partition("neighbour", 1),
+        ]);
+        site.configure_full(&site.full(&service, &partitions));
+        let qseed = site.start();
+        faulty.wait_seeds(0, 2);
+        faulty.token.set(trouble).expect("written");
+        let told = qseed.event("partition-failed");
+        println!("{what}: {}", told["message"]);
+        assert_eq!(told["partition"], "p");
+        faulty.token.set(end).expect("written");
+        faulty.wait_next_seed(0);
+        qseed.event("partition-recovered");
+        faulty.wait_seeds(1, 13);
+        qseed.stop();
+        assert_cadence(&faulty.injected(), 1);
+        assert_accounts(&service, &[&faulty]);
+    });
+}
+
+#[test]
+fn tokens_that_change_places_get_their_own_seeds() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+    let mut partitions = [faulty.partition("a", 0), faulty.partition("b", 1)];
+    partitions[0]["size"] = json!(40);
+    partitions[1]["size"] = json!(56);
+    site.configure_full(&site.full(&service, &json!(partitions)));
+    let qseed = site.start();
+    for _ in 0..3 {
+        faulty.wait_next_seed(0);
+        faulty.wait_next_seed(1);
+        faulty
+            .token
+            .set(|faults| {
+                faults.swap(0, 1);
+                faults.lose_sessions(0);
+                faults.lose_sessions(1);
+            })
+            .expect("written");
+    }
+    faulty.wait_next_seed(0);
+    faulty.wait_next_seed(1);
+    qseed.stop();
+    for seed in faulty.injected() {
+        assert_eq!(
+            seed.bytes.len(),
+            [40, 56][seed.token as usize],
+            "a seed of the other's"
+        );
+    }
+    assert_accounts(&service, &[&faulty]);
+}
+
+#[test]
+fn a_lost_session_is_opened_again_at_once() {
+    let codes = [Ckr::SESSION_HANDLE_INVALID, Ckr::SESSION_CLOSED];
+    for_each_case(&codes, 2, |code| {
+        let (service, site) = (service(), Site::new());
+        let faulty = Faulty::new(site.folder(), |faults| {
+            faults.defaults.lost_session = *code;
+            faults.defaults.seeding.needs_login = true;
+        });
+        let partitions = json!([faulty.partition_with_pin("p", 0, "1234")]);
+        site.configure_full(&site.full(&service, &partitions));
+        let qseed = site.start();
+        for _ in 0..3 {
+            faulty.wait_next_seed(0);
+            faulty
+                .token
+                .set(|faults| faults.lose_sessions(0))
+                .expect("written");
+        }
+        faulty.wait_next_seed(0);
+        faulty.wait_next_seed(0);
+        let log = qseed.stop();
+        assert!(
+            !log.iter().any(|line| is_event(line, "partition-failed")),
+            "{log:?}"
+        );
+        assert_accounts(&service, &[&faulty]);
+    });
+}
+
+#[test]
+fn a_token_that_takes_no_seeds_rests_and_the_others_go_on() {
+    let (service, site) = (service(), Site::new());
+    let refusals = [
+        Ckr::RANDOM_SEED_NOT_SUPPORTED,
+        Ckr::RANDOM_NO_RNG,
+        Ckr::FUNCTION_NOT_SUPPORTED,
+    ];
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = 4;
+        for (token, code) in (1..).zip(refusals) {
+            faults.token(token).seeding.refused = Some(code);
+        }
+    });
+    let partitions: Vec<Value> = (0..4)
+        .map(|n| faulty.partition(&format!("p{n}"), n))
+        .collect();
+    site.configure_full(&site.full(&service, &json!(partitions)));
+    let qseed = site.start();
+    faulty.wait_seeds(0, 6);
+    let log = qseed.stop();
+    let attempts = |token| {
+        let seeds = faulty.token.seeds().expect("a record");
+        seeds
+            .iter()
+            .filter(|seed| seed.token == Some(token))
+            .count()
+    };
+    for (token, code) in (1..).zip(refusals) {
+        let name = format!("p{token}");
+        let told: Vec<Value> = log
+            .iter()
+            .filter(|line| is_event(line, "partition-failed"))
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|line: &Value| line["partition"] == name)
+            .collect();
+        let [told] = &told[..] else {
+            panic!("{name} was told {} times", told.len())
+        };
+        assert_eq!(told["fault"], "seeding-refused", "{told}");
+        let message = told["message"].as_str().expect("a text");
+        assert!(
+            message.contains(code.name().expect("standard")),
+            "{message}"
+        );
+        assert!(
+            attempts(token) <= 1,
+            "{name} was seeded {} times",
+            attempts(token)
+        );
+    }
+    assert_cadence(&faulty.injected(), 0);
+    assert_accounts(&service, &[&faulty]);
+}
+
+#[test]
+fn a_seed_is_cut_for_a_token_that_takes_short_ones() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = 2;
+        faults.defaults.seeding.max = Some(32);
+    });
+    let mut partitions = [faulty.partition("cut", 0), faulty.partition("whole", 1)];
+    partitions[0]["chunk"] = json!(32);
+    site.configure_full(&site.full(&service, &json!(partitions)));
+    let qseed = site.start();
+    faulty.wait_seeds(0, 4);
+    let told = qseed.event("partition-failed");
+    let message = told["message"].as_str().expect("a text");
+    assert!(
+        message.contains("`chunk`") && told["partition"] == "whole",
+        "{message}"
+    );
+    qseed.stop();
+    let seeds = faulty.injected();
+    let lengths: Vec<usize> = seeds.iter().map(|seed| seed.bytes.len()).take(4).collect();
+    assert_eq!(lengths, [32, 16, 32, 16]);
+    assert_accounts(&service, &[&faulty]);
+}
