@@ -56,9 +56,10 @@ pub(crate) async fn test(
     docs.env("RUSTDOCFLAGS", "-D warnings");
     steps.command("docs", &mut docs, 15 * MINUTE).await?;
     let tests = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    steps
-        .tests("tests", &mut workspace.cargo(&tests), 20 * MINUTE)
-        .await?;
+    let mut tests = workspace.cargo(&tests);
+    // Most of them wait for a daemon most of the time.
+    tests.env("RUST_TEST_THREADS", "8");
+    steps.tests("tests", &mut tests, 30 * MINUTE).await?;
     fuzz(&mut steps, workspace, args.fuzz).await?;
     licences(&mut steps).await?;
     rules::check(&mut steps).await?;
