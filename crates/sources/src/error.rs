@@ -241,6 +241,13 @@ pub enum FetchError {
         /// What is allowed.
         limits: Limits,
     },
+    /// The source's limits come first: one request was all that was allowed, or the service refused
+    /// one that was within the limits as they were known.
+    #[error("{endpoint} has to be asked for its limits first")]
+    LimitsFirst {
+        /// Host and port.
+        endpoint: String,
+    },
     /// The device cannot be opened or read.
     #[error("cannot read from {path}: {source}")]
     Device {
@@ -270,7 +277,7 @@ impl FetchError {
             Self::Secret(_) | Self::TokenCharacters { .. } | Self::TlsFiles(_) => {
                 FailureClass::Local
             }
-            Self::OutsideLimits { .. } => FailureClass::Limits,
+            Self::OutsideLimits { .. } | Self::LimitsFirst { .. } => FailureClass::Limits,
             _ => FailureClass::Transient,
         }
     }
@@ -295,7 +302,7 @@ impl FetchError {
             Self::ContentEncoding { .. } => "content-encoding",
             Self::Cached { .. } => "cached",
             Self::Answer { fault, .. } => fault.code(),
-            Self::OutsideLimits { .. } => "limits",
+            Self::OutsideLimits { .. } | Self::LimitsFirst { .. } => "limits",
             Self::Device { .. } | Self::NoDevice { .. } => "device",
         }
     }

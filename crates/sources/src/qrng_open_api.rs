@@ -21,6 +21,8 @@ pub(crate) struct QrngOpenApi {
     client: HttpClient,
     /// What the service allows; `None` until it was asked.
     told: Option<Limits>,
+    /// Since the last delivery a refusal has led to asking for the limits anew.
+    doubted: bool,
 }
 
 /// What a question that costs no entropy brought.
@@ -36,6 +38,7 @@ impl QrngOpenApi {
         Ok(Self {
             client: HttpClient::new(http, roots)?,
             told: None,
+            doubted: false,
         })
     }
 
@@ -45,8 +48,14 @@ impl QrngOpenApi {
 
     /// Asks for the service's limits, once. A service that does not tell them, or tells them in
     /// another form, is asked for entropy within the common ones.
-    async fn learn(&mut self) -> Result<Ready, Failed> {
-        let told = match ask(&mut self.client, CAPABILITIES, parse_capabilities).await {
+    ///
+    /// A second request where the kept connection was closed meanwhile needs `spare_attempt`.
+    async fn learn(&mut self, spare_attempt: bool) -> Result<Ready, Failed> {
+        let call = Call {
+            spare_attempt,
+            ..Call::get(CAPABILITIES, REPORT_LIMIT)
+        };
+        let told = match ask(&mut self.client, &call, parse_capabilities).await {
             Err(Failed {
                 error,
                 link,
@@ -67,45 +76,71 @@ impl QrngOpenApi {
     }
 
     async fn fetch_within(&mut self, ask: Ask) -> Result<Delivery, Failed> {
-        let mut asked = 0;
-        // The question is a request as well, so it takes the spare one's place.
-        let spare_attempt = ask.spare_attempt && self.told.is_some();
-        if ask.spare_attempt && self.told.is_none() {
-            asked = self.learn().await?.attempts;
-        }
+        let asked = match self.told {
+            Some(_) => 0,
+            None => self.learn_for(ask).await?,
+        };
+        let request = Ask {
+            // What was asked for the limits took the spare one's place.
+            spare_attempt: ask.spare_attempt && asked == 0,
+            ..ask
+        };
         let fetched = match self.known_limits().check(&ask, self.client.endpoint()) {
-            Ok(()) => {
-                post_entropy(
-                    &mut self.client,
-                    ENTROPY,
-                    Ask {
-                        spare_attempt,
-                        ..ask
-                    },
-                )
-                .await
-            }
+            Ok(()) => post_entropy(&mut self.client, ENTROPY, request).await,
             Err(outside) => Err(outside),
         };
         match fetched {
-            Ok(delivery) => Ok(Delivery {
-                attempts: delivery.attempts + asked,
-                ..delivery
-            }),
-            Err(failed) => {
-                // Perhaps the limits have changed: ask for them before the next request.
-                if let FetchError::Status {
-                    status: 400 | 422, ..
-                } = failed.error
-                {
-                    self.told = None;
-                }
-                Err(Failed {
-                    attempts: failed.attempts + asked,
-                    ..failed
+            Ok(delivery) => {
+                self.doubted = false;
+                Ok(Delivery {
+                    attempts: delivery.attempts + asked,
+                    ..delivery
                 })
             }
+            Err(failed) => Err(Failed {
+                attempts: failed.attempts + asked,
+                ..self.doubt(failed, asked > 0)
+            }),
         }
+    }
+
+    /// A request that was refused as malformed was perhaps within limits that have changed: once,
+    /// they are asked for anew instead of taking the refusal as the service's last word.
+    fn doubt(&mut self, failed: Failed, just_learnt: bool) -> Failed {
+        let FetchError::Status {
+            status: 400 | 422, ..
+        } = failed.error
+        else {
+            return failed;
+        };
+        self.told = None;
+        if std::mem::replace(&mut self.doubted, true) || just_learnt {
+            return failed;
+        }
+        let endpoint = self.client.endpoint().to_owned();
+        Failed {
+            error: FetchError::LimitsFirst { endpoint },
+            ..failed
+        }
+    }
+
+    /// Asks for the limits before a fetch. That is a request as well: where only one may be sent,
+    /// the fetch has to wait for the next time. Returns the requests that were sent.
+    async fn learn_for(&mut self, ask: Ask) -> Result<u32, Failed> {
+        let Ready { link, attempts } = self.learn(false).await?;
+        let endpoint = self.client.endpoint();
+        let failed = match self.known_limits().check(&ask, endpoint) {
+            Ok(()) if ask.spare_attempt => return Ok(attempts),
+            Ok(()) => Failed::early(FetchError::LimitsFirst {
+                endpoint: endpoint.to_owned(),
+            }),
+            Err(outside) => outside,
+        };
+        Err(Failed {
+            attempts,
+            link,
+            ..failed
+        })
     }
 
     async fn look(&mut self) -> Inspection {
@@ -114,13 +149,15 @@ impl QrngOpenApi {
         if seen.reached.is_err() {
             return seen;
         }
-        let told = ask(&mut self.client, CAPABILITIES, parse_capabilities).await;
+        let call = Call::get(CAPABILITIES, REPORT_LIMIT);
+        let told = ask(&mut self.client, &call, parse_capabilities).await;
         seen.capabilities = note(told, &mut seen.attempts);
         if let Some(Ok(told)) = &seen.capabilities {
             seen.limits = told.limits.clone();
             self.told = Some(told.limits.clone());
         }
-        let told = ask(&mut self.client, HEALTH, parse_healthtest).await;
+        let call = Call::get(HEALTH, REPORT_LIMIT);
+        let told = ask(&mut self.client, &call, parse_healthtest).await;
         seen.health = note(told, &mut seen.attempts);
         seen.try_credential(&mut self.client, &probe(ENTROPY)).await;
         seen
@@ -139,7 +176,7 @@ impl Source for QrngOpenApi {
     fn connect(&mut self) -> BoxFuture<'_, Result<Ready, Failed>> {
         Box::pin(async {
             if self.told.is_none() {
-                return self.learn().await;
+                return self.learn(true).await;
             }
             Ok(Ready {
                 link: self.client.connect().await?,
@@ -155,10 +192,10 @@ impl Source for QrngOpenApi {
 
 async fn ask<T>(
     client: &mut HttpClient,
-    path: &str,
+    call: &Call,
     parse: fn(&[u8]) -> Result<T, AnswerError>,
 ) -> Result<Told<T>, Failed> {
-    match client.call(&Call::get(path, REPORT_LIMIT)).await {
+    match client.call(call).await {
         Ok(answer) => match parse(&answer.body) {
             Ok(told) => Ok(Told {
                 answer: Some(told),

@@ -45,10 +45,19 @@ impl Daemon {
             .retain(|id, _| self.plan.sources.contains_key(id));
         for (id, revision, adapter) in adapters {
             self.links.remove(&id);
-            if let Some(planned) = self.plan.sources.get(&id) {
-                self.budgets.give_up(&planned.config.name);
-            }
-            let task = SourceTask::start(id, revision, adapter, self.incoming.clone());
+            let Some(planned) = self.plan.sources.get(&id) else {
+                continue;
+            };
+            self.budgets.give_up(&planned.config.name);
+            // The rate limit has no place for a request that nobody decided on: none where there
+            // is one place, or where the source that is replaced may have taken them.
+            let is_new = self.sources.remove(&id).is_none();
+            let connects_first = planned
+                .config
+                .rate_limit
+                .is_none_or(|rate| is_new && rate.requests > 1);
+            let events = self.incoming.clone();
+            let task = SourceTask::start(id, revision, adapter, connects_first, events);
             self.sources.insert(id, task);
         }
     }

@@ -53,12 +53,14 @@ pub(crate) struct SourceTask {
 }
 
 impl SourceTask {
-    /// Starts the task of a source. It opens its connection at once, so that the first seed does
-    /// not wait for it.
+    /// Starts the task of a source. With `connects_first` it opens its connection at once, so that
+    /// the first seed does not wait for it. That may take a request, which is counted with the
+    /// first fetch.
     pub(crate) fn start(
         id: SourceId,
         revision: u64,
         source: Box<dyn Source>,
+        connects_first: bool,
         events: UnboundedSender<super::Incoming>,
     ) -> Self {
         let (orders, to_do) = unbounded_channel();
@@ -71,7 +73,7 @@ impl SourceTask {
             };
             let _ = events.send(super::Incoming::Source(event));
         };
-        let task = tokio::spawn(serve(source, to_do, say)).abort_handle();
+        let task = tokio::spawn(serve(source, connects_first, to_do, say)).abort_handle();
         Self {
             revision,
             orders,
@@ -97,15 +99,20 @@ impl Drop for SourceTask {
 
 async fn serve(
     mut source: Box<dyn Source>,
+    connects_first: bool,
     mut orders: UnboundedReceiver<Order>,
     say: impl Fn(SourceSaid) + Send,
 ) {
     let mut limits = source.limits();
     say(SourceSaid::Limits(limits.clone()));
     // A failure here is a failure of the first fetch, which says so.
-    let mut sent_before = match source.connect().await {
-        Ok(ready) => ready.attempts,
-        Err(failed) => failed.attempts,
+    let mut sent_before = if connects_first {
+        match source.connect().await {
+            Ok(ready) => ready.attempts,
+            Err(failed) => failed.attempts,
+        }
+    } else {
+        0
     };
     tell_limits(&*source, &mut limits, &say);
     while let Some(Order::Fetch {
@@ -117,7 +124,8 @@ async fn serve(
         let ask = Ask {
             block_size: shape.block_size,
             block_count: shape.block_count,
-            spare_attempt,
+            // What was sent before the first fetch takes the spare one's place.
+            spare_attempt: spare_attempt && sent_before == 0,
         };
         let sent_now = std::mem::take(&mut sent_before);
         let fetched = source.fetch(ask).await;

@@ -73,12 +73,58 @@ async fn a_first_fetch_learns_the_limits_where_it_may_send_two_requests() {
         spare_attempt: false,
         ..ask(65, 1)
     };
-    let failed = open(&service).fetch(only_one).await.expect_err("refused");
+    let mut source = open(&service);
+    let failed = source.fetch(only_one).await.expect_err("too large");
+    assert_eq!(
+        (failed.error.class(), failed.attempts),
+        (FailureClass::Limits, 1)
+    );
+    assert_eq!(source.limits().block_size, 1..=64);
+}
+
+#[tokio::test]
+async fn where_one_request_is_allowed_the_limits_come_first() {
+    let service = spawn(small());
+    let mut source = open(&service);
+    let only_one = Ask {
+        spare_attempt: false,
+        ..ask(64, 1)
+    };
+    let first = source.fetch(only_one).await.expect_err("not yet");
     assert!(
-        matches!(failed.error, FetchError::Status { status: 422, .. }),
+        matches!(first.error, FetchError::LimitsFirst { .. }),
+        "{first:?}"
+    );
+    assert_eq!((first.attempts, service.counts().requests), (1, 1));
+    let delivery = source.fetch(only_one).await.expect("a delivery");
+    assert_eq!((delivery.attempts, service.counts().requests), (1, 2));
+}
+
+#[tokio::test]
+async fn a_refusal_is_doubted_once() {
+    let wide = spawn(Options::default());
+    let address = wide.address();
+    let mut source = open(&wide);
+    source.fetch(ask(65, 1)).await.expect("a delivery");
+    drop(wide);
+    let narrow = spawn(small().listen(address));
+    let failed = source.fetch(ask(65, 1)).await.expect_err("too large now");
+    assert_eq!(failed.error.class(), FailureClass::Limits, "{failed:?}");
+    let failed = source.fetch(ask(65, 1)).await.expect_err("too large now");
+    assert!(
+        matches!(failed.error, FetchError::OutsideLimits { .. }),
         "{failed:?}"
     );
-    assert_eq!(failed.attempts, 1);
+    source.fetch(ask(64, 1)).await.expect("a delivery");
+    // What is malformed for another reason is the operator's to mend.
+    narrow.fault_next(Fault::status(422), 5);
+    let failed = source.fetch(ask(64, 1)).await.expect_err("refused");
+    assert_eq!(failed.error.class(), FailureClass::Limits, "{failed:?}");
+    for _ in 0..4 {
+        let failed = source.fetch(ask(64, 1)).await.expect_err("refused");
+        assert_eq!(failed.error.class(), FailureClass::Refused, "{failed:?}");
+    }
+    source.fetch(ask(64, 1)).await.expect("a delivery");
 }
 
 #[tokio::test]

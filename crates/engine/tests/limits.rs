@@ -1,0 +1,153 @@
+//! A source's limits that are learnt after it was asked for the first time.
+
+use std::time::Duration;
+
+use qseed_engine::{
+    Action, Combine, Engine, Event, FetchFailure, FetchFault, Limits, ModuleId, ModuleSettings,
+    Moment, Note, PartitionId, PartitionSettings, RequestId, Settings, Shape, SourceId,
+    SourceSettings, Start,
+};
+
+const SOURCE: SourceId = SourceId(0);
+
+/// At least four blocks, of at least 16 bytes.
+const COARSE: Limits = Limits::Blocks {
+    min_size: 16,
+    max_size: 64,
+    min_count: 4,
+    max_count: 8,
+};
+
+fn settings() -> Settings {
+    Settings {
+        sources: vec![SourceSettings {
+            id: SOURCE,
+            name: "source".into(),
+            limits: Limits::QRYPT,
+            rate_limit: None,
+            startup_bytes: 0,
+            revision: 0,
+        }],
+        combine: Combine::Failover,
+        reserve: None,
+        modules: vec![ModuleSettings {
+            id: ModuleId(0),
+            name: "module".into(),
+            deadline: Duration::from_secs(30),
+            concurrency: 1,
+            revision: 0,
+        }],
+        partitions: vec![PartitionSettings {
+            id: PartitionId(0),
+            name: "partition".into(),
+            module: ModuleId(0),
+            size: 48,
+            period: Duration::from_secs(10),
+        }],
+        summaries: false,
+    }
+}
+
+/// An engine at one moment, whose worker starts and whose partition opens at once.
+struct Still {
+    engine: Engine,
+    now: Moment,
+}
+
+impl Still {
+    fn new() -> Self {
+        let engine = Engine::new(Start {
+            settings: settings(),
+            now: Moment::START,
+            seed: 1,
+            standings: Vec::new(),
+        });
+        let now = Moment::new(Duration::from_secs(1));
+        Self { engine, now }
+    }
+
+    /// Carries out what is to be done; returns the requests, and whether a failure was noted.
+    fn carry_out(&mut self) -> (Vec<(RequestId, Shape)>, bool) {
+        let (mut asked, mut noted) = (Vec::new(), false);
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                Action::Fetch { request, shape, .. } => asked.push((request, shape)),
+                Action::StartWorker { worker, .. } => self.tell(Event::WorkerReady(worker)),
+                Action::Open { worker, partition } => {
+                    self.tell(Event::Opened { worker, partition });
+                }
+                Action::Note(Note::SourceFailed { .. }) => noted = true,
+                _ => {}
+            }
+        }
+        (asked, noted)
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.engine.handle(self.now, event);
+    }
+
+    fn nothing_was_asked(&mut self, request: RequestId, sent: u32) {
+        self.tell(Event::FetchFailed {
+            source: SOURCE,
+            request,
+            failure: FetchFailure {
+                kind: FetchFault::Limits,
+                code: "limits",
+                text: "beyond its limits".to_owned(),
+                retry_after: None,
+                sent,
+            },
+        });
+    }
+
+    /// The first request, which is made before the limits are known.
+    fn first(&mut self) -> RequestId {
+        let (asked, _) = self.carry_out();
+        let [(request, shape)] = asked[..] else {
+            panic!("one request: {asked:?}");
+        };
+        assert_eq!((shape.block_size, shape.block_count), (48, 1));
+        request
+    }
+
+    fn learn(&mut self) {
+        let (source, limits) = (SOURCE, COARSE);
+        self.tell(Event::LimitsLearnt { source, limits });
+    }
+}
+
+#[test]
+fn a_request_that_was_made_too_early_is_made_again_at_once() {
+    let mut still = Still::new();
+    let first = still.first();
+    still.learn();
+    still.nothing_was_asked(first, 0);
+    let (asked, noted) = still.carry_out();
+    assert!(!noted, "that is no fault");
+    let [(_, shape)] = asked[..] else {
+        panic!("at once: {asked:?}");
+    };
+    assert_eq!((shape.block_size, shape.block_count), (16, 4));
+}
+
+#[test]
+fn a_source_that_never_makes_up_its_mind_is_a_fault() {
+    let mut still = Still::new();
+    let first = still.first();
+    still.nothing_was_asked(first, 1);
+    let (asked, noted) = still.carry_out();
+    assert!(!noted && asked.len() == 1, "limits were learnt: {asked:?}");
+    still.nothing_was_asked(asked[0].0, 1);
+    let (asked, noted) = still.carry_out();
+    assert!(noted && asked.is_empty(), "{asked:?}");
+}
+
+#[test]
+fn a_request_within_the_limits_that_is_not_sent_is_a_fault() {
+    let mut still = Still::new();
+    let first = still.first();
+    still.nothing_was_asked(first, 0);
+    let (asked, noted) = still.carry_out();
+    assert!(noted && asked.is_empty(), "{asked:?}");
+}
