@@ -23,6 +23,7 @@ pub(crate) const SOFTHSM: &[Package] = &[package("softhsm2", "softhsm2-util")];
 /// What `bench` compares with: a client of libcurl's, and the system's authorities.
 pub(crate) const BENCH: &[Package] = &[
     package("softhsm2", "softhsm2-util"),
+    package("opensc", "pkcs11-tool"),
     package("curl", "curl"),
     package("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
 ];
@@ -43,6 +44,7 @@ pub(crate) const TEST: &[Package] = &[
     ),
     package("libtpm2-pkcs11-1", "/usr/lib/*/libtpm2_pkcs11.so.1"),
     package("libtpm2-pkcs11-tools", "tpm2_ptool"),
+    package("npm", "npm"),
     package("util-linux", "unshare"),
     package("g++", "c++"),
 ];

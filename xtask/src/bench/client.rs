@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 use super::procfs::cpu_of_ended_children;
-use super::stage::Stage;
+use super::stage::{PIN, Stage, label};
 use crate::failure::Failure;
 use crate::process::name_of;
 
@@ -46,11 +46,16 @@ pub(super) async fn start_only() -> Result<Spent, Failure> {
     run(Command::new("curl").arg("--version")).await
 }
 
-/// Loads the module that qseed loads, and lists its tokens, without opening or seeding one.
-pub(super) async fn list_tokens(stage: &Stage) -> Result<Spent, Failure> {
-    let mut command = Command::new("softhsm2-util");
+/// Loads the module that qseed loads, logs in, and makes one call of the generator's. It draws 48
+/// bytes where qseed seeds 48: no program of the distribution calls `C_SeedRandom`.
+pub(super) async fn use_token(stage: &Stage) -> Result<Spent, Failure> {
+    let mut command = Command::new("pkcs11-tool");
     command
-        .arg("--show-slots")
+        .arg("--module")
+        .arg(stage.module())
+        .args(["--token-label", &label(0), "--login", "--pin"])
+        .arg(PIN)
+        .args(["--generate-random", "48"])
         .env("SOFTHSM2_CONF", stage.softhsm_configuration());
     run(&mut command).await
 }

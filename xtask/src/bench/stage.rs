@@ -12,7 +12,8 @@ use crate::failure::Failure;
 use crate::softhsm::SoftHsm;
 
 const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
-const PIN: &str = "1234";
+/// The user PIN of every token.
+pub(super) const PIN: &str = "1234";
 
 /// Daemons that run at once, each with a partition: one request a second each.
 pub(super) const DAEMONS: usize = 10;
@@ -59,6 +60,10 @@ impl Stage {
 
     pub(super) fn softhsm_configuration(&self) -> &Path {
         self.hsm.configuration()
+    }
+
+    pub(super) fn module(&self) -> &Path {
+        self.hsm.module().as_ref()
     }
 
     fn configuration(&self, number: usize) -> PathBuf {
@@ -115,6 +120,7 @@ pub(super) fn partitions(number: usize) -> usize {
     if number == DAEMONS { PARTITIONS } else { 1 }
 }
 
-fn label(number: usize) -> String {
+/// The token of a daemon, or of one of the last one's partitions.
+pub(super) fn label(number: usize) -> String {
     format!("bench-{number}")
 }
