@@ -229,6 +229,14 @@ impl PinGuard {
         again
     }
 
+    /// The worker was killed: what it has not been told yet, it will never hear. What it was told,
+    /// it may have answered before.
+    pub(crate) fn no_more_verdicts(&mut self, worker: WorkerId) {
+        for presentation in self.under_way.values_mut() {
+            presentation.forget(|wish| wish.worker == worker);
+        }
+    }
+
     /// The operation of a partition ended: its wishes are gone, unless it was told to present.
     pub(crate) fn gave_up(&mut self, worker: WorkerId, partition: PartitionId) {
         for presentation in self.under_way.values_mut() {

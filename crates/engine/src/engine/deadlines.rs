@@ -35,14 +35,15 @@ impl Engine {
             WorkerState::Starting { .. } => self.hung(key, Vec::new()),
             WorkerState::Ending { step, .. } => self.ending_goes_on(key, step),
             WorkerState::Up { since } => {
-                let late = |deadline: Option<_>| deadline.is_some_and(|at| at <= now);
-                let hung: Vec<_> = worker
-                    .calls
-                    .iter()
-                    .filter(|(_, call)| late(call.deadline))
-                    .map(|(id, _)| *id)
-                    .collect();
-                if !hung.is_empty() {
+                let past = |by| {
+                    let calls = worker.calls.iter();
+                    let late =
+                        calls.filter(move |(_, call)| call.deadline.is_some_and(|at| at <= by));
+                    late.map(|(id, _)| *id).collect::<Vec<_>>()
+                };
+                if worker.next_deadline().is_some_and(|first| first <= now) {
+                    // Those that are as good as past it have the worker killed for the same reason.
+                    let hung = past(now + self.modules[&key.module].deadline / 10);
                     self.hung(key, hung);
                 } else if now.since(since) >= RECOVERED_AFTER {
                     self.worker_recovered(key);
@@ -81,7 +82,7 @@ impl Engine {
                 by,
                 step: Ending::Killed,
             };
-            self.take_down(key);
+            self.guard.no_more_verdicts(life);
             self.act(Action::EndWorker {
                 worker: life,
                 kill: true,
@@ -138,6 +139,12 @@ impl Engine {
             }
         }
         self.end_worker(key, true);
+        for id in &culprits {
+            if let Some(worker) = self.workers.get_mut(&key) {
+                worker.calls.remove(id);
+            }
+            self.drop_session(*id);
+        }
         self.mark_members_down(key);
         if !everything {
             for id in culprits {

@@ -1,7 +1,8 @@
 //! Who takes a worker down, and how that one is kept apart so that it delays no other.
 //!
-//! A crash with one call in flight is that partition's; with several, those become suspects, which
-//! are called one at a time until the culprit is found. A partition that took its worker down
+//! A crash with one call in flight is that partition's. With several, those become suspects, which
+//! are called one at a time until they have been seeded, so that the next crash tells more. A
+//! partition that took its worker down
 //! twice within an hour gets a worker process of its own, and comes back after half a day without
 //! trouble. A module has a few such workers at most: an outage of all its tokens must not become
 //! as many processes.
@@ -20,7 +21,7 @@ const STRIKES: u32 = 2;
 const KEPT_APART_AT_MOST: usize = 8;
 /// A partition comes back to the others when it has given no cause for this long.
 const BACK_AFTER: Duration = Duration::from_secs(12 * 3600);
-/// Suspects are called one at a time for this long after a crash.
+/// Suspects are called one at a time for this long after a crash, if they are not seeded before.
 const CAUTION: Duration = Duration::from_secs(5 * 60);
 
 impl Engine {
@@ -32,30 +33,14 @@ impl Engine {
             .filter(|id| self.partitions.get(id).is_some_and(|p| p.is_suspect(now)))
             .copied()
             .collect();
-        match (at_work, suspects.as_slice()) {
-            ([], _) => {}
-            ([culprit], _) | (_, [culprit]) => {
-                self.clear_suspicion(key);
-                self.strike(key, *culprit);
-            }
-            _ => {
-                for id in at_work {
-                    if let Some(partition) = self.partitions.get_mut(id) {
-                        partition.suspect_until = Some(now + CAUTION);
-                    }
-                }
+        // Whoever was at work may have done it.
+        for id in at_work {
+            if let Some(partition) = self.partitions.get_mut(id) {
+                partition.suspect_until = Some(now + CAUTION);
             }
         }
-    }
-
-    fn clear_suspicion(&mut self, key: WorkerKey) {
-        let Some(worker) = self.workers.get(&key) else {
-            return;
-        };
-        for id in &worker.members {
-            if let Some(partition) = self.partitions.get_mut(id) {
-                partition.suspect_until = None;
-            }
+        if let ([culprit], _) | (_, [culprit]) = (at_work, suspects.as_slice()) {
+            self.strike(key, *culprit);
         }
     }
 
@@ -124,6 +109,10 @@ impl Engine {
             alone: Some(id),
         };
         self.move_to(id, alone);
+        // The others need not wait for what it did.
+        if let Some(worker) = self.workers.get_mut(&from) {
+            worker.backoff.succeeded();
+        }
         if let Some(partition) = self.partitions.get(&id) {
             let name = partition.settings.name.clone();
             self.note(Note::Isolated {

@@ -168,6 +168,7 @@ impl Engine {
         partition.last_seed = Some(now);
         partition.backoff.succeeded();
         partition.general_errors = 0;
+        partition.suspect_until = None;
         if partition.trouble.take().is_some() || partition.seeds == 1 {
             partition.healthy_since = now;
         }

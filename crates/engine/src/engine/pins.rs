@@ -4,6 +4,7 @@ use super::Engine;
 use crate::action::Action;
 use crate::guard::{HeldBack, Judgement, PinAnswer, Recorded, Standing, Wish};
 use crate::ids::{PartitionId, PinTag, WorkerId};
+use crate::worker::{Ending, WorkerState};
 
 impl Engine {
     pub(super) fn pin_asked(
@@ -13,9 +14,9 @@ impl Engine {
         ask: u64,
         tag: PinTag,
     ) {
-        // A worker that was killed meanwhile, or whose call is none of ours, gets no answer: a
-        // presentation would stay open for ever.
-        if !self.set_call_deadline(worker, partition, false) {
+        // A worker that was killed meanwhile, or whose call is none of ours, gets no answer: nobody
+        // would ever tell how the presentation went.
+        if !self.may_present(worker) || !self.set_call_deadline(worker, partition, false) {
             return;
         }
         let wish = Wish {
@@ -24,6 +25,15 @@ impl Engine {
             ask,
         };
         self.judge(tag, wish);
+    }
+
+    /// Whether a worker still listens to verdicts.
+    fn may_present(&mut self, life: WorkerId) -> bool {
+        self.current(life).is_some_and(|(_, worker)| {
+            let asked = Ending::Asked;
+            worker.is_up()
+                || matches!(worker.state, WorkerState::Ending { step, .. } if step == asked)
+        })
     }
 
     fn judge(&mut self, tag: PinTag, wish: Wish) {

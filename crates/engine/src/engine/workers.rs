@@ -151,8 +151,8 @@ impl Engine {
         }
     }
 
-    /// Takes the sessions, calls and lines from a worker that is gone or about to be killed.
-    pub(super) fn take_down(&mut self, key: WorkerKey) {
+    /// Takes the sessions, calls and lines from a worker that is gone.
+    fn take_down(&mut self, key: WorkerKey) {
         let Some(worker) = self.workers.get_mut(&key) else {
             return;
         };
@@ -167,8 +167,8 @@ impl Engine {
         self.pins_of_dead_worker(life);
     }
 
-    /// Takes the sessions and lines from a worker that was asked to end. It may still answer the
-    /// calls that are in flight.
+    /// Takes the sessions and lines from a worker that is to end. It may still answer the calls that
+    /// are in flight, or have answered them just before it was killed.
     fn wind_up(&mut self, key: WorkerKey) {
         let Some(worker) = self.workers.get_mut(&key) else {
             return;
@@ -232,10 +232,9 @@ impl Engine {
         }
         let step = if kill { Ending::Killed } else { Ending::Asked };
         worker.state = WorkerState::Ending { by, step };
+        self.wind_up(key);
         if kill {
-            self.take_down(key);
-        } else {
-            self.wind_up(key);
+            self.guard.no_more_verdicts(life);
         }
         self.arm_worker(key);
         self.act(Action::EndWorker { worker: life, kill });

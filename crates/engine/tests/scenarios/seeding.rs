@@ -94,3 +94,15 @@ fn thousands_of_failures_and_recoveries_are_not_thousands_of_lines() {
     assert!(story.notes(|note| matches!(note, Note::MorePartitionsRecovered { .. })) >= 1);
     assert!((0..1000).all(|number| story.state(number) == PartitionState::Seeded));
 }
+
+#[test]
+fn one_that_is_due_in_a_moment_shares_the_request() {
+    let mut settings = usual(2);
+    settings.partitions[1].period = Duration::from_millis(10_100);
+    let mut story = Story::new(settings);
+    story.run(secs(5));
+    let since = story.now();
+    story.run(secs(10));
+    assert_eq!(story.asked_since(since), [(s(0), 96)]);
+    assert_eq!((story.seeds(0), story.seeds(1)), (vec![0, 10], vec![0, 10]));
+}

@@ -98,6 +98,30 @@ fn one_that_fails_slowly_delays_no_other() {
 }
 
 #[test]
+fn several_that_fail_slowly_do_not_take_every_place() {
+    for seeding in [false, true] {
+        let mut story = Story::new(usual(12));
+        for number in 0..8 {
+            let calls = if seeding {
+                &mut story.seeding
+            } else {
+                &mut story.opening
+            };
+            calls.insert(p(number), Call::FailsSlowly(TokenFault::Device));
+        }
+        story.run(secs(200));
+        let since = story.now();
+        story.run(secs(1000));
+        for number in 8..12 {
+            let seeded = &story.seeded[&p(number)];
+            let mut late = seeded.iter().filter(|at| **at >= since);
+            assert!(late.all(|at| at.since_start().as_secs().is_multiple_of(10)));
+            assert_eq!(story.seeds_since(number, since), 100);
+        }
+    }
+}
+
+#[test]
 fn a_token_that_hangs_is_kept_apart_and_comes_back() {
     let mut story = Story::new(usual(4));
     story.seeding.insert(p(0), Call::Hangs);

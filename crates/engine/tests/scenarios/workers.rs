@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use qseed_engine::{Note, PartitionState, TokenFault};
+use qseed_engine::{Event, JobId, Note, PartitionState, TokenFault, WorkerId};
 
 use crate::story::{Call, Did, Story, p, secs, usual};
 
@@ -98,4 +99,34 @@ fn openings_and_seeds_share_the_only_place() {
     let mut story = Story::new(settings);
     story.run(secs(30));
     assert!((0..100).all(|number| !story.seeds(number).is_empty()));
+}
+
+#[test]
+fn what_a_worker_answered_just_before_it_was_killed_counts() {
+    let mut story = Story::new(usual(2));
+    story.seeding.insert(p(0), Call::Hangs);
+    story.run(secs(15));
+    story.seeding.insert(p(1), Call::Hangs);
+    while story.count(|did| matches!(did, Did::End(_, true))) == 0 {
+        story.run(Duration::from_micros(100));
+    }
+    let killed = story.now();
+    let seeds = story.did.iter().filter_map(|(_, did)| match did {
+        Did::Seed(partition, _) => Some(*partition),
+        _ => None,
+    });
+    let (job, _) = (1..)
+        .zip(seeds)
+        .filter(|(_, id)| *id == p(1))
+        .last()
+        .expect("it was seeded");
+    story.tell(Event::Seeded {
+        worker: WorkerId(1),
+        partition: p(1),
+        job: JobId(job),
+    });
+    story.seeding.clear();
+    story.run(secs(25));
+    assert_eq!(story.seeds(1), [0, 10, 30, 40, 50]);
+    assert!(story.seeds_since(0, killed) > 0);
 }

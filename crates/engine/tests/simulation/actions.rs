@@ -15,7 +15,7 @@ use crate::faults::ModuleTrouble;
 use crate::processes::Stage;
 use crate::scenario::{HOUR, MINUTE, SECOND};
 use crate::service::{Answer, Exchange};
-use crate::tokens::{Step, tag_of};
+use crate::tokens::Step;
 use crate::world::{Happening, World};
 
 /// Partitions that are due this soon may be asked for together with those that are.
@@ -228,34 +228,31 @@ impl World {
         if self.gone.contains(&worker) {
             return Err(format!("{worker:?} is gone, and the engine knows"));
         }
-        self.disturb_members(worker)?;
+        let trouble = self
+            .processes
+            .get(&worker)
+            .and_then(|process| self.module_troubles.get(&process.module).copied());
+        let takes = match trouble {
+            Some(ModuleTrouble::SurvivesKill) if kill => self.dice.magnitude(SECOND, 10 * MINUTE),
+            _ if kill => self
+                .dice
+                .duration(Duration::ZERO, Duration::from_millis(50)),
+            _ => self.dice.magnitude(Duration::from_millis(1), 8 * SECOND),
+        };
+        self.disturb_members(worker, self.now + takes)?;
         let Some(process) = self.processes.get_mut(&worker) else {
             return Err(format!("{worker:?} was never started"));
         };
-        let trouble = self.module_troubles.get(&process.module).copied();
-        if !kill {
-            process.stage = process.stage.max(Stage::Ends);
-            if trouble != Some(ModuleTrouble::IgnoresEnd) {
-                let takes = self.dice.magnitude(Duration::from_millis(1), 8 * SECOND);
-                self.after(takes, Happening::Dies(worker));
-            }
-            return Ok(());
-        }
-        process.stage = process.stage.max(Stage::Killed);
-        let hung: Vec<_> = process
-            .operations
-            .iter()
-            .filter(|(_, operation)| operation.hangs)
+        let stage = if kill { Stage::Killed } else { Stage::Ends };
+        process.stage = process.stage.max(stage);
+        let operations = process.operations.iter();
+        let hung: Vec<_> = operations
+            .filter(|(_, operation)| kill && operation.hangs)
             .map(|(id, _)| *id)
             .collect();
-        self.pins.worker_died(worker);
-        let takes = match trouble {
-            Some(ModuleTrouble::SurvivesKill) => self.dice.magnitude(SECOND, 10 * MINUTE),
-            _ => self
-                .dice
-                .duration(Duration::ZERO, Duration::from_millis(50)),
-        };
-        self.after(takes, Happening::Dies(worker));
+        if kill || trouble != Some(ModuleTrouble::IgnoresEnd) {
+            self.after(takes, Happening::Dies(worker));
+        }
         for id in hung {
             if let Some(token) = self.reaches.get(&id).map(|reach| reach.token) {
                 self.took_down(worker, token)?;
@@ -299,24 +296,15 @@ impl World {
         ask: u64,
         held_back: Option<HeldBack>,
     ) -> Checked {
-        let operation = self
+        let Some(tag) = self.asked.remove(&ask) else {
+            return Err(format!("a verdict that nobody asked for: {partition:?}"));
+        };
+        let alive = self
             .processes
             .get(&worker)
             .filter(|process| process.acts())
             .and_then(|process| process.operations.get(&partition))
-            .filter(|operation| operation.serial == ask);
-        let tag = match operation {
-            Some(operation) => operation.tag,
-            // It died with the question; what it was told does not matter to the token.
-            None => self
-                .reaches
-                .get(&partition)
-                .map(|reach| tag_of(reach.token, reach.pin)),
-        };
-        let alive = operation.is_some();
-        let Some(tag) = tag else {
-            return Ok(());
-        };
+            .is_some_and(|operation| operation.serial == ask);
         if let Some(reason) = held_back {
             self.summary.held_back += 1;
             if alive {
@@ -330,7 +318,9 @@ impl World {
             self.pins.present(tag, worker, partition)?;
             return self.calls(worker, partition, ask, Step::Judges);
         }
-        Ok(())
+        // It has just died, which the engine cannot know: it may have been presented.
+        self.pins.told_the_dead(tag);
+        self.look_at_all_tokens()
     }
 
     fn note(&mut self, note: &Note) {

@@ -76,10 +76,10 @@ impl Cadence {
         }
     }
 
-    /// Its worker went down without its doing: that is a fault that ends now.
-    pub(crate) fn disturb(&mut self, id: PartitionId, now: Moment) {
+    /// Its worker went down without its doing: that is a fault until it is gone.
+    pub(crate) fn disturb(&mut self, id: PartitionId, until: Moment) {
         if let Some(rhythm) = self.rhythms.get_mut(&id) {
-            rhythm.since = now;
+            rhythm.since = rhythm.since.max(until);
         }
     }
 

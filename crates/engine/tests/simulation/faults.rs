@@ -16,9 +16,12 @@ pub(crate) enum TokenTrouble {
     OpeningFails(TokenFault),
     SeedingFails(TokenFault),
     FailsSlowly,
+    SeedingFailsSlowly,
     Hangs,
     CrashesModule,
     LoginIsUnclear,
+    LoginHangs,
+    LoginCrashesModule,
 }
 
 /// How a module is in trouble.
@@ -43,7 +46,7 @@ pub(crate) enum Fault {
     Disk,
 }
 
-const TOKEN_TROUBLES: [TokenTrouble; 14] = [
+const TOKEN_TROUBLES: [TokenTrouble; 17] = [
     TokenTrouble::Missing,
     TokenTrouble::Missing,
     TokenTrouble::OpeningFails(TokenFault::Mismatch),
@@ -55,9 +58,12 @@ const TOKEN_TROUBLES: [TokenTrouble; 14] = [
     TokenTrouble::SeedingFails(TokenFault::Device),
     TokenTrouble::SeedingFails(TokenFault::General),
     TokenTrouble::FailsSlowly,
+    TokenTrouble::SeedingFailsSlowly,
     TokenTrouble::Hangs,
     TokenTrouble::CrashesModule,
     TokenTrouble::LoginIsUnclear,
+    TokenTrouble::LoginHangs,
+    TokenTrouble::LoginCrashesModule,
 ];
 
 const MODULE_TROUBLES: [ModuleTrouble; 6] = [
@@ -96,6 +102,21 @@ impl World {
             };
             self.after_in_any_case(at, Happening::Begins(fault, for_));
         }
+        // Several at once, so that they could take every place that their module has.
+        if self.dice.one_in(4) {
+            let (at, for_) = self.window(longest);
+            let trouble = *self.dice.pick(&[
+                TokenTrouble::FailsSlowly,
+                TokenTrouble::SeedingFailsSlowly,
+                TokenTrouble::SeedingFailsSlowly,
+                TokenTrouble::Hangs,
+                TokenTrouble::CrashesModule,
+            ]);
+            for _ in 0..self.dice.between(2, 6) {
+                let fault = Fault::Token(self.dice.index(self.tokens.len()), trouble);
+                self.after_in_any_case(at, Happening::Begins(fault, for_));
+            }
+        }
         for _ in 0..self.dice.between(0, 5) {
             let (at, for_) = self.window(longest);
             let module = self.dice.pick(&self.settings.modules).id;
@@ -121,7 +142,12 @@ impl World {
     }
 
     fn window(&mut self, longest: Duration) -> (Duration, Duration) {
-        let at = self.dice.duration(Duration::ZERO, self.scenario.lasts);
+        // Now and then from the very beginning: before any PIN was accepted.
+        let at = if self.dice.one_in(8) {
+            Duration::ZERO
+        } else {
+            self.dice.duration(Duration::ZERO, self.scenario.lasts)
+        };
         (at, self.dice.magnitude(SECOND, longest))
     }
 

@@ -61,8 +61,9 @@ impl World {
         Ok(())
     }
 
-    /// A worker went down, or is about to: its partitions have lost their sessions.
-    pub(crate) fn disturb_members(&mut self, worker: WorkerId) -> Checked {
+    /// A worker goes down: its partitions have lost their sessions, and get others when it is gone,
+    /// which is at `gone`.
+    pub(crate) fn disturb_members(&mut self, worker: WorkerId, gone: Moment) -> Checked {
         let Some(process) = self.processes.get(&worker) else {
             return Ok(());
         };
@@ -82,11 +83,11 @@ impl World {
             });
         for partition in members {
             self.cadence.check(partition.id, self.now)?;
-            self.cadence.disturb(partition.id, self.now);
+            self.cadence.disturb(partition.id, gone);
         }
         // Whoever was set apart just now lost its session with it.
         for id in apart {
-            self.cadence.disturb(id, self.now);
+            self.cadence.disturb(id, gone);
         }
         Ok(())
     }
@@ -111,7 +112,7 @@ impl World {
                 Ok(())
             }
             Event::WorkerExited { worker, .. } => {
-                self.disturb_members(*worker)?;
+                self.disturb_members(*worker, self.now)?;
                 self.gone.insert(*worker);
                 self.pins.worker_died(*worker);
                 self.processes.remove(worker);

@@ -108,6 +108,11 @@ impl Pins {
         Ok(())
     }
 
+    /// The verdict to present went to a worker that had just died.
+    pub(crate) fn told_the_dead(&mut self, tag: PinTag) {
+        self.history.entry(tag).or_default().hidden += 1;
+    }
+
     /// The PIN that a worker was told to present for a partition and has not answered for.
     pub(crate) fn presented_by(&self, worker: WorkerId, partition: PartitionId) -> Option<PinTag> {
         let by = Some((worker, partition));

@@ -202,12 +202,13 @@ impl World {
         let reaches = self.reaches.values();
         let partitions = reaches.filter(|reach| reach.token == token).count();
         let members = self.settings.partitions.iter();
-        let neighbours = members
+        let well = members
             .filter(|p| p.module == module && !apart.contains(&p.id))
-            .filter(|p| self.reaches[&p.id].token != token)
+            .map(|p| self.reaches[&p.id].token)
+            .filter(|other| *other != token && self.tokens[*other].trouble.is_none())
             .count();
         // Where it harms nobody, or as many are kept apart as may be, it goes on.
-        if neighbours == 0 || apart.len() >= 8 {
+        if well == 0 || apart.len() >= 8 {
             return Ok(());
         }
         let now = self.now;

@@ -38,7 +38,17 @@ impl World {
             return Ok(());
         };
         let token = reach.token;
-        let (latency, trouble) = (self.tokens[token].latency, self.tokens[token].trouble);
+        let latency = self.tokens[token].latency;
+        let trouble = match (self.tokens[token].trouble, step) {
+            (Some(TokenTrouble::LoginHangs), Step::Judges) => Some(TokenTrouble::Hangs),
+            (Some(TokenTrouble::LoginCrashesModule), Step::Judges) => {
+                Some(TokenTrouble::CrashesModule)
+            }
+            (Some(TokenTrouble::SeedingFailsSlowly), Step::Injects) => {
+                Some(TokenTrouble::FailsSlowly)
+            }
+            (trouble, _) => trouble,
+        };
         match trouble {
             Some(TokenTrouble::Hangs) => {
                 if let Some(process) = self.processes.get_mut(&worker)
@@ -149,6 +159,7 @@ impl World {
             Some(TokenTrouble::OpeningFails(fault)) => self.fails(worker, id, fault),
             _ if reach.login && !self.is_logged_in(worker, reach.token) => {
                 let tag = tag_of(reach.token, reach.pin);
+                self.asked.insert(serial, tag);
                 let process = self.processes.get_mut(&worker);
                 if let Some(operation) = process.and_then(|p| p.operations.get_mut(&id)) {
                     operation.tag = Some(tag);

@@ -110,6 +110,8 @@ pub(crate) struct World {
     pub(crate) disk_works: bool,
     /// Requests that were given up when a source was configured otherwise.
     pub(crate) abandoned: BTreeSet<RequestId>,
+    /// The PINs that workers asked about, by the number of the question.
+    pub(crate) asked: BTreeMap<u64, PinTag>,
     /// Partitions that were taken out of the configuration and may come back.
     pub(crate) removed: Vec<PartitionSettings>,
     pub(crate) bytes: Bytes,
@@ -161,6 +163,7 @@ impl World {
             writes: VecDeque::new(),
             disk_works: true,
             abandoned: BTreeSet::new(),
+            asked: BTreeMap::new(),
             removed: Vec::new(),
             bytes: Bytes::default(),
             pins: Pins::default(),
@@ -353,6 +356,7 @@ impl World {
         self.processes.clear();
         self.gone.clear();
         self.abandoned.clear();
+        self.asked.clear();
         // Some of what was on its way to the disk got there.
         let kept = self.dice.index(self.writes.len() + 1);
         for (tag, standing, answer) in std::mem::take(&mut self.writes).into_iter().take(kept) {
