@@ -6,7 +6,7 @@
 //! limit, delivery checks, allotment of entropy, PIN guard and the judgement of calls that hang
 //! live here and nowhere else, so that a simulation can prove them: thousands of partitions,
 //! simulated years, random faults, each run replayable from a seed number
-//! (`tests/simulation.rs`).
+//! (`tests/simulation`).
 //!
 //! The way of a byte through this crate: `Fetched` brings an [`Entropy`](qseed_entropy::Entropy);
 //! [`checks::Checks`] turn it into [`checks::CheckedEntropy`] or drop it whole; the reservoir of

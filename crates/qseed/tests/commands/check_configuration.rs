@@ -245,16 +245,16 @@ fn a_guard_whose_key_is_gone_is_a_fault() {
     let module = bench.module("vendor", |_| {});
     let name = module.name();
     bench.config(&format!(
-        "partitions: [{{name: ca, module: {name}, slot: 0, pin: 864209}}]\n"
+        "partitions: [{{name: ca, module: {name}, slot: 0, pin: 111111}}]\n"
     ));
-    assert_eq!(bench.check(&["--login"]).code, 0);
+    assert_eq!(bench.check(&["--login"]).code, 69, "a wrong PIN, held back from here on");
     std::fs::remove_file(bench.path("state/pin-guard.key")).expect("removed");
     for login in [&["--login"][..], &[]] {
         let ran = bench.check(login);
         assert_eq!(ran.code, 77, "{ran:?}");
         ran.verdict(
             "fault    configuration: the PIN guard's key",
-            &["move", "away"],
+            &["qseed guard", "--clear"],
         );
     }
     assert_eq!(module.logins(), 1);
