@@ -173,11 +173,17 @@ fn a_partition_closed_before_the_verdict_lets_the_next_one_ask() {
         while daemon.any_message().await != (FromWorker::Waits { partition: 2 }) {}
         daemon.worker.send(ToWorker::Close { partition: first });
         daemon.say(first, ask, Verdict::Go);
-        // The close and the second question come in any order.
+        // That nothing was presented, the close and the second question come in any order.
         let mut asked = None;
         let mut closed = false;
-        while asked.is_none() || !closed {
+        let mut not_presented = false;
+        while asked.is_none() || !closed || !not_presented {
             match daemon.message().await {
+                FromWorker::PinOutcome {
+                    partition: 1,
+                    ask: of,
+                    outcome: PinOutcome::NotPresented,
+                } if of == ask => not_presented = true,
                 FromWorker::Closed { partition: 1 } => closed = true,
                 FromWorker::PinAsk {
                     partition: 2, ask, ..

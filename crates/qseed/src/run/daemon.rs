@@ -13,6 +13,7 @@ use qseed_tokens::supervisor::Worker;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 
+use super::alarm::Alarm;
 use super::budget::Budgets;
 use super::configuration::{open_guard, say_start, style};
 use super::keeper::Keeper;
@@ -141,6 +142,7 @@ impl Daemon {
 
     /// Runs until a signal ends it or, with `--once`, everything was tried once.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
+        let mut alarm = Alarm::new().map_err(|error| Failure::internal("no timer", error))?;
         let mut watchdog = watchdog_timer();
         let mut files = tokio::time::interval(watch::EVERY);
         files.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -161,7 +163,10 @@ impl Daemon {
                 _ = self.signals.hang_up.recv() => self.reload(),
                 Some(event) = self.from_workers.recv() => self.worker_says(event),
                 Some(event) = self.to_handle.recv() => self.take_in(event),
-                () = sleep_until(wake) => self.handle(Event::Tick),
+                rung = alarm.rings(wake) => match rung {
+                    Ok(()) => self.handle(Event::Tick),
+                    Err(error) => break Err(Failure::internal("the timer fails", error)),
+                },
                 () = tick(&mut watchdog) => notify(&[sd_notify::NotifyState::Watchdog]),
                 _ = files.tick(), if waits_for_files => self.look_at_files(),
             }
@@ -317,13 +322,6 @@ async fn tick(interval: &mut Option<tokio::time::Interval>) {
         Some(interval) => {
             interval.tick().await;
         }
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
 }

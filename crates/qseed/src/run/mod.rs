@@ -4,6 +4,7 @@
 //! the engine decides. Sources are tasks on that thread; modules are processes; the PIN guard's
 //! file, which waits for a disk, has a thread of its own.
 
+mod alarm;
 mod announce;
 mod budget;
 mod configuration;

@@ -247,7 +247,11 @@ fn a_guard_whose_key_is_gone_is_a_fault() {
     bench.config(&format!(
         "partitions: [{{name: ca, module: {name}, slot: 0, pin: 111111}}]\n"
     ));
-    assert_eq!(bench.check(&["--login"]).code, 69, "a wrong PIN, held back from here on");
+    assert_eq!(
+        bench.check(&["--login"]).code,
+        69,
+        "a wrong PIN, held back from here on"
+    );
     std::fs::remove_file(bench.path("state/pin-guard.key")).expect("removed");
     for login in [&["--login"][..], &[]] {
         let ran = bench.check(login);

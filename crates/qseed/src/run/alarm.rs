@@ -1,0 +1,102 @@
+//! When the engine wants to be woken: a timer of the kernel's.
+//!
+//! The runtime's own timers wake the process two or three times on the way to a moment that is a
+//! second off, and an idle daemon does little else than being woken.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::net::unix::pipe::Receiver;
+
+/// A timer that rings once at a moment.
+#[derive(Debug)]
+pub(super) struct Alarm {
+    /// The timer is read like a pipe: eight bytes once it has rung.
+    timer: Receiver,
+    set_for: Option<Instant>,
+}
+
+impl Alarm {
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        Ok(Self {
+            timer: Receiver::from_owned_fd_unchecked(timer)?,
+            set_for: None,
+        })
+    }
+
+    /// Waits for the moment, or for ever where there is none. Can be dropped and asked again.
+    pub(super) async fn rings(&mut self, at: Option<Instant>) -> io::Result<()> {
+        let Some(moment) = at else {
+            return std::future::pending().await;
+        };
+        if self.set_for != at {
+            self.set(moment)?;
+            self.set_for = at;
+        }
+        let mut rung = [0; 8];
+        loop {
+            self.timer.readable().await?;
+            match self.timer.try_read(&mut rung) {
+                Ok(_) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.set_for = None;
+        Ok(())
+    }
+
+    fn set(&self, moment: Instant) -> io::Result<()> {
+        // No time at all would switch the timer off.
+        let left = moment
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_nanos(1));
+        let nothing = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let once = Itimerspec {
+            it_interval: nothing,
+            it_value: Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            },
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Alarm;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn it_rings_at_the_moment_that_was_asked_for_last() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let mut alarm = Alarm::new().expect("a timer");
+            let far = Instant::now() + Duration::from_secs(3600);
+            tokio::select! {
+                biased;
+                _ = alarm.rings(Some(far)) => panic!("an hour has not passed"),
+                () = tokio::task::yield_now() => {}
+            }
+            let near = Instant::now() + Duration::from_millis(20);
+            alarm.rings(Some(near)).await.expect("it rings");
+            assert!(Instant::now() >= near);
+            let past = near;
+            alarm.rings(Some(past)).await.expect("it rings at once");
+        });
+    }
+}
