@@ -11,6 +11,9 @@ use crate::failure::Failure;
 use crate::process::{Stop, name_of, run_logged};
 use crate::workspace::Workspace;
 
+/// Lines of a failed step that are shown.
+const SHOWN_LINES: usize = 150;
+
 /// How a step came out.
 pub(super) enum Outcome {
     /// Well, with a remark.
@@ -296,7 +299,13 @@ fn worth_showing(log: &str) -> String {
         .lines()
         .filter(|line| !well(line) && !building(line))
         .collect();
-    lines.join("\n")
+    // What went wrong is said at the end; a fuzzer says a thousand lines before that.
+    let left_out = lines.len().saturating_sub(SHOWN_LINES);
+    let mut shown = lines[left_out..].join("\n");
+    if left_out > 0 {
+        shown = format!("({left_out} lines before these are in the log)\n{shown}");
+    }
+    shown
 }
 
 fn print_indented(text: &str) {

@@ -182,7 +182,10 @@ fn pin_file(value: &str) -> Option<PathBuf> {
         Some(path) if value.starts_with("file:") => path,
         _ => path,
     };
-    (path.starts_with('/') && !path.contains('\0')).then(|| PathBuf::from(path))
+    let below_root = path.strip_prefix('/').filter(|path| !path.contains('\0'))?;
+    // Further slashes mean nothing in a path, and an authority behind `file:`.
+    let below_root = below_root.trim_start_matches('/');
+    Some(PathBuf::from(format!("/{below_root}")))
 }
 
 fn set<T>(

@@ -232,3 +232,18 @@ fn cut_and_changed_uris_are_refused_or_come_back_the_same() {
         }
     }
 }
+
+#[test]
+fn slashes_before_a_path_are_one() {
+    for uri in [
+        "pkcs11:?pin-source=/pe",
+        "pkcs11:?pin-source=//pe",
+        "pkcs11:?pin-source=file:/pe",
+        "pkcs11:?pin-source=file:///pe",
+        "pkcs11:?pin-source=file:////pe",
+    ] {
+        let uri = parse(uri);
+        assert_eq!(uri.to_string(), "pkcs11:?pin-source=file:/pe");
+        assert_eq!(parse(&uri.to_string()), uri);
+    }
+}
