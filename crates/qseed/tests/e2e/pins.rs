@@ -60,10 +60,9 @@ fn a_wrong_pin_is_presented_once_however_often_qseed_is_killed() {
     println!("presented {presented} times in 21 runs");
     // Killed between the note that it is presented and the presentation, it is held back as well.
     assert!(presented <= 1, "presented {presented} times");
-    assert_eq!(
-        faulty.token.wrong_pins(0, User::USER).expect("a state"),
-        u32::try_from(presented).expect("few")
-    );
+    // Killed in the middle of the call, the token may not have come to judging it.
+    let wrong_pins = faulty.token.wrong_pins(0, User::USER).expect("a state");
+    assert!(wrong_pins as usize <= presented, "{wrong_pins} counted");
 
     site.write_secret("pin", RIGHT);
     faulty.wait_seeds(0, 2);

@@ -1,7 +1,7 @@
 //! Every return value of the standard, from every function, at the first and at a later call: no
 //! wrong seeding, no second presentation of a refused PIN, and all is well when the fault ends.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -75,19 +75,20 @@ fn one_module(function: Function, n: u64) {
         Function::SeedRandom => !PERMANENT.contains(code),
         _ => true,
     };
-    let wanted: BTreeSet<u32> = (0..)
-        .zip(&codes)
-        .filter(|(_, code)| recovers(code))
-        .map(|(token, _)| token)
-        .collect();
     let what = format!("{function}, call {n}");
-    wait_for_seeds(
-        &faulty,
-        &what,
-        &wanted,
-        &codes,
-        usize::try_from(n).expect("few") + 3,
-    );
+    let seeds = usize::try_from(n).expect("few") + 3;
+    let (well, others): (Vec<_>, Vec<_>) = (0..).zip(&codes).partition(|(_, code)| recovers(code));
+    let wanted = well.iter().map(|(token, _)| (*token, seeds)).collect();
+    wait_for_seeds(&faulty, &what, &wanted, &codes);
+    // The others get their answer when they come to that call, and then have the time of one more
+    // seed of everybody else to do what they should not.
+    for (token, code) in others {
+        faulty.wait(|record| answered(record, function, token, *code));
+    }
+    let record = faulty.token.record().expect("a record");
+    let one_more = |(token, _): &(u32, _)| (*token, seeds_of(&record, *token) + 1);
+    let wanted = well.iter().map(one_more).collect();
+    wait_for_seeds(&faulty, &what, &wanted, &codes);
     qseed.stop();
     let record = faulty.token.record().expect("a record");
     assert_well(&service, &[&faulty], &what);
@@ -112,13 +113,16 @@ fn one_module(function: Function, n: u64) {
     }
 }
 
-fn wait_for_seeds(
-    faulty: &Faulty,
-    what: &str,
-    wanted: &BTreeSet<u32>,
-    codes: &[Ckr],
-    seeds: usize,
-) {
+/// Whether a token has answered a call of this function by this code.
+fn answered(record: &[Record], function: Function, token: u32, code: Ckr) -> bool {
+    let calls = record.iter().filter_map(|line| line.ended(function));
+    calls
+        .filter(|call| call.token == Some(token))
+        .any(|call| call.result == Some(code))
+}
+
+/// Waits until each of these tokens has mixed in so many seeds.
+fn wait_for_seeds(faulty: &Faulty, what: &str, wanted: &BTreeMap<u32, usize>, codes: &[Ckr]) {
     let mut counts = vec![0; codes.len()];
     let mut looked_at = 0;
     let reached = |record: &[Record]| {
@@ -131,16 +135,18 @@ fn wait_for_seeds(
             }
         }
         looked_at = record.len();
-        wanted.iter().all(|token| counts[*token as usize] >= seeds)
+        wanted
+            .iter()
+            .all(|(token, seeds)| counts[*token as usize] >= *seeds)
     };
     let reached = faulty.token.wait_for(RECOVERED_WITHIN, reached);
     if reached.is_err() {
         let behind: Vec<_> = wanted
             .iter()
-            .map(|token| (show(codes[*token as usize]), counts[*token as usize]))
-            .filter(|(_, count)| *count < seeds)
+            .map(|(token, seeds)| (show(codes[*token as usize]), counts[*token as usize], seeds))
+            .filter(|(_, count, seeds)| count < seeds)
             .collect();
-        panic!("{what}: {seeds} seeds are wanted, these have: {behind:?}");
+        panic!("{what}: these tokens have fewer seeds than wanted: {behind:?}");
     }
 }
 
