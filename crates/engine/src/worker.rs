@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, CEILING};
 use crate::complaint::Complaint;
 use crate::ids::{ModuleId, PartitionId, WorkerId};
+use crate::partition::SLOW;
 use crate::time::Moment;
 
 /// A worker that is asked to end is killed after this time; one that was killed and is still there
@@ -115,6 +116,8 @@ pub(crate) struct Worker {
     pub(crate) opened_last: bool,
     /// It is to start at once after it has ended.
     pub(crate) restart_at_once: bool,
+    /// Where there is one place: until then it is theirs who are quick, if they want it.
+    pub(crate) quick_ones_until: Moment,
 }
 
 impl Worker {
@@ -136,6 +139,7 @@ impl Worker {
             last_success: None,
             opened_last: false,
             restart_at_once: false,
+            quick_ones_until: now,
         }
     }
 
@@ -156,8 +160,8 @@ impl Worker {
     /// Whether `call` may be made beside those in flight, of which there are at most `places`.
     ///
     /// A partition in trouble delays no other: a call on a dead token can last as long as the
-    /// deadline, so doubtful calls have a quarter of the places, and more only while nobody else
-    /// waits. Opening leaves a quarter to seeds, and where `opens_first` is set, seeds leave a
+    /// deadline, so doubtful calls have a quarter of the places, or of the time of the only place,
+    /// and more only while nobody else waits. Opening leaves a quarter to seeds, and where `opens_first` is set, seeds leave a
     /// quarter to opening. Suspects are called one at a time.
     pub(crate) fn has_place(&self, places: u16, call: Call, opens_first: bool) -> bool {
         let places = usize::from(places.max(1));
@@ -170,7 +174,11 @@ impl Worker {
         }
         if call.doubtful {
             let others_wait = !self.to_open.sound.is_empty() || !self.ready.sound.is_empty();
-            let limit = if others_wait { quarter } else { most_of_them };
+            let limit = match (others_wait, places) {
+                (false, _) => most_of_them,
+                (true, 1) if call.began < self.quick_ones_until => 0,
+                (true, _) => quarter,
+            };
             if in_flight(|other| other.doubtful) >= limit {
                 return false;
             }
@@ -185,6 +193,13 @@ impl Worker {
             }
         } else {
             true
+        }
+    }
+
+    /// A call ended that took this long.
+    pub(crate) fn took(&mut self, now: Moment, time: Duration) {
+        if time > SLOW {
+            self.quick_ones_until = now + (3 * time).min(CEILING);
         }
     }
 

@@ -13,6 +13,8 @@ use crate::workspace::Workspace;
 
 /// Lines of a failed step that are shown.
 const SHOWN_LINES: usize = 150;
+/// Lines of the tests that failed that are shown: what each of them wrote.
+const SHOWN_LINES_OF_TESTS: usize = 1000;
 
 /// How a step came out.
 pub(super) enum Outcome {
@@ -281,8 +283,13 @@ fn read(log: &std::path::Path) -> String {
     )
 }
 
-/// A log without the lines that say that something is well.
+/// What tests that failed wrote, or the end of a log without the lines that say that something is
+/// well.
 fn worth_showing(log: &str) -> String {
+    let failures = failures(log);
+    if !failures.is_empty() {
+        return last_lines(&failures, SHOWN_LINES_OF_TESTS);
+    }
     let well = |line: &str| line.starts_with("test ") && line.ends_with(" ... ok");
     let building = |line: &str| {
         let word = line.split_whitespace().next().unwrap_or_default();
@@ -300,12 +307,30 @@ fn worth_showing(log: &str) -> String {
         .filter(|line| !well(line) && !building(line))
         .collect();
     // What went wrong is said at the end; a fuzzer says a thousand lines before that.
-    let left_out = lines.len().saturating_sub(SHOWN_LINES);
-    let mut shown = lines[left_out..].join("\n");
-    if left_out > 0 {
-        shown = format!("({left_out} lines before these are in the log)\n{shown}");
+    last_lines(&lines, SHOWN_LINES)
+}
+
+/// The parts of the output of `cargo test` between `failures:` and `test result: FAILED`.
+fn failures(log: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut inside = false;
+    for line in log.lines() {
+        inside |= line == "failures:";
+        if inside {
+            lines.push(line);
+        }
+        inside &= !line.starts_with("test result: ");
     }
-    shown
+    lines
+}
+
+fn last_lines(lines: &[&str], number: usize) -> String {
+    let left_out = lines.len().saturating_sub(number);
+    let shown = lines[left_out..].join("\n");
+    if left_out == 0 {
+        return shown;
+    }
+    format!("({left_out} lines before these are in the log)\n{shown}")
 }
 
 fn print_indented(text: &str) {
@@ -316,7 +341,7 @@ fn print_indented(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Counts, worth_showing};
+    use super::{Counts, SHOWN_LINES, worth_showing};
 
     const OUTPUT: &str = "\
    Compiling qseed v0.1.0
@@ -344,5 +369,25 @@ test result: ok. 5 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         assert!(!shown.contains("Compiling"));
         assert!(!shown.contains("test a"));
         assert!(shown.contains("test b ... FAILED"));
+    }
+
+    #[test]
+    fn what_a_failed_test_wrote_is_shown_whatever_ran_after_it() {
+        let why = "failures:\n\n---- b stdout ----\nthread 'b' panicked\n\nfailures:\n    b\n\n";
+        let failed = OUTPUT.replacen(
+            "test result: FAILED",
+            &format!("{why}test result: FAILED"),
+            1,
+        );
+        let later = "test c ... ok and then this\n".repeat(2 * SHOWN_LINES);
+        let shown = worth_showing(&format!("{failed}{later}"));
+        assert!(shown.starts_with("failures:"), "{shown}");
+        assert!(shown.contains("thread 'b' panicked"), "{shown}");
+        assert!(
+            shown
+                .lines()
+                .last()
+                .is_some_and(|line| line.starts_with("test result: FAILED"))
+        );
     }
 }

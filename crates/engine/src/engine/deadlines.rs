@@ -19,7 +19,12 @@ impl Engine {
             WorkerState::Ending { by, step } => (step != Ending::Stuck).then_some(by),
             WorkerState::Up { since } => {
                 let recovered = worker.complaint.since().map(|_| since + RECOVERED_AFTER);
-                worker.next_deadline().into_iter().chain(recovered).min()
+                // Whoever waits for its end asks in `settle`.
+                let place = Some(worker.quick_ones_until).filter(|at| *at > self.now);
+                [worker.next_deadline(), recovered, place]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
         };
         self.timers.set(Timer::Worker(key), at);

@@ -98,6 +98,8 @@ impl Engine {
             .get_mut(&key)
             .filter(|worker| worker.life == life)?;
         let call = worker.calls.remove(&id)?;
+        let took = self.now.since(call.began);
+        worker.took(self.now, took);
         self.arm_worker(key);
         let partition = self.partitions.get_mut(&id).filter(|p| p.worker == key)?;
         if !matches!(partition.phase, Phase::Opening | Phase::Seeding { .. }) {
@@ -105,7 +107,7 @@ impl Engine {
             self.open_now(id);
             return None;
         }
-        partition.slow = self.now.since(call.began) > SLOW;
+        partition.slow = took > SLOW;
         Some((key, call.began))
     }
 

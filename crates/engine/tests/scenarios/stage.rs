@@ -183,6 +183,7 @@ impl Story {
             Call::Works => (wait, None),
             Call::Fails(fault) => (wait, Some(fault)),
             Call::FailsSlowly(fault) => (secs(20), Some(fault)),
+            Call::WorksAfter(seconds) => (secs(seconds), None),
             Call::Hangs => return,
             Call::CrashesWorker => {
                 self.exits(worker, Duration::from_millis(1));

@@ -49,6 +49,8 @@ pub(crate) enum Call {
     Works,
     Fails(TokenFault),
     FailsSlowly(TokenFault),
+    /// After so many seconds.
+    WorksAfter(u64),
     Hangs,
     CrashesWorker,
 }

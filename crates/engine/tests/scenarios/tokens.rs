@@ -121,6 +121,64 @@ fn several_that_fail_slowly_do_not_take_every_place() {
     }
 }
 
+/// Each seed of ten tokens out of twelve takes 20 s, for a period of 60 s, at a module that makes
+/// one call at a time: they have its time while the others do not want it.
+#[test]
+fn those_that_take_their_seeds_slowly_share_the_only_place() {
+    let mut settings = usual(12);
+    settings.modules[0].concurrency = 1;
+    for partition in &mut settings.partitions {
+        partition.period = secs(60);
+    }
+    let mut story = Story::new(settings);
+    for slow in 0..10 {
+        story.seeding.insert(p(slow), Call::WorksAfter(20));
+    }
+    story.run(secs(600));
+    let since = story.now();
+    story.run(secs(7200));
+    for healthy in [10, 11] {
+        let late = |at: &u64| at % 60 > 20;
+        let seeds = story.seeds(healthy);
+        let all_late: Vec<_> = seeds
+            .into_iter()
+            .filter(|at| *at > 600 && late(at))
+            .collect();
+        assert_eq!(all_late, Vec::<u64>::new(), "{healthy}");
+        assert!(story.seeds_since(healthy, since) >= 119, "{healthy}");
+    }
+    // 200 s of work for each period of 60 s: the place is never idle, and each has its turn.
+    let seeds: Vec<_> = (0..10).map(|slow| story.seeds_since(slow, since)).collect();
+    assert!(seeds.iter().sum::<usize>() >= 355, "{seeds:?}");
+    assert!(seeds.iter().all(|seeds| *seeds >= 25), "{seeds:?}");
+}
+
+/// A module that is busy all the time with healthy partitions still serves one that is slow.
+#[test]
+fn one_that_takes_its_seeds_slowly_does_not_starve() {
+    let mut settings = usual(12);
+    settings.modules[0].concurrency = 1;
+    let mut story = Story::new(settings);
+    // 11 s of work for each period of 10 s, none of it slow enough to be doubtful.
+    for busy in 0..11 {
+        story.seeding.insert(p(busy), Call::WorksAfter(1));
+    }
+    story.seeding.insert(p(11), Call::WorksAfter(5));
+    story.run(secs(3600));
+    assert!(
+        story.seeds(11).len() >= 3600 / 25,
+        "{}",
+        story.seeds(11).len()
+    );
+    for busy in 0..11 {
+        assert!(
+            story.seeds(busy).len() >= 3600 / 20,
+            "{}",
+            story.seeds(busy).len()
+        );
+    }
+}
+
 #[test]
 fn a_token_that_hangs_is_kept_apart_and_comes_back() {
     let mut story = Story::new(usual(4));

@@ -17,6 +17,8 @@ pub(crate) enum TokenTrouble {
     SeedingFails(TokenFault),
     FailsSlowly,
     SeedingFailsSlowly,
+    /// It takes each seed, after a long time.
+    SeedsSlowly,
     Hangs,
     CrashesModule,
     LoginIsUnclear,
@@ -46,7 +48,7 @@ pub(crate) enum Fault {
     Disk,
 }
 
-const TOKEN_TROUBLES: [TokenTrouble; 17] = [
+const TOKEN_TROUBLES: [TokenTrouble; 19] = [
     TokenTrouble::Missing,
     TokenTrouble::Missing,
     TokenTrouble::OpeningFails(TokenFault::Mismatch),
@@ -59,6 +61,8 @@ const TOKEN_TROUBLES: [TokenTrouble; 17] = [
     TokenTrouble::SeedingFails(TokenFault::General),
     TokenTrouble::FailsSlowly,
     TokenTrouble::SeedingFailsSlowly,
+    TokenTrouble::SeedsSlowly,
+    TokenTrouble::SeedsSlowly,
     TokenTrouble::Hangs,
     TokenTrouble::CrashesModule,
     TokenTrouble::LoginIsUnclear,
@@ -109,6 +113,7 @@ impl World {
                 TokenTrouble::FailsSlowly,
                 TokenTrouble::SeedingFailsSlowly,
                 TokenTrouble::SeedingFailsSlowly,
+                TokenTrouble::SeedsSlowly,
                 TokenTrouble::Hangs,
                 TokenTrouble::CrashesModule,
             ]);

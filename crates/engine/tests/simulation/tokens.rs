@@ -70,6 +70,11 @@ impl World {
                 let fails = Happening::Goes(worker, id, serial, Step::FailsSlowly);
                 self.after((deadline * 6 / 5).min(20 * SECOND), fails);
             }
+            Some(TokenTrouble::SeedsSlowly) if matches!(step, Step::Injects) => {
+                let longest = (self.deadline_of(worker) * 3 / 4).min(20 * SECOND);
+                let takes = self.dice.duration(longest / 8, longest);
+                self.after(takes, Happening::Goes(worker, id, serial, step));
+            }
             _ => {
                 let takes = self.dice.duration(latency / 2, latency);
                 self.after(takes, Happening::Goes(worker, id, serial, step));
