@@ -10,6 +10,7 @@ mod streams;
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
-use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -104,9 +104,10 @@ impl Worker {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn spawn(spec: &WorkerSpec, id: u32, events: Events) -> io::Result<Self> {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
-        let (reader, writer) = UnixStream::from_std(ours)?.into_split();
+        let writer = streams::Writing::new(ours.try_clone()?.into());
+        let reader = streams::reading(ours.into())?;
         let mut child = command(spec, theirs.into()).spawn()?;
         let gone = || io::Error::other("the worker ended before it began");
         let pid = child.id().ok_or_else(gone)?;

@@ -1,14 +1,53 @@
 //! The socket's two directions.
 
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::SendFlags;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 
 use super::{Reporter, WorkerEvent};
 use crate::wire::{self, Decoder, ToWorker};
 
+/// The daemon's end of the socket, to read from.
+///
+/// It is registered like the end of a pipe, for one direction alone: one that is registered for
+/// writing too wakes the daemon each time that the worker has taken a message.
+pub(super) fn reading(socket: OwnedFd) -> io::Result<pipe::Receiver> {
+    pipe::Receiver::from_owned_fd_unchecked(socket)
+}
+
+/// The daemon's end of the socket, which does not block, to write to.
+pub(super) struct Writing(OwnedFd);
+
+impl Writing {
+    pub(super) fn new(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
+    async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let sent = match rustix::net::send(&self.0, bytes, SendFlags::NOSIGNAL) {
+            Ok(sent) => sent,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let rest = &bytes[sent..];
+        if rest.is_empty() {
+            return Ok(());
+        }
+        // It is full: the worker is slower than we are, which is seldom.
+        let socket = self.0.try_clone()?;
+        pipe::Sender::from_owned_fd_unchecked(socket)?
+            .write_all(rest)
+            .await
+    }
+}
+
 /// Reports each message, until the stream ends or is of no use.
-pub(super) async fn read_messages(mut socket: OwnedReadHalf, events: Reporter) {
+pub(super) async fn read_messages(mut socket: pipe::Receiver, events: Reporter) {
     let mut decoder = Decoder::new();
     loop {
         let event = match decoder.next_message() {
@@ -34,10 +73,7 @@ pub(super) async fn read_messages(mut socket: OwnedReadHalf, events: Reporter) {
 }
 
 /// Sends what is queued, until the worker or its handle is gone. Each frame is wiped once sent.
-pub(super) async fn write_messages(
-    mut socket: OwnedWriteHalf,
-    mut queue: mpsc::UnboundedReceiver<ToWorker>,
-) {
+pub(super) async fn write_messages(socket: Writing, mut queue: mpsc::UnboundedReceiver<ToWorker>) {
     while let Some(message) = queue.recv().await {
         // A message that does not fit a frame cannot come about: seeds are the longest, and no
         // longer than the bound; but a longer one must not end the others.

@@ -45,12 +45,17 @@ impl Inbox {
         }
     }
 
-    /// Adds a command behind those that wait.
-    pub(super) fn post(self: &Arc<Self>, worker: &Arc<Worker>, command: Command) {
+    /// Adds a command behind those that wait. One that may be carried out `here` is, by the thread
+    /// that calls this, if nothing else of the partition is under way.
+    pub(super) fn post(self: &Arc<Self>, worker: &Arc<Worker>, command: Command, here: bool) {
         let mut state = self.lock();
         state.commands.push_back(command);
-        if !state.at_work {
-            state.at_work = true;
+        let starts = !std::mem::replace(&mut state.at_work, true);
+        // The thread that takes it up must not wait for this lock.
+        drop(state);
+        if starts && here {
+            self.work(worker);
+        } else if starts {
             self.work_on(worker);
         }
     }
@@ -58,7 +63,7 @@ impl Inbox {
     /// Closes the partition as soon as what it does now is done; what waits is dropped.
     pub(super) fn close_last(self: &Arc<Self>, worker: &Arc<Worker>) {
         self.lock().commands.clear();
-        self.post(worker, Command::Close);
+        self.post(worker, Command::Close, false);
     }
 
     /// Has a thread carry out the next command. Others' commands come in between, so that a
@@ -78,9 +83,10 @@ impl Inbox {
             partition.carry_out(worker, command);
         }
         let mut state = self.lock();
-        if state.commands.is_empty() {
-            state.at_work = false;
-        } else {
+        state.at_work = !state.commands.is_empty();
+        let goes_on = state.at_work;
+        drop(state);
+        if goes_on {
             self.work_on(worker);
         }
     }

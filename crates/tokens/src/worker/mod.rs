@@ -1,7 +1,8 @@
 //! The worker process: loads one module, holds its partitions open, and makes its calls.
 //!
 //! One thread reads what the daemon says; a crew of others makes the calls, one operation a
-//! partition at a time. The module's own output goes where standard output and error go, to pipes
+//! partition at a time. A seed for the only partition is injected by the thread that read it: handed
+//! over, it would cost half as much again, and nobody waits behind it. The module's own output goes where standard output and error go, to pipes
 //! that the daemon reads; the worker itself writes nothing there.
 
 mod crew;
@@ -137,14 +138,15 @@ struct Worker {
 
 impl Worker {
     fn post(self: &Arc<Self>, partition: u32, command: Command) {
-        let inbox = {
+        let (inbox, alone) = {
             let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
             let inbox = inboxes
                 .entry(partition)
                 .or_insert_with(|| Arc::new(Inbox::new(partition)));
-            Arc::clone(inbox)
+            (Arc::clone(inbox), inboxes.len() == 1)
         };
-        inbox.post(self, command);
+        let here = alone && matches!(command, Command::Seed { .. });
+        inbox.post(self, command, here);
     }
 
     fn learn_pin(&self, partition: u32, pin: Secret) {
