@@ -231,3 +231,24 @@ pub enum TokenFault {
     /// Anything else: close, back off, find the token again.
     Device,
 }
+
+impl TokenFault {
+    /// A stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "token-missing",
+            Self::Mismatch => "mismatch",
+            Self::PinRefused => "pin-refused",
+            Self::PinFlagged => "pin-flagged",
+            Self::PinHeld => "pin-held",
+            Self::PinUnavailable => "pin-unavailable",
+            Self::AnotherLogin => "another-login",
+            Self::SeedingRefused => "seeding-refused",
+            Self::Module => "module",
+            Self::General => "general",
+            Self::Length => "length",
+            Self::Device => "device",
+        }
+    }
+}

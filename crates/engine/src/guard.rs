@@ -26,6 +26,38 @@ pub enum Standing {
     Unclear,
 }
 
+impl Standing {
+    /// What is written down before a PIN is presented of which `before` is known.
+    ///
+    /// # Errors
+    /// Why it must not be presented.
+    pub fn when_presented(before: Option<Self>) -> Result<Self, HeldBack> {
+        match before {
+            None | Some(Self::Unclear) => Ok(Self::Presented),
+            Some(Self::Accepted) => Ok(Self::PresentedAgain),
+            Some(Self::PresentedAgain) => Ok(Self::PresentedLast),
+            Some(Self::Refused) => Err(HeldBack::Refused),
+            Some(Self::Presented | Self::PresentedLast) => Err(HeldBack::OutcomeUnknown),
+        }
+    }
+
+    /// What is known of a PIN once the token has answered, where `before` was known until it was
+    /// presented; `None`: nothing.
+    #[must_use]
+    pub fn when_answered(before: Option<Self>, answer: PinAnswer) -> Option<Self> {
+        match (answer, before) {
+            (PinAnswer::NotJudged, before) => before,
+            (PinAnswer::Accepted, _) => Some(Self::Accepted),
+            (PinAnswer::Refused, _) => Some(Self::Refused),
+            // What is known of a PIN that was good once stays as it is.
+            (PinAnswer::Unclear, Some(Self::Accepted | Self::PresentedAgain)) => before,
+            // One that never succeeded gets a second presentation, and no third.
+            (PinAnswer::Unclear, Some(Self::Unclear)) => Some(Self::Presented),
+            (PinAnswer::Unclear, _) => Some(Self::Unclear),
+        }
+    }
+}
+
 /// Why a PIN is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeldBack {
@@ -129,7 +161,7 @@ impl PinGuard {
             return Judgement::Wait;
         }
         let before = self.standings.get(&tag).copied();
-        let next = match presented_after(before) {
+        let next = match Standing::when_presented(before) {
             Ok(next) => next,
             Err(reason) => return Judgement::Hold(reason),
         };
@@ -165,7 +197,7 @@ impl PinGuard {
             return Recorded::Present(wish);
         }
         // Where another process wrote meanwhile that this PIN is held back, that is why.
-        let reason = presented_after(presentation.before)
+        let reason = Standing::when_presented(presentation.before)
             .err()
             .unwrap_or(HeldBack::NotRecorded);
         Recorded::Hold(wish, reason, self.withdrawn(tag).1)
@@ -190,28 +222,17 @@ impl PinGuard {
         tag: PinTag,
         answer: PinAnswer,
     ) -> (Option<Standing>, Vec<Wish>) {
-        let before = self
-            .under_way
-            .get(&tag)
-            .and_then(|presentation| presentation.before);
-        let standing = match (answer, before) {
-            (PinAnswer::NotJudged, _) => return self.withdrawn(tag),
-            (PinAnswer::Accepted, _) => Standing::Accepted,
-            (PinAnswer::Refused, _) => Standing::Refused,
-            // What is known of a PIN that was good once stays as it is.
-            (PinAnswer::Unclear, Some(known @ (Standing::Accepted | Standing::PresentedAgain))) => {
-                known
-            }
-            // One that never succeeded gets a second presentation, and no third.
-            (PinAnswer::Unclear, Some(Standing::Unclear)) => Standing::Presented,
-            (PinAnswer::Unclear, _) => Standing::Unclear,
-        };
-        self.standings.insert(tag, standing);
-        let waiting = self
-            .under_way
-            .remove(&tag)
-            .map(|presentation| presentation.waiting);
-        (Some(standing), waiting.unwrap_or_default().into())
+        if answer == PinAnswer::NotJudged {
+            return self.withdrawn(tag);
+        }
+        let presentation = self.under_way.remove(&tag);
+        let before = presentation.as_ref().and_then(|known| known.before);
+        let standing = Standing::when_answered(before, answer);
+        if let Some(standing) = standing {
+            self.standings.insert(tag, standing);
+        }
+        let waiting = presentation.map(|presentation| presentation.waiting);
+        (standing, waiting.unwrap_or_default().into())
     }
 
     /// The worker died: what it presented stays as it was written, unknown; its wishes are gone.
@@ -286,18 +307,6 @@ impl PinGuard {
     /// Presentations that are open.
     pub(crate) fn under_way(&self) -> usize {
         self.under_way.len()
-    }
-}
-
-/// What is written down before a PIN is presented of which `before` is known, or why it is not
-/// presented.
-fn presented_after(before: Option<Standing>) -> Result<Standing, HeldBack> {
-    match before {
-        None | Some(Standing::Unclear) => Ok(Standing::Presented),
-        Some(Standing::Accepted) => Ok(Standing::PresentedAgain),
-        Some(Standing::PresentedAgain) => Ok(Standing::PresentedLast),
-        Some(Standing::Refused) => Err(HeldBack::Refused),
-        Some(Standing::Presented | Standing::PresentedLast) => Err(HeldBack::OutcomeUnknown),
     }
 }
 

@@ -10,6 +10,7 @@ mod guard;
 mod guard_file;
 mod harden;
 mod log;
+mod pin_outcome;
 mod print;
 mod run;
 mod say;

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use qseed_faulty_token::{Action, Function, Rule};
-use qseed_tokens::supervisor::{ListError, WorkerEvent, list_slots};
+use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::{self, FromWorker, Hello, LoginKind, Open, ToWorker, TokenChoice};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -107,32 +107,20 @@ fn a_module_that_ends_its_process_is_told_of() {
             .rules
             .push(Rule::new(Function::GetTokenInfo, Action::Exit(0)));
     });
-    let listing = list_slots(&bench.spec, Duration::from_secs(60));
-    assert!(matches!(listing, Err(ListError::Ended(_))), "{listing:?}");
-}
-
-#[test]
-fn a_module_that_hangs_ends_a_listing() {
-    let bench = Bench::new(|faults| {
-        faults
-            .rules
-            .push(Rule::new(Function::GetSlotList, Action::Hang));
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        daemon.worker.send(ToWorker::List { request: 1 });
+        let event = daemon.event().await;
+        assert!(matches!(event, WorkerEvent::Exited(_)), "{event:?}");
     });
-    let listing = list_slots(&bench.spec, Duration::from_millis(300));
-    assert!(matches!(listing, Err(ListError::Hung(_))), "{listing:?}");
-    let record = bench.token.record().expect("a record");
-    let worker = record.first().expect("a worker was there").pid;
-    // It was killed, not left behind.
-    wait_for_end(worker);
 }
 
 #[test]
 fn thousands_of_slots_are_listed_and_opened_by_id() {
     let bench = Bench::new(|faults| faults.slots = 3_000);
-    let listing = list_slots(&bench.spec, Duration::from_secs(60)).expect("a listing");
-    assert_eq!(listing.slots.len(), 3_000);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        assert_eq!(daemon.list().await.len(), 3_000);
         let slot = TokenChoice::Slot(2_999);
         let how = Open {
             token: slot,

@@ -5,9 +5,10 @@ mod support;
 
 use std::num::NonZeroU32;
 
+use qseed_secrets::SecretRef;
 use qseed_tokens::failure::FailureClass;
-use qseed_tokens::supervisor::{WorkerSpec, list_slots};
-use qseed_tokens::wire::{LoginKind, Open, PinOutcome, ToWorker, TokenChoice, Verdict};
+use qseed_tokens::supervisor::WorkerSpec;
+use qseed_tokens::wire::{LoginKind, Open, PinOutcome, PinSource, ToWorker, TokenChoice, Verdict};
 use support::{Daemon, SoftHsm, on_one_thread, token};
 
 /// Bytes that differ from place to place and from seed to seed.
@@ -314,21 +315,21 @@ fn fifty_tokens_are_open_at_once_and_each_gets_its_own() {
 #[test]
 fn slots_are_listed_without_a_session() {
     let hsm = SoftHsm::with_tokens(&["first", "second"]);
-    let deadline = std::time::Duration::from_secs(60);
-    let listing = list_slots(&hsm.spec(), deadline).expect("a listing");
-    let tokens: Vec<_> = listing
-        .slots
-        .iter()
-        .filter_map(|slot| slot.token())
-        .collect();
+    let (slots, ready) = on_one_thread(async {
+        let (mut daemon, ready) = Daemon::ready(&hsm.spec()).await;
+        let slots = daemon.list().await;
+        daemon.shut_down().await;
+        (slots, ready)
+    });
+    let tokens: Vec<_> = slots.iter().filter_map(|slot| slot.token()).collect();
     let labels: Vec<_> = tokens.iter().map(|token| token.label.as_str()).collect();
     assert!(
         labels.contains(&"first") && labels.contains(&"second"),
         "{labels:?}"
     );
-    for slot in &listing.slots {
+    for slot in &slots {
         let token = slot.token().expect("SoftHSM's slots all have tokens");
-        assert!(token.uri().matches(&listing.ready.library, slot));
+        assert!(token.uri().matches(&ready.library, slot));
     }
     assert_eq!(hsm.spy_log().count("C_OpenSession"), 0);
 }
@@ -339,11 +340,9 @@ fn a_pin_file_is_read_when_it_is_needed_and_missing_ones_are_told() {
     let file = hsm.folder.path().join("pin");
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
-        let uri = format!("pkcs11:token=first?pin-source=file:{}", file.display());
         let open = || Open {
-            token: TokenChoice::Uri(uri.parse().map(Box::new).expect("a URI")),
-            pin: qseed_tokens::wire::PinSource::FromUri,
-            ..token(1, "x", LoginKind::User, None)
+            pin: PinSource::Reference(SecretRef::File(file.clone())),
+            ..token(1, "first", LoginKind::User, None)
         };
         daemon.worker.send(ToWorker::Open(open()));
         let failure = daemon.open_failed().await;

@@ -327,7 +327,7 @@ impl Engine {
             .partitions
             .get_mut(&id)
             .expect("the caller looked it up");
-        let kind = fault_word(failure.fault);
+        let kind = failure.fault.name();
         let said = match next {
             // Nothing will change it but a change: said once.
             Next::Operator(REST) => partition.complaint.raise_once(self.now, kind),
@@ -352,22 +352,5 @@ impl Engine {
             .get(&id)
             .and_then(|partition| partition.held_tag)
             .is_some_and(|tag| self.guard.standing(tag) == Some(Standing::Unclear))
-    }
-}
-
-fn fault_word(fault: TokenFault) -> &'static str {
-    match fault {
-        TokenFault::Missing => "missing",
-        TokenFault::Mismatch => "mismatch",
-        TokenFault::PinRefused => "pin-refused",
-        TokenFault::PinFlagged => "pin-flagged",
-        TokenFault::PinHeld => "pin-held",
-        TokenFault::PinUnavailable => "pin-unavailable",
-        TokenFault::AnotherLogin => "another-login",
-        TokenFault::SeedingRefused => "seeding-refused",
-        TokenFault::Module => "module",
-        TokenFault::General => "general",
-        TokenFault::Length => "length",
-        TokenFault::Device => "device",
     }
 }

@@ -6,13 +6,14 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use qseed_engine::PinTag;
-use qseed_engine::guard::Standing;
+use qseed_engine::guard::{HeldBack, Standing};
 use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict};
 
 use super::configuration::would_be_anothers;
 use crate::guard_file::{Entry, GuardFile, Known, Record};
+use crate::pin_outcome;
 use crate::visit::{Lost, Visit};
 
 /// Why a PIN is not presented.
@@ -27,6 +28,16 @@ pub(super) enum Held {
     /// It was only to be seen what the guard would say.
     #[error("it was not to be presented")]
     NotWanted,
+}
+
+impl From<HeldBack> for Held {
+    fn from(reason: HeldBack) -> Self {
+        match reason {
+            HeldBack::Refused => Self::Refused,
+            HeldBack::OutcomeUnknown => Self::OutcomeUnknown,
+            HeldBack::NotRecorded => Self::NotRecorded("the system refused".to_owned()),
+        }
+    }
 }
 
 /// The PIN guard's file, for one command.
@@ -91,7 +102,7 @@ impl PinBook {
         file.refresh()
             .map_err(|error| Held::NotRecorded(error.to_string()))?;
         let before = file.standing(tag);
-        let standing = presented_after(before)?;
+        let standing = Standing::when_presented(before)?;
         if self.only_asks {
             return Err(Held::NotWanted);
         }
@@ -119,8 +130,9 @@ impl PinBook {
     ) -> Result<(), String> {
         let file = self.file.as_mut().map_err(|why| why.clone())?;
         let before = self.before.remove(&tag).flatten();
-        let standing = standing_after(before, outcome);
-        let record = record(tag, partition, standing, answer(outcome));
+        let standing = Standing::when_answered(before, pin_outcome::answer(outcome));
+        let answer = pin_outcome::for_people(outcome);
+        let record = record(tag, partition, standing, answer);
         let entry = Entry {
             record,
             presents: false,
@@ -143,44 +155,6 @@ fn record(
         partition: partition.to_owned(),
         since: Timestamp::now(),
         answer,
-    }
-}
-
-/// What is written down before a PIN is presented of which `before` is known: the engine's rule.
-fn presented_after(before: Option<Standing>) -> Result<Standing, Held> {
-    match before {
-        None | Some(Standing::Unclear) => Ok(Standing::Presented),
-        Some(Standing::Accepted) => Ok(Standing::PresentedAgain),
-        Some(Standing::PresentedAgain) => Ok(Standing::PresentedLast),
-        Some(Standing::Refused) => Err(Held::Refused),
-        Some(Standing::Presented | Standing::PresentedLast) => Err(Held::OutcomeUnknown),
-    }
-}
-
-/// What is known once the token has answered: the engine's rule.
-fn standing_after(before: Option<Standing>, outcome: PinOutcome) -> Option<Standing> {
-    match (outcome, before) {
-        (PinOutcome::Accepted, _) => Some(Standing::Accepted),
-        (PinOutcome::Refused(_), _) => Some(Standing::Refused),
-        (
-            PinOutcome::AlreadyLoggedIn | PinOutcome::NotJudged(_) | PinOutcome::NotPresented,
-            before,
-        ) => before,
-        (PinOutcome::Unclear(_), Some(known @ (Standing::Accepted | Standing::PresentedAgain))) => {
-            Some(known)
-        }
-        // One that never succeeded gets a second presentation, and no third.
-        (PinOutcome::Unclear(_), Some(Standing::Unclear)) => Some(Standing::Presented),
-        (PinOutcome::Unclear(_), _) => Some(Standing::Unclear),
-    }
-}
-
-fn answer(outcome: PinOutcome) -> Option<String> {
-    match outcome {
-        PinOutcome::Refused(ckr) | PinOutcome::NotJudged(ckr) | PinOutcome::Unclear(ckr) => {
-            Some(format!("C_Login: {ckr}"))
-        }
-        PinOutcome::Accepted | PinOutcome::AlreadyLoggedIn | PinOutcome::NotPresented => None,
     }
 }
 

@@ -3,11 +3,12 @@
 use qseed_config::Level;
 use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
 use qseed_engine::{Event, PartitionId, PinTag, WorkerId};
-use qseed_tokens::wire::{FromWorker, PinOutcome, ToWorker, Verdict};
+use qseed_tokens::wire::{FromWorker, ToWorker, Verdict};
 
 use super::daemon::Daemon;
 use super::keeper::ToRecord;
 use crate::log::Entry;
+use crate::pin_outcome;
 
 impl Daemon {
     pub(super) fn worker_tells_of_pin(&mut self, worker: WorkerId, message: &FromWorker) {
@@ -33,8 +34,8 @@ impl Daemon {
                 outcome,
                 ..
             } => {
-                self.token_said = outcome_text(outcome);
-                let answer = pin_answer(outcome);
+                self.token_said = pin_outcome::for_people(outcome);
+                let answer = pin_outcome::answer(outcome);
                 self.handle(Event::PinAnswered {
                     worker,
                     partition: partition(id),
@@ -123,25 +124,5 @@ pub(super) fn held_back_text(reason: HeldBack) -> &'static str {
         HeldBack::NotRecorded => {
             "that the PIN is presented could not be written to the state directory"
         }
-    }
-}
-
-fn pin_answer(outcome: PinOutcome) -> PinAnswer {
-    match outcome {
-        PinOutcome::Accepted => PinAnswer::Accepted,
-        PinOutcome::Refused(_) => PinAnswer::Refused,
-        PinOutcome::AlreadyLoggedIn | PinOutcome::NotJudged(_) | PinOutcome::NotPresented => {
-            PinAnswer::NotJudged
-        }
-        PinOutcome::Unclear(_) => PinAnswer::Unclear,
-    }
-}
-
-fn outcome_text(outcome: PinOutcome) -> Option<String> {
-    match outcome {
-        PinOutcome::Refused(ckr) | PinOutcome::NotJudged(ckr) | PinOutcome::Unclear(ckr) => {
-            Some(format!("C_Login: {ckr}"))
-        }
-        PinOutcome::Accepted | PinOutcome::AlreadyLoggedIn | PinOutcome::NotPresented => None,
     }
 }

@@ -83,7 +83,7 @@ fn partition_failed(name: &str, failure: &TokenFailure, repeats: Repeats, next: 
     Entry::new(level, "partition-failed", message)
         .with("partition", name)
         .with("error", failure.text.as_str())
-        .with("fault", fault_name(failure.fault))
+        .with("fault", failure.fault.name())
         .repeats(repeats)
         .next(next)
 }
@@ -117,23 +117,5 @@ fn advice(fault: TokenFault, name: &str) -> String {
         TokenFault::Missing | TokenFault::Module | TokenFault::General | TokenFault::Device => {
             String::new()
         }
-    }
-}
-
-/// The stable name of a fault.
-fn fault_name(fault: TokenFault) -> &'static str {
-    match fault {
-        TokenFault::Missing => "token-missing",
-        TokenFault::Mismatch => "mismatch",
-        TokenFault::PinRefused => "pin-refused",
-        TokenFault::PinFlagged => "pin-flagged",
-        TokenFault::PinHeld => "pin-held",
-        TokenFault::PinUnavailable => "pin-unavailable",
-        TokenFault::AnotherLogin => "another-login",
-        TokenFault::SeedingRefused => "seeding-refused",
-        TokenFault::Module => "module",
-        TokenFault::General => "general",
-        TokenFault::Length => "length",
-        TokenFault::Device => "device",
     }
 }

@@ -4,7 +4,6 @@
 //! as events. The events' channel is bounded, so a worker that floods is read no faster than the
 //! daemon takes its events.
 
-mod listing;
 mod output;
 mod streams;
 
@@ -22,7 +21,6 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-pub use listing::{ListError, Listing, list_slots};
 pub use output::Stream;
 
 use crate::wire::{self, FromWorker, Hello, ToWorker};

@@ -142,8 +142,6 @@ pub enum PinSource {
     None,
     /// Something refers to it.
     Reference(#[serde(with = "secret::reference")] SecretRef),
-    /// `pin-value` or `pin-source` of the token's URI.
-    FromUri,
     /// The last `Pin` for this partition.
     Told,
 }

@@ -63,7 +63,6 @@ fn every_way_to_a_pin_crosses() {
         .expect("a URI");
     for pin in [
         PinSource::None,
-        PinSource::FromUri,
         PinSource::Reference(SecretRef::Literal(Secret::new(b"p\xff".to_vec()))),
         PinSource::Reference(SecretRef::File("/etc/pin".into())),
         PinSource::Reference(SecretRef::Environment("PIN".into())),

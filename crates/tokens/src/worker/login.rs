@@ -15,9 +15,7 @@ use super::pulse::Pulse;
 use crate::ckr::Ckr;
 use crate::directory::{TokenFlag, TokenInfo};
 use crate::failure::{FailureClass, TokenFailure, refuses_pin};
-use crate::wire::{
-    FromWorker, LoginKind, Open, PinFlags, PinOutcome, PinSource, TokenChoice, Verdict,
-};
+use crate::wire::{FromWorker, LoginKind, Open, PinFlags, PinOutcome, PinSource, Verdict};
 
 /// `CKU_SO`
 pub(super) const CKU_SO: u64 = 0;
@@ -218,13 +216,8 @@ pub(super) fn look_again(
 
 fn read_pin(worker: &Worker, how: &Open) -> Result<Secret, TokenFailure> {
     let unavailable = |text: String| TokenFailure::new(FailureClass::PinUnavailable, text);
-    let from_uri = match &how.token {
-        TokenChoice::Uri(uri) => uri.pin(),
-        TokenChoice::Slot(_) => None,
-    };
     let reference = match &how.pin {
         PinSource::Reference(reference) => Some(reference.clone()),
-        PinSource::FromUri => from_uri,
         PinSource::Told => worker.told_pin(how.partition).map(SecretRef::Literal),
         PinSource::None => None,
     };

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
-use qseed_tokens::directory::TokenInfo;
+use qseed_tokens::directory::{SlotReport, TokenInfo};
 use qseed_tokens::failure::TokenFailure;
 use qseed_tokens::supervisor::{Worker, WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::{
@@ -213,6 +213,20 @@ impl Daemon {
         match daemon.message().await {
             FromWorker::Ready(ready) => (daemon, ready),
             other => panic!("not ready: {other:?}"),
+        }
+    }
+
+    /// The slots that the module has.
+    pub async fn list(&mut self) -> Vec<SlotReport> {
+        self.worker.send(ToWorker::List { request: 1 });
+        let mut slots = Vec::new();
+        loop {
+            match self.message().await {
+                FromWorker::Slot { slot, .. } => slots.push(slot),
+                FromWorker::Listed { failure: None, .. } => return slots,
+                FromWorker::Progress { .. } => {}
+                other => panic!("no listing: {other:?}"),
+            }
         }
     }
 
