@@ -4,6 +4,10 @@
 //! presented, `presented` is written and synced; the outcome is written after. An outcome that a
 //! crash hid therefore counts as refused, unless that PIN was accepted before: then it may be
 //! presented once more.
+//!
+//! A crash hides the outcome of everything that its worker presents at that moment. So a worker
+//! presents one at a time of those that would be held back then: one partition that crashes its
+//! module, or a daemon that is killed while it starts, costs no other partition its login.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -39,6 +43,12 @@ impl Standing {
             Some(Self::Refused) => Err(HeldBack::Refused),
             Some(Self::Presented | Self::PresentedLast) => Err(HeldBack::OutcomeUnknown),
         }
+    }
+
+    /// Whether a PIN of which this is known is held back: no more is presented of it.
+    #[must_use]
+    pub fn is_held_back(self) -> bool {
+        Self::when_presented(Some(self)).is_err()
     }
 
     /// What is known of a PIN once the token has answered, where `before` was known until it was
@@ -144,13 +154,15 @@ impl Presentation {
 pub(crate) struct PinGuard {
     standings: BTreeMap<PinTag, Standing>,
     under_way: BTreeMap<PinTag, Presentation>,
+    /// Wishes that wait until their worker presents nothing that a crash would hold back.
+    lines: BTreeMap<WorkerId, VecDeque<(PinTag, Wish)>>,
 }
 
 impl PinGuard {
     pub(crate) fn new(standings: impl IntoIterator<Item = (PinTag, Standing)>) -> Self {
         Self {
             standings: standings.into_iter().collect(),
-            under_way: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -165,6 +177,13 @@ impl PinGuard {
             Ok(next) => next,
             Err(reason) => return Judgement::Hold(reason),
         };
+        if next.is_held_back() && self.is_at_risk(wish.worker) {
+            self.lines
+                .entry(wish.worker)
+                .or_default()
+                .push_back((tag, wish));
+            return Judgement::Wait;
+        }
         self.standings.insert(tag, next);
         self.under_way.insert(
             tag,
@@ -177,6 +196,39 @@ impl PinGuard {
             },
         );
         Judgement::Record(next)
+    }
+
+    /// Whether a worker presents, or is about to, what would be held back if it died now.
+    fn is_at_risk(&self, worker: WorkerId) -> bool {
+        self.under_way.iter().any(|(tag, presentation)| {
+            presentation.wish.is_some_and(|wish| wish.worker == worker)
+                && self
+                    .standings
+                    .get(tag)
+                    .is_some_and(|standing| standing.is_held_back())
+        })
+    }
+
+    /// The wishes that no longer have to wait for another partition of their worker, to be judged
+    /// again.
+    pub(crate) fn next_in_line(&mut self) -> Vec<(PinTag, Wish)> {
+        if self.lines.is_empty() {
+            return Vec::new();
+        }
+        let lines = std::mem::take(&mut self.lines);
+        let (wait, go): (BTreeMap<_, _>, BTreeMap<_, _>) = lines
+            .into_iter()
+            .partition(|(worker, _)| self.is_at_risk(*worker));
+        self.lines = wait;
+        go.into_values().flatten().collect()
+    }
+
+    /// Drops wishes that wait for another partition of their worker.
+    fn leave_line(&mut self, gone: impl Fn(&Wish) -> bool) {
+        for line in self.lines.values_mut() {
+            line.retain(|(_, wish)| !gone(wish));
+        }
+        self.lines.retain(|_, line| !line.is_empty());
     }
 
     /// `presented` was written, or could not be.
@@ -239,6 +291,7 @@ impl PinGuard {
     /// Returns the wishes of other workers to judge again.
     pub(crate) fn worker_died(&mut self, worker: WorkerId) -> Vec<(PinTag, Wish)> {
         let mut again = Vec::new();
+        self.lines.remove(&worker);
         self.under_way.retain(|tag, presentation| {
             presentation.forget(|wish| wish.worker == worker);
             if presentation.told && presentation.wish.is_some_and(|wish| wish.worker == worker) {
@@ -253,6 +306,7 @@ impl PinGuard {
     /// The worker was killed: what it has not been told yet, it will never hear. What it was told,
     /// it may have answered before.
     pub(crate) fn no_more_verdicts(&mut self, worker: WorkerId) {
+        self.lines.remove(&worker);
         for presentation in self.under_way.values_mut() {
             presentation.forget(|wish| wish.worker == worker);
         }
@@ -260,8 +314,10 @@ impl PinGuard {
 
     /// The operation of a partition ended: its wishes are gone, unless it was told to present.
     pub(crate) fn gave_up(&mut self, worker: WorkerId, partition: PartitionId) {
+        let gone = |wish: &Wish| wish.worker == worker && wish.partition == partition;
+        self.leave_line(gone);
         for presentation in self.under_way.values_mut() {
-            presentation.forget(|wish| wish.worker == worker && wish.partition == partition);
+            presentation.forget(gone);
         }
     }
 
@@ -304,9 +360,9 @@ impl PinGuard {
         self.standings.get(&tag).copied()
     }
 
-    /// Presentations that are open.
+    /// Presentations that are open or wait.
     pub(crate) fn under_way(&self) -> usize {
-        self.under_way.len()
+        self.under_way.len() + self.lines.values().map(VecDeque::len).sum::<usize>()
     }
 }
 

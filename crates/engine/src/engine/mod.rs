@@ -222,6 +222,7 @@ impl Engine {
 
     /// Makes the calls and requests that have become possible.
     fn settle(&mut self) {
+        self.judge_next_in_line();
         self.dispatch();
         self.plan_fetches();
     }

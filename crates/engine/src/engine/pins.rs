@@ -129,6 +129,13 @@ impl Engine {
         }
     }
 
+    /// Lets those take their turn who waited for another partition of their worker.
+    pub(super) fn judge_next_in_line(&mut self) {
+        for (tag, wish) in self.guard.next_in_line() {
+            self.judge(tag, wish);
+        }
+    }
+
     /// A worker is gone: what it presented is unknown, and others take their turn.
     pub(super) fn pins_of_dead_worker(&mut self, life: WorkerId) {
         for (tag, wish) in self.guard.worker_died(life) {

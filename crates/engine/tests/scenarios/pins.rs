@@ -130,6 +130,27 @@ fn a_pin_that_was_good_is_presented_once_more_after_a_crash() {
     }
 }
 
+/// Four partitions log in for the first time, and one of them takes the module down with it.
+#[test]
+fn a_crash_in_a_login_costs_no_other_partition_its_login() {
+    for culprit in 0..4 {
+        let mut logins = [1, 2, 3, 4].map(|number| login(number, PinAnswer::Accepted));
+        logins[culprit].dies = true;
+        let mut story = story(4, &logins);
+        story.run(secs(120));
+        for (number, login) in (0..).zip(&logins) {
+            let seeded = !story.seeds(number).is_empty();
+            assert_eq!(seeded, !login.dies, "{number} beside {culprit}");
+        }
+        assert_eq!(story.presented(logins[culprit].tag), 1);
+        let accepted = story
+            .disk
+            .values()
+            .filter(|known| **known == Standing::Accepted);
+        assert_eq!(accepted.count(), 3);
+    }
+}
+
 #[test]
 fn a_worker_that_dies_before_it_may_present_leaves_no_doubt() {
     let mut story = story(1, &[login(1, PinAnswer::Accepted)]);

@@ -315,6 +315,7 @@ impl World {
         }
         self.summary.presentations += 1;
         if alive {
+            self.pins.alone_at_risk(tag, worker)?;
             self.pins.present(tag, worker, partition)?;
             return self.calls(worker, partition, ask, Step::Judges);
         }

@@ -155,6 +155,23 @@ impl Pins {
         }
     }
 
+    /// The verdict is to present: a crash of its worker would hold back no other PIN with it.
+    pub(crate) fn alone_at_risk(&self, tag: PinTag, worker: WorkerId) -> Checked {
+        let at_risk = |tag: &PinTag| {
+            let standing = self.disk.get(tag).copied();
+            standing.is_some_and(Standing::is_held_back)
+        };
+        let others = self.history.iter().filter(|(other, history)| {
+            **other != tag && history.presented_by.is_some_and(|(by, _)| by == worker)
+        });
+        match others.map(|(other, _)| other).find(|other| at_risk(other)) {
+            Some(other) if at_risk(&tag) => Err(format!(
+                "P5: a crash of {worker:?} would hold back {tag:?} and {other:?}"
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// A worker is gone, and with it the outcome of what it presented.
     pub(crate) fn worker_died(&mut self, worker: WorkerId) {
         for history in self.history.values_mut() {
