@@ -5,8 +5,8 @@ use std::time::Duration;
 use qseed_entropy::Entropy;
 
 use crate::checks::Check;
-use crate::guard::{PinAnswer, Standing};
-use crate::ids::{JobId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
+use crate::guard::{PinAnswer, Recording, Standing};
+use crate::ids::{DeviceTag, JobId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
 use crate::settings::{Limits, Settings};
 
 /// Something that happened outside.
@@ -94,13 +94,15 @@ pub enum Event {
         ask: u64,
         /// The PIN's tag.
         tag: PinTag,
+        /// What may count wrong PINs together with its token.
+        device: DeviceTag,
     },
-    /// That a PIN is presented has been written and synced, or could not be.
+    /// That a PIN is presented has been written and synced, or was not.
     PinRecorded {
         /// The PIN's tag.
         tag: PinTag,
         /// Whether it is on disk.
-        written: bool,
+        recording: Recording,
     },
     /// The token answered to a PIN that was presented.
     PinAnswered {

@@ -8,10 +8,15 @@
 //! A crash hides the outcome of everything that its worker presents at that moment. So a worker
 //! presents one at a time of those that would be held back then: one partition that crashes its
 //! module, or a daemon that is killed while it starts, costs no other partition its login.
+//!
+//! Tokens may count wrong PINs together: those of a TPM, or the PINs of one smart card that its
+//! library shows as several tokens. What has the same manufacturer, model and serial number is one
+//! *device*; of PINs that never succeeded, one at a time is presented to it, and none where it
+//! refused another partition's before and this one would be counted with that.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::ids::{PartitionId, PinTag, WorkerId};
+use crate::ids::{DeviceTag, PartitionId, PinTag, WorkerId};
 
 /// What is known of one PIN at one token. This is what the guard's file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +82,21 @@ pub enum HeldBack {
     OutcomeUnknown,
     /// That it is presented could not be written down, and it never succeeded.
     NotRecorded,
+    /// It never succeeded, and what may count wrong PINs together with its token has refused
+    /// another partition's.
+    DeviceInDoubt,
+}
+
+/// What became of writing down that a PIN is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// It is on the disk.
+    Written,
+    /// It is not.
+    Failed,
+    /// It was not written, since it is not to be presented: what the file says of others, under
+    /// its lock, is [`HeldBack::DeviceInDoubt`].
+    DeviceInDoubt,
 }
 
 /// What a token answered to a PIN.
@@ -98,6 +118,7 @@ pub(crate) struct Wish {
     pub(crate) worker: WorkerId,
     pub(crate) partition: PartitionId,
     pub(crate) ask: u64,
+    pub(crate) device: DeviceTag,
 }
 
 /// What to do about a wish.
@@ -154,8 +175,9 @@ impl Presentation {
 pub(crate) struct PinGuard {
     standings: BTreeMap<PinTag, Standing>,
     under_way: BTreeMap<PinTag, Presentation>,
-    /// Wishes that wait until their worker presents nothing that a crash would hold back.
-    lines: BTreeMap<WorkerId, VecDeque<(PinTag, Wish)>>,
+    /// Wishes that wait until neither their worker nor their device has to do with another PIN that
+    /// never succeeded.
+    line: Vec<(PinTag, Wish)>,
 }
 
 impl PinGuard {
@@ -177,11 +199,8 @@ impl PinGuard {
             Ok(next) => next,
             Err(reason) => return Judgement::Hold(reason),
         };
-        if next.is_held_back() && self.is_at_risk(wish.worker) {
-            self.lines
-                .entry(wish.worker)
-                .or_default()
-                .push_back((tag, wish));
+        if next.is_held_back() && self.is_at_risk(wish) {
+            self.line.push((tag, wish));
             return Judgement::Wait;
         }
         self.standings.insert(tag, next);
@@ -198,41 +217,29 @@ impl PinGuard {
         Judgement::Record(next)
     }
 
-    /// Whether a worker presents, or is about to, what would be held back if it died now.
-    fn is_at_risk(&self, worker: WorkerId) -> bool {
+    /// Whether this worker presents, or is about to, what would be held back if it died now, or
+    /// any worker does at this device.
+    fn is_at_risk(&self, by: Wish) -> bool {
         self.under_way.iter().any(|(tag, presentation)| {
-            presentation.wish.is_some_and(|wish| wish.worker == worker)
-                && self
-                    .standings
-                    .get(tag)
-                    .is_some_and(|standing| standing.is_held_back())
+            let concerned = |wish: Wish| wish.worker == by.worker || wish.device == by.device;
+            let standing = self.standings.get(tag);
+            presentation.wish.is_some_and(concerned)
+                && standing.is_some_and(|standing| standing.is_held_back())
         })
     }
 
-    /// The wishes that no longer have to wait for another partition of their worker, to be judged
-    /// again.
+    /// The wishes that no longer have to wait for another partition, to be judged again.
     pub(crate) fn next_in_line(&mut self) -> Vec<(PinTag, Wish)> {
-        if self.lines.is_empty() {
-            return Vec::new();
-        }
-        let lines = std::mem::take(&mut self.lines);
-        let (wait, go): (BTreeMap<_, _>, BTreeMap<_, _>) = lines
+        let line = std::mem::take(&mut self.line);
+        let (wait, go) = line
             .into_iter()
-            .partition(|(worker, _)| self.is_at_risk(*worker));
-        self.lines = wait;
-        go.into_values().flatten().collect()
-    }
-
-    /// Drops wishes that wait for another partition of their worker.
-    fn leave_line(&mut self, gone: impl Fn(&Wish) -> bool) {
-        for line in self.lines.values_mut() {
-            line.retain(|(_, wish)| !gone(wish));
-        }
-        self.lines.retain(|_, line| !line.is_empty());
+            .partition(|(_, wish)| self.is_at_risk(*wish));
+        self.line = wait;
+        go
     }
 
     /// `presented` was written, or could not be.
-    pub(crate) fn recorded(&mut self, tag: PinTag, written: bool) -> Recorded {
+    pub(crate) fn recorded(&mut self, tag: PinTag, recording: Recording) -> Recorded {
         let Some(presentation) = self.under_way.get_mut(&tag) else {
             return Recorded::Nothing;
         };
@@ -244,14 +251,17 @@ impl PinGuard {
             return Recorded::Withdrawn(partition, self.withdrawn(tag).0);
         };
         // A PIN that is known good does no harm, written down or not.
-        if written || presentation.before == Some(Standing::Accepted) {
+        let known_good = presentation.before == Some(Standing::Accepted);
+        if recording == Recording::Written || known_good {
             presentation.told = true;
             return Recorded::Present(wish);
         }
         // Where another process wrote meanwhile that this PIN is held back, that is why.
-        let reason = Standing::when_presented(presentation.before)
-            .err()
-            .unwrap_or(HeldBack::NotRecorded);
+        let reason = match (Standing::when_presented(presentation.before), recording) {
+            (Err(reason), _) => reason,
+            (Ok(_), Recording::DeviceInDoubt) => HeldBack::DeviceInDoubt,
+            (Ok(_), _) => HeldBack::NotRecorded,
+        };
         Recorded::Hold(wish, reason, self.withdrawn(tag).1)
     }
 
@@ -291,7 +301,7 @@ impl PinGuard {
     /// Returns the wishes of other workers to judge again.
     pub(crate) fn worker_died(&mut self, worker: WorkerId) -> Vec<(PinTag, Wish)> {
         let mut again = Vec::new();
-        self.lines.remove(&worker);
+        self.line.retain(|(_, wish)| wish.worker != worker);
         self.under_way.retain(|tag, presentation| {
             presentation.forget(|wish| wish.worker == worker);
             if presentation.told && presentation.wish.is_some_and(|wish| wish.worker == worker) {
@@ -306,7 +316,7 @@ impl PinGuard {
     /// The worker was killed: what it has not been told yet, it will never hear. What it was told,
     /// it may have answered before.
     pub(crate) fn no_more_verdicts(&mut self, worker: WorkerId) {
-        self.lines.remove(&worker);
+        self.line.retain(|(_, wish)| wish.worker != worker);
         for presentation in self.under_way.values_mut() {
             presentation.forget(|wish| wish.worker == worker);
         }
@@ -315,7 +325,7 @@ impl PinGuard {
     /// The operation of a partition ended: its wishes are gone, unless it was told to present.
     pub(crate) fn gave_up(&mut self, worker: WorkerId, partition: PartitionId) {
         let gone = |wish: &Wish| wish.worker == worker && wish.partition == partition;
-        self.leave_line(gone);
+        self.line.retain(|(_, wish)| !gone(wish));
         for presentation in self.under_way.values_mut() {
             presentation.forget(gone);
         }
@@ -355,6 +365,11 @@ impl PinGuard {
         })
     }
 
+    /// The device that a PIN is being presented to.
+    pub(crate) fn device_of(&self, tag: PinTag) -> Option<DeviceTag> {
+        Some(self.under_way.get(&tag)?.wish?.device)
+    }
+
     /// What is known of a tag.
     pub(crate) fn standing(&self, tag: PinTag) -> Option<Standing> {
         self.standings.get(&tag).copied()
@@ -362,7 +377,7 @@ impl PinGuard {
 
     /// Presentations that are open or wait.
     pub(crate) fn under_way(&self) -> usize {
-        self.under_way.len() + self.lines.values().map(VecDeque::len).sum::<usize>()
+        self.under_way.len() + self.line.len()
     }
 }
 

@@ -37,7 +37,7 @@ pub use action::{Action, Next, Note};
 pub use complaint::Repeats;
 pub use engine::{Engine, Start};
 pub use event::{Event, FetchFailure, FetchFault, TokenFailure, TokenFault};
-pub use ids::{JobId, ModuleId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
+pub use ids::{DeviceTag, JobId, ModuleId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
 pub use reservoir::Portion;
 pub use settings::{
     Combine, Limits, ModuleSettings, PartitionSettings, Rate, Reserve, Settings, SourceSettings,

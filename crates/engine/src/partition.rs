@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::backoff::Backoff;
 use crate::complaint::Complaint;
 use crate::event::TokenFault;
-use crate::ids::{JobId, PinTag};
+use crate::ids::{DeviceTag, JobId, PinTag};
 use crate::reservoir::Portion;
 use crate::settings::PartitionSettings;
 use crate::time::Moment;
@@ -71,6 +71,8 @@ pub(crate) struct Partition {
     pub(crate) last_error: Option<Arc<str>>,
     /// The PIN that the guard holds back for it.
     pub(crate) held_tag: Option<PinTag>,
+    /// The device that it is held back for, where that is why.
+    pub(crate) held_device: Option<DeviceTag>,
     /// Its last operation took long.
     pub(crate) slow: bool,
     /// Times that its call took the worker down, and the last of them.
@@ -102,6 +104,7 @@ impl Partition {
             trouble: None,
             last_error: None,
             held_tag: None,
+            held_device: None,
             slow: false,
             strikes: (0, now),
             suspect_until: None,

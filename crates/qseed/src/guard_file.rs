@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use qseed_engine::PinTag;
 use qseed_engine::guard::Standing;
+use qseed_tokens::wire::DeviceTags;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,41 @@ pub(crate) struct Record {
     /// What the token answered, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) answer: Option<String>,
+    /// What may count wrong PINs together with the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<Device>,
+}
+
+/// The digests of [`qseed_tokens::wire::DeviceTags`], in hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Device {
+    #[serde(with = "hex")]
+    pub(crate) device: [u8; 32],
+    #[serde(with = "hex")]
+    pub(crate) token: [u8; 32],
+    #[serde(with = "hex")]
+    pub(crate) pin: [u8; 32],
+}
+
+impl From<DeviceTags> for Device {
+    fn from(tags: DeviceTags) -> Self {
+        Self {
+            device: tags.device.0,
+            token: tags.token.0,
+            pin: tags.pin.0,
+        }
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is on the disk.
+    Written,
+    /// Left out: this PIN is held back.
+    HeldBack,
+    /// Left out: its device is in doubt.
+    DeviceInDoubt,
 }
 
 /// A record to append.
@@ -58,6 +94,13 @@ pub(crate) enum Known {
     PresentedAgain,
     PresentedLast,
     Unclear,
+}
+
+impl Record {
+    fn is_held_back(&self) -> bool {
+        self.standing
+            .is_some_and(|known| known.held_back().is_some())
+    }
 }
 
 impl Known {
@@ -205,19 +248,23 @@ impl GuardFile {
         })
     }
 
-    /// Appends records and syncs them. One that is to allow a presentation is left out, and its
-    /// place in the answer is `false`, where the file says that this PIN is held back: another
-    /// process has presented it meanwhile.
-    pub(crate) fn append(&mut self, records: Vec<Entry>) -> Result<Vec<bool>, GuardFileError> {
+    /// Appends records and syncs them. One that is to allow a presentation is left out where the
+    /// file says that this PIN is held back, since another process has presented it meanwhile, or
+    /// that its device is in doubt.
+    pub(crate) fn append(&mut self, records: Vec<Entry>) -> Result<Vec<Taken>, GuardFileError> {
         self.locked(|guard| {
             guard.absorb()?;
             let mut text = String::new();
             let mut taken = Vec::with_capacity(records.len());
             let mut kept = Vec::with_capacity(records.len());
             for Entry { record, presents } in records {
-                let allowed = !(presents && guard.holds_back(&record));
-                taken.push(allowed);
-                if allowed {
+                let verdict = if presents {
+                    guard.judge(&record)
+                } else {
+                    Taken::Written
+                };
+                taken.push(verdict);
+                if verdict == Taken::Written {
                     text.push_str(&serde_json::to_string(&record).expect("a record is plain data"));
                     text.push('\n');
                     kept.push(record);
@@ -245,11 +292,49 @@ impl GuardFile {
         })
     }
 
-    fn holds_back(&self, record: &Record) -> bool {
-        self.records
-            .get(&PinTag(record.tag))
-            .and_then(|known| known.standing)
-            .is_some_and(|known| known.held_back().is_some())
+    /// Whether a PIN may be presented, by what is known of it and of others at its device.
+    fn judge(&self, record: &Record) -> Taken {
+        let known = self.records.get(&PinTag(record.tag));
+        if known.is_some_and(Record::is_held_back) {
+            return Taken::HeldBack;
+        }
+        // One that was accepted before is presented all the same.
+        if record.is_held_back() && self.device_is_in_doubt(record) {
+            return Taken::DeviceInDoubt;
+        }
+        Taken::Written
+    }
+
+    /// Whether the device of a PIN that never succeeded refused, or may have refused, what this
+    /// one would be counted with: the same PIN, another PIN of the same token, or two PINs of
+    /// others. A partition's own earlier PIN does not count, since the operator has changed it.
+    fn device_is_in_doubt(&self, record: &Record) -> bool {
+        let Some(ours) = record.device else {
+            return false;
+        };
+        let refused: Vec<Device> = self
+            .records
+            .values()
+            .filter(|other| other.is_held_back() && other.partition != record.partition)
+            .filter(|other| !self.was_put_right(other))
+            .filter_map(|other| other.device)
+            .filter(|theirs| theirs.device == ours.device)
+            .collect();
+        refused.len() > 1
+            || refused
+                .iter()
+                .any(|theirs| theirs.pin == ours.pin || theirs.token == ours.token)
+    }
+
+    /// Whether the device has accepted another PIN of the same partition since.
+    pub(crate) fn was_put_right(&self, refused: &Record) -> bool {
+        let device = |record: &Record| record.device.map(|device| device.device);
+        self.records.values().any(|other| {
+            other.standing == Some(Known::Accepted)
+                && other.partition == refused.partition
+                && device(other) == device(refused)
+                && other.since >= refused.since
+        })
     }
 
     /// Reads what other processes appended; returns the tags that it speaks of.

@@ -171,10 +171,11 @@ impl Engine {
                 partition,
                 ask,
                 tag,
+                device,
             } => {
-                self.pin_asked(worker, partition, ask, tag);
+                self.pin_asked(worker, partition, ask, tag, device);
             }
-            Event::PinRecorded { tag, written } => self.pin_recorded(tag, written),
+            Event::PinRecorded { tag, recording } => self.pin_recorded(tag, recording),
             Event::PinAnswered {
                 worker,
                 partition,

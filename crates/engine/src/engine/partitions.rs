@@ -118,6 +118,7 @@ impl Engine {
         let now = self.now;
         let partition = self.partitions.get_mut(&id).expect("its call just ended");
         partition.held_tag = None;
+        partition.held_device = None;
         partition.look_again = false;
         // An open session proves that the token is there; whether it takes seeds is not known yet.
         let seed_trouble = matches!(

@@ -2,8 +2,9 @@
 
 use super::Engine;
 use crate::action::Action;
-use crate::guard::{HeldBack, Judgement, PinAnswer, Recorded, Standing, Wish};
-use crate::ids::{PartitionId, PinTag, WorkerId};
+use crate::guard::{HeldBack, Judgement, PinAnswer, Recorded, Recording, Standing, Wish};
+use crate::ids::{DeviceTag, PartitionId, PinTag, WorkerId};
+use crate::partition::Partition;
 use crate::worker::{Ending, WorkerState};
 
 impl Engine {
@@ -13,6 +14,7 @@ impl Engine {
         partition: PartitionId,
         ask: u64,
         tag: PinTag,
+        device: DeviceTag,
     ) {
         // A worker that was killed meanwhile, or whose call is none of ours, gets no answer: nobody
         // would ever tell how the presentation went.
@@ -23,6 +25,7 @@ impl Engine {
             worker,
             partition,
             ask,
+            device,
         };
         self.judge(tag, wish);
     }
@@ -64,6 +67,7 @@ impl Engine {
     fn hold(&mut self, tag: PinTag, wish: Wish, reason: HeldBack) {
         if let Some(partition) = self.partitions.get_mut(&wish.partition) {
             partition.held_tag = Some(tag);
+            partition.held_device = (reason == HeldBack::DeviceInDoubt).then_some(wish.device);
         }
         self.tell(wish, Some(reason));
     }
@@ -73,6 +77,7 @@ impl Engine {
             worker,
             partition,
             ask,
+            device: _,
         } = wish;
         self.set_call_deadline(worker, partition, true);
         self.act(Action::Verdict {
@@ -83,8 +88,8 @@ impl Engine {
         });
     }
 
-    pub(super) fn pin_recorded(&mut self, tag: PinTag, written: bool) {
-        match self.guard.recorded(tag, written) {
+    pub(super) fn pin_recorded(&mut self, tag: PinTag, recording: Recording) {
+        match self.guard.recorded(tag, recording) {
             Recorded::Present(wish) => self.tell(wish, None),
             Recorded::Hold(wish, reason, again) => {
                 self.hold(tag, wish, reason);
@@ -105,8 +110,12 @@ impl Engine {
         let Some(tag) = self.guard.presented_by(life, id) else {
             return;
         };
+        let device = self.guard.device_of(tag);
         let (standing, again) = self.guard.answered(tag, answer);
         self.record(tag, id, standing, false);
+        if answer == PinAnswer::Accepted {
+            self.look_at_those_in_doubt(|held| Some(held) == device);
+        }
         if let Some(partition) = self.partitions.get_mut(&id) {
             partition.held_tag = match answer {
                 PinAnswer::Accepted | PinAnswer::NotJudged => None,
@@ -148,15 +157,27 @@ impl Engine {
         if standing.is_some() {
             return;
         }
+        self.look_at_those_held(|partition| partition.held_tag == Some(tag));
+        // It may have been what put others' device in doubt.
+        self.look_at_those_in_doubt(|_| true);
+    }
+
+    /// Something changed about a device that others' PINs are held back for.
+    fn look_at_those_in_doubt(&mut self, of: impl Fn(DeviceTag) -> bool) {
+        self.look_at_those_held(|partition| partition.held_device.is_some_and(&of));
+    }
+
+    fn look_at_those_held(&mut self, which: impl Fn(&Partition) -> bool) {
         let held: Vec<_> = self
             .partitions
             .iter()
-            .filter(|(_, partition)| partition.held_tag == Some(tag))
+            .filter(|(_, partition)| which(partition))
             .map(|(id, _)| *id)
             .collect();
         for id in held {
             if let Some(partition) = self.partitions.get_mut(&id) {
                 partition.held_tag = None;
+                partition.held_device = None;
             }
             self.look_at_once(id);
         }

@@ -1,5 +1,5 @@
-use super::{HeldBack, Judgement, PinAnswer, PinGuard, Recorded, Standing, Wish};
-use crate::ids::{PartitionId, PinTag, WorkerId};
+use super::{HeldBack, Judgement, PinAnswer, PinGuard, Recorded, Recording, Standing, Wish};
+use crate::ids::{DeviceTag, PartitionId, PinTag, WorkerId};
 
 const TAG: PinTag = PinTag([7; 32]);
 
@@ -8,6 +8,7 @@ fn wish(worker: u64) -> Wish {
         worker: WorkerId(worker),
         partition: PartitionId(1),
         ask: 1,
+        device: DeviceTag([7; 32]),
     }
 }
 
@@ -22,7 +23,10 @@ fn a_pin_is_written_down_before_it_is_presented() {
         guard.wish(TAG, wish(1)),
         Judgement::Record(Standing::Presented)
     );
-    assert_eq!(guard.recorded(TAG, true), Recorded::Present(wish(1)));
+    assert_eq!(
+        guard.recorded(TAG, Recording::Written),
+        Recorded::Present(wish(1))
+    );
     assert_eq!(
         guard.answered(TAG, PinAnswer::Accepted).0,
         Some(Standing::Accepted)
@@ -33,7 +37,7 @@ fn a_pin_is_written_down_before_it_is_presented() {
 fn a_refused_pin_is_held_back() {
     let mut guard = PinGuard::default();
     guard.wish(TAG, wish(1));
-    guard.recorded(TAG, true);
+    guard.recorded(TAG, Recording::Written);
     guard.answered(TAG, PinAnswer::Refused);
     assert_eq!(guard.wish(TAG, wish(2)), Judgement::Hold(HeldBack::Refused));
     assert_eq!(
@@ -68,7 +72,7 @@ fn a_hidden_outcome_counts_as_refused_unless_the_pin_was_good() {
 fn a_crash_hides_the_outcome_within_one_life_of_the_daemon_too() {
     let mut guard = PinGuard::default();
     guard.wish(TAG, wish(1));
-    guard.recorded(TAG, true);
+    guard.recorded(TAG, Recording::Written);
     assert!(guard.worker_died(WorkerId(1)).is_empty());
     assert_eq!(
         guard.wish(TAG, wish(2)),
@@ -81,7 +85,7 @@ fn what_cannot_be_written_is_not_presented_unless_known_good() {
     let mut guard = PinGuard::default();
     guard.wish(TAG, wish(1));
     assert_eq!(
-        guard.recorded(TAG, false),
+        guard.recorded(TAG, Recording::Failed),
         Recorded::Hold(wish(1), HeldBack::NotRecorded, Vec::new())
     );
     assert_eq!(guard.standing(TAG), None);
@@ -91,7 +95,10 @@ fn what_cannot_be_written_is_not_presented_unless_known_good() {
     );
     let mut good = with(Standing::Accepted);
     good.wish(TAG, wish(1));
-    assert_eq!(good.recorded(TAG, false), Recorded::Present(wish(1)));
+    assert_eq!(
+        good.recorded(TAG, Recording::Failed),
+        Recorded::Present(wish(1))
+    );
 }
 
 #[test]
@@ -115,7 +122,7 @@ fn an_unclear_answer_allows_a_second_presentation_and_no_third() {
             guard.wish(TAG, wish(1)),
             Judgement::Record(Standing::Presented)
         );
-        guard.recorded(TAG, true);
+        guard.recorded(TAG, Recording::Written);
         assert_eq!(guard.answered(TAG, PinAnswer::Unclear).0, Some(last));
     }
     assert_eq!(
@@ -158,7 +165,7 @@ fn a_wish_that_died_before_it_was_told_leaves_no_doubt() {
     );
     guard.worker_died(WorkerId(2));
     assert_eq!(
-        guard.recorded(TAG, true),
+        guard.recorded(TAG, Recording::Written),
         Recorded::Withdrawn(PartitionId(1), None)
     );
     assert_eq!(
@@ -173,14 +180,17 @@ fn the_next_in_line_takes_the_turn_of_one_that_died_untold() {
     guard.wish(TAG, wish(1));
     guard.wish(TAG, wish(2));
     assert!(guard.worker_died(WorkerId(1)).is_empty());
-    assert_eq!(guard.recorded(TAG, true), Recorded::Present(wish(2)));
+    assert_eq!(
+        guard.recorded(TAG, Recording::Written),
+        Recorded::Present(wish(2))
+    );
 }
 
 #[test]
 fn an_unclear_answer_does_not_hide_that_an_outcome_is_open() {
     let mut guard = with(Standing::PresentedAgain);
     guard.wish(TAG, wish(1));
-    guard.recorded(TAG, true);
+    guard.recorded(TAG, Recording::Written);
     assert_eq!(
         guard.answered(TAG, PinAnswer::Unclear).0,
         Some(Standing::PresentedAgain)
@@ -199,7 +209,7 @@ fn what_another_process_learnt_counts() {
     guard.wish(TAG, wish(1));
     guard.changed(TAG, Some(Standing::Presented));
     assert_eq!(
-        guard.recorded(TAG, false),
+        guard.recorded(TAG, Recording::Failed),
         Recorded::Hold(wish(1), HeldBack::OutcomeUnknown, Vec::new()),
         "the file refused it"
     );

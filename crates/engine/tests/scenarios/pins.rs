@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
-use qseed_engine::{Event, PartitionState, TokenFault, WorkerId};
+use qseed_engine::{DeviceTag, Event, PartitionState, TokenFault, WorkerId};
 
 use crate::story::{Call, Did, Login, Story, p, secs, tag, usual};
 
 fn login(number: u8, answer: PinAnswer) -> Login {
     Login {
         tag: tag(number),
+        device: DeviceTag([number; 32]),
         answer,
         dies: false,
     }
@@ -151,6 +152,65 @@ fn a_crash_in_a_login_costs_no_other_partition_its_login() {
     }
 }
 
+/// Two tokens of one device, whose PINs the device counts together.
+#[test]
+fn a_device_in_doubt_is_offered_nothing_until_somebody_puts_it_right() {
+    let mut logins = [1, 2].map(|number| login(number, PinAnswer::Refused));
+    logins[1].device = logins[0].device;
+    let mut story = story(2, &logins);
+    // What the file says once the first PIN was refused.
+    story.run(Duration::from_millis(500));
+    story.in_doubt.push(logins[0].device);
+    story.run(secs(3600));
+    let presented = [1, 2].map(|number| story.presented(tag(number)));
+    assert_eq!(presented.iter().sum::<usize>(), 1, "{presented:?}");
+    let (refused, other) = if presented[0] == 1 { (0, 1) } else { (1, 0) };
+    let held = Did::Hold(story.logins[&p(other)].tag, HeldBack::DeviceInDoubt);
+    assert!(story.count(|did| *did == held) >= 1);
+    // The operator mends the first one: both are tried at once.
+    story.in_doubt.clear();
+    for (number, login) in (0..).zip(&mut logins) {
+        login.answer = PinAnswer::Accepted;
+        login.tag = if number == refused { tag(9) } else { login.tag };
+        story.logins.insert(p(number), *login);
+    }
+    story.tell(Event::PinChanged(p(refused)));
+    story.run(secs(15));
+    assert!(!story.seeds(refused).is_empty() && !story.seeds(other).is_empty());
+}
+
+#[test]
+fn pins_of_one_device_are_presented_one_after_the_other() {
+    let mut logins = [1, 2, 3].map(|number| login(number, PinAnswer::Accepted));
+    for login in &mut logins {
+        login.device = DeviceTag([9; 32]);
+    }
+    let mut settings = usual(3);
+    // Each in a worker of its own, so that only the device is common.
+    for number in 1..3 {
+        let mut module = settings.modules[0].clone();
+        module.id = qseed_engine::ModuleId(number);
+        settings.partitions[number as usize].module = module.id;
+        settings.modules.push(module);
+    }
+    let mut story = Story::new(settings);
+    story.logins = (0..).map(p).zip(logins).collect();
+    story.run(secs(20));
+    let presented: Vec<_> = story
+        .did
+        .iter()
+        .filter(|(_, did)| matches!(did, Did::Present(_)))
+        .map(|(at, _)| *at)
+        .collect();
+    assert_eq!(presented.len(), 3);
+    // An answer takes a second.
+    assert!(
+        presented
+            .windows(2)
+            .all(|pair| pair[1].since(pair[0]) >= secs(1))
+    );
+}
+
 #[test]
 fn a_worker_that_dies_before_it_may_present_leaves_no_doubt() {
     let mut story = story(1, &[login(1, PinAnswer::Accepted)]);
@@ -215,6 +275,7 @@ fn what_a_killed_worker_still_asks_is_not_answered() {
         partition: p(1),
         ask: 7,
         tag: tag(1),
+        device: DeviceTag([1; 32]),
     });
     assert_eq!(story.count(|did| matches!(did, Did::Record(..))), 0);
 }

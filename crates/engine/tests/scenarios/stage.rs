@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
+use qseed_engine::guard::{HeldBack, PinAnswer, Recording, Standing};
 use qseed_engine::{
     Action, Event, FetchFailure, FetchFault, JobId, PartitionId, PinTag, RequestId, Shape,
     SourceId, TokenFailure, TokenFault, WorkerId,
@@ -117,6 +117,7 @@ impl Story {
                     partition,
                     ask: 0,
                     tag: login.tag,
+                    device: login.device,
                 };
                 self.later(Duration::from_millis(1), Some(worker), asked);
             }
@@ -154,15 +155,21 @@ impl Story {
 
     fn record(&mut self, tag: PinTag, standing: Option<Standing>, answer: bool) {
         self.did(Did::Record(tag, standing));
-        let written = self.disk_works;
-        if written {
+        let mut login = self.logins.values().filter(|login| login.tag == tag);
+        let in_doubt = login.any(|login| self.in_doubt.contains(&login.device));
+        let recording = match self.disk_works {
+            true if answer && in_doubt => Recording::DeviceInDoubt,
+            true => Recording::Written,
+            false => Recording::Failed,
+        };
+        if recording == Recording::Written {
             match standing {
                 Some(standing) => self.disk.insert(tag, standing),
                 None => self.disk.remove(&tag),
             };
         }
         if answer {
-            let recorded = Event::PinRecorded { tag, written };
+            let recorded = Event::PinRecorded { tag, recording };
             self.later(self.disk_takes, None, recorded);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
 use qseed_engine::{
-    Combine, Engine, Event, FetchFault, Limits, ModuleId, ModuleSettings, Moment, Note,
+    Combine, DeviceTag, Engine, Event, FetchFault, Limits, ModuleId, ModuleSettings, Moment, Note,
     PartitionId, PartitionSettings, PartitionState, PinTag, Portion, Settings, SourceId,
     SourceSettings, Start, TokenFault, WorkerId,
 };
@@ -72,6 +72,7 @@ pub(crate) enum Did {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Login {
     pub(crate) tag: PinTag,
+    pub(crate) device: DeviceTag,
     pub(crate) answer: PinAnswer,
     /// The worker dies instead of the answer.
     pub(crate) dies: bool,
@@ -87,6 +88,8 @@ pub(crate) struct Story {
     /// Whether a worker that is asked to end does so before it has answered its calls.
     pub(crate) ends_at_once: bool,
     pub(crate) disk_works: bool,
+    /// Devices that the file says are in doubt.
+    pub(crate) in_doubt: Vec<DeviceTag>,
     pub(crate) disk_takes: Duration,
     pub(crate) disk: BTreeMap<PinTag, Standing>,
     pub(crate) did: Vec<(Moment, Did)>,
@@ -162,6 +165,7 @@ impl Story {
             logins: BTreeMap::new(),
             ends_at_once: true,
             disk_works: true,
+            in_doubt: Vec::new(),
             disk_takes: Duration::from_millis(5),
             disk,
             did: Vec::new(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use qseed_engine::guard::HeldBack;
+use qseed_engine::guard::{HeldBack, Recording};
 use qseed_engine::{
     Action, Combine, Event, Limits, Note, PartitionId, RequestId, Shape, SourceId, TokenFault,
     WorkerId,
@@ -280,10 +280,12 @@ impl World {
         }
         for (tag, _, answer) in records {
             if answer {
-                self.tell(Event::PinRecorded {
-                    tag,
-                    written: works,
-                })?;
+                let recording = if works {
+                    Recording::Written
+                } else {
+                    Recording::Failed
+                };
+                self.tell(Event::PinRecorded { tag, recording })?;
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use qseed_engine::guard::{HeldBack, Standing};
 use qseed_engine::{PartitionId, PinTag, WorkerId};
 
 use crate::Checked;
+use crate::tokens::device_of;
 
 /// What really happened to one PIN at one token.
 #[derive(Debug, Default)]
@@ -155,18 +156,22 @@ impl Pins {
         }
     }
 
-    /// The verdict is to present: a crash of its worker would hold back no other PIN with it.
+    /// The verdict is to present: a crash of its worker would hold back no other PIN with it, and
+    /// its device is not being offered another PIN that never succeeded.
     pub(crate) fn alone_at_risk(&self, tag: PinTag, worker: WorkerId) -> Checked {
         let at_risk = |tag: &PinTag| {
             let standing = self.disk.get(tag).copied();
             standing.is_some_and(Standing::is_held_back)
         };
         let others = self.history.iter().filter(|(other, history)| {
-            **other != tag && history.presented_by.is_some_and(|(by, _)| by == worker)
+            **other != tag
+                && history
+                    .presented_by
+                    .is_some_and(|(by, _)| by == worker || device_of(**other) == device_of(tag))
         });
         match others.map(|(other, _)| other).find(|other| at_risk(other)) {
             Some(other) if at_risk(&tag) => Err(format!(
-                "P5: a crash of {worker:?} would hold back {tag:?} and {other:?}"
+                "P3/P5: two at risk at a time at {worker:?} or a device: {tag:?}, {other:?}"
             )),
             _ => Ok(()),
         }

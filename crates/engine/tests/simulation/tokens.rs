@@ -1,7 +1,9 @@
 //! Tokens, and what calls on them come to.
 
 use qseed_engine::guard::PinAnswer;
-use qseed_engine::{Event, JobId, PartitionId, PinTag, TokenFailure, TokenFault, WorkerId};
+use qseed_engine::{
+    DeviceTag, Event, JobId, PartitionId, PinTag, TokenFailure, TokenFault, WorkerId,
+};
 
 use std::time::Duration;
 
@@ -174,6 +176,7 @@ impl World {
                     partition: id,
                     ask: serial,
                     tag,
+                    device: device_of(tag),
                 };
                 self.says(worker, asked);
             }
@@ -292,6 +295,14 @@ impl World {
         };
         self.says(worker, event);
     }
+}
+
+/// The worker's digest of a token's device: each two tokens are one.
+pub(crate) fn device_of(tag: PinTag) -> DeviceTag {
+    let mut device = [0; 32];
+    device[..8].copy_from_slice(&tag.0[..8]);
+    device[0] &= !1;
+    DeviceTag(device)
 }
 
 /// The worker's digest of a token's PIN.

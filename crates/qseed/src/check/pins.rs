@@ -12,7 +12,7 @@ use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict};
 
 use super::configuration::would_be_anothers;
-use crate::guard_file::{Entry, GuardFile, Known, Record};
+use crate::guard_file::{Device, Entry, GuardFile, Known, Record, Taken};
 use crate::pin_outcome;
 use crate::visit::{Lost, Visit};
 
@@ -25,6 +25,11 @@ pub(super) enum Held {
     OutcomeUnknown,
     #[error("that it is presented cannot be written down: {0}")]
     NotRecorded(String),
+    #[error(
+        "the device, which may count wrong PINs of several tokens together, has refused another \
+         partition's, and this PIN was never accepted"
+    )]
+    DeviceInDoubt,
     /// It was only to be seen what the guard would say.
     #[error("it was not to be presented")]
     NotWanted,
@@ -36,6 +41,7 @@ impl From<HeldBack> for Held {
             HeldBack::Refused => Self::Refused,
             HeldBack::OutcomeUnknown => Self::OutcomeUnknown,
             HeldBack::NotRecorded => Self::NotRecorded("the system refused".to_owned()),
+            HeldBack::DeviceInDoubt => Self::DeviceInDoubt,
         }
     }
 }
@@ -94,7 +100,7 @@ impl PinBook {
     }
 
     /// Whether a PIN may be presented. If so, that it is has been written and synced.
-    fn judge(&mut self, tag: PinTag, partition: &str) -> Result<(), Held> {
+    fn judge(&mut self, tag: PinTag, device: Device, partition: &str) -> Result<(), Held> {
         let file = self
             .file
             .as_mut()
@@ -106,16 +112,18 @@ impl PinBook {
         if self.only_asks {
             return Err(Held::NotWanted);
         }
-        let record = record(tag, partition, Some(standing), None);
+        let record = record(tag, device, partition, Some(standing), None);
         let taken = file
             .append(vec![Entry {
                 record,
                 presents: true,
             }])
             .map_err(|error| Held::NotRecorded(error.to_string()))?;
-        if taken != [true] {
+        match taken[..] {
+            [Taken::Written] => {}
+            [Taken::DeviceInDoubt] => return Err(Held::DeviceInDoubt),
             // Another process presents it at this moment.
-            return Err(Held::OutcomeUnknown);
+            _ => return Err(Held::OutcomeUnknown),
         }
         self.before.insert(tag, before);
         Ok(())
@@ -125,6 +133,7 @@ impl PinBook {
     fn answered(
         &mut self,
         tag: PinTag,
+        device: Device,
         partition: &str,
         outcome: PinOutcome,
     ) -> Result<(), String> {
@@ -132,7 +141,7 @@ impl PinBook {
         let before = self.before.remove(&tag).flatten();
         let standing = Standing::when_answered(before, pin_outcome::answer(outcome));
         let answer = pin_outcome::for_people(outcome);
-        let record = record(tag, partition, standing, answer);
+        let record = record(tag, device, partition, standing, answer);
         let entry = Entry {
             record,
             presents: false,
@@ -145,6 +154,7 @@ impl PinBook {
 
 fn record(
     tag: PinTag,
+    device: Device,
     partition: &str,
     standing: Option<Standing>,
     answer: Option<String>,
@@ -155,6 +165,7 @@ fn record(
         partition: partition.to_owned(),
         since: Timestamp::now(),
         answer,
+        device: Some(device),
     }
 }
 
@@ -193,11 +204,12 @@ pub(super) async fn open(
                 partition: number,
                 ask,
                 tag,
+                device,
                 ..
             } => {
-                let tag = PinTag(tag.0);
-                presented = Some(tag);
-                held = locked().judge(tag, partition).err();
+                let (tag, device) = (PinTag(tag.0), Device::from(device));
+                presented = Some((tag, device));
+                held = locked().judge(tag, device, partition).err();
                 let verdict = if held.is_none() {
                     Verdict::Go
                 } else {
@@ -210,7 +222,8 @@ pub(super) async fn open(
                 });
             }
             FromWorker::PinOutcome { outcome, .. } => {
-                let written = presented.map(|tag| locked().answered(tag, partition, outcome));
+                let written = presented
+                    .map(|(tag, device)| locked().answered(tag, device, partition, outcome));
                 unwritten = written.and_then(Result::err);
             }
             FromWorker::Opened { token, .. } => {
@@ -242,8 +255,14 @@ mod tests {
     use qseed_tokens::wire::PinOutcome;
 
     use super::{Held, PinBook};
+    use crate::guard_file::Device;
 
     const TAG: PinTag = PinTag([7; 32]);
+    const DEVICE: Device = Device {
+        device: [1; 32],
+        token: [2; 32],
+        pin: [3; 32],
+    };
     const WRONG: PinOutcome = PinOutcome::Refused(Ckr::PIN_INCORRECT);
 
     /// A book in a folder, opened anew as by another command.
@@ -260,31 +279,37 @@ mod tests {
         let folder = folder();
         let mut first = book(&folder);
         assert!(first.key_may_be_made());
-        assert_eq!(first.judge(TAG, "ca"), Ok(()));
-        first.answered(TAG, "ca", WRONG).expect("written");
+        assert_eq!(first.judge(TAG, DEVICE, "ca"), Ok(()));
+        first.answered(TAG, DEVICE, "ca", WRONG).expect("written");
         let mut second = book(&folder);
         assert!(!second.key_may_be_made());
-        assert_eq!(second.judge(TAG, "ca"), Err(Held::Refused));
+        assert_eq!(second.judge(TAG, DEVICE, "ca"), Err(Held::Refused));
     }
 
     #[test]
     fn an_outcome_that_was_never_learnt_counts_as_refused() {
         let folder = folder();
-        assert_eq!(book(&folder).judge(TAG, "ca"), Ok(()));
-        assert_eq!(book(&folder).judge(TAG, "ca"), Err(Held::OutcomeUnknown));
+        assert_eq!(book(&folder).judge(TAG, DEVICE, "ca"), Ok(()));
+        assert_eq!(
+            book(&folder).judge(TAG, DEVICE, "ca"),
+            Err(Held::OutcomeUnknown)
+        );
     }
 
     #[test]
     fn a_pin_that_was_right_is_presented_once_more_after_a_crash() {
         let folder = folder();
         let mut first = book(&folder);
-        assert_eq!(first.judge(TAG, "ca"), Ok(()));
+        assert_eq!(first.judge(TAG, DEVICE, "ca"), Ok(()));
         first
-            .answered(TAG, "ca", PinOutcome::Accepted)
+            .answered(TAG, DEVICE, "ca", PinOutcome::Accepted)
             .expect("written");
-        assert_eq!(book(&folder).judge(TAG, "ca"), Ok(()));
-        assert_eq!(book(&folder).judge(TAG, "ca"), Ok(()));
-        assert_eq!(book(&folder).judge(TAG, "ca"), Err(Held::OutcomeUnknown));
+        assert_eq!(book(&folder).judge(TAG, DEVICE, "ca"), Ok(()));
+        assert_eq!(book(&folder).judge(TAG, DEVICE, "ca"), Ok(()));
+        assert_eq!(
+            book(&folder).judge(TAG, DEVICE, "ca"),
+            Err(Held::OutcomeUnknown)
+        );
     }
 
     #[test]
@@ -292,9 +317,9 @@ mod tests {
         let folder = folder();
         let mut first = book(&folder);
         for _ in 0..3 {
-            assert_eq!(first.judge(TAG, "ca"), Ok(()));
+            assert_eq!(first.judge(TAG, DEVICE, "ca"), Ok(()));
             first
-                .answered(TAG, "ca", PinOutcome::AlreadyLoggedIn)
+                .answered(TAG, DEVICE, "ca", PinOutcome::AlreadyLoggedIn)
                 .expect("written");
         }
         let file = first.file.as_ref().expect("a file");
@@ -307,10 +332,10 @@ mod tests {
         let unclear = PinOutcome::Unclear(Ckr::GENERAL_ERROR);
         let mut book = book(&folder);
         for _ in 0..2 {
-            assert_eq!(book.judge(TAG, "ca"), Ok(()));
-            book.answered(TAG, "ca", unclear).expect("written");
+            assert_eq!(book.judge(TAG, DEVICE, "ca"), Ok(()));
+            book.answered(TAG, DEVICE, "ca", unclear).expect("written");
         }
-        assert_eq!(book.judge(TAG, "ca"), Err(Held::OutcomeUnknown));
+        assert_eq!(book.judge(TAG, DEVICE, "ca"), Err(Held::OutcomeUnknown));
         let file = book.file.as_ref().expect("a file");
         assert_eq!(file.standing(TAG), Some(Standing::Presented));
     }
@@ -321,6 +346,9 @@ mod tests {
         let file = folder.path().join("state");
         std::fs::write(&file, "in the way").expect("written");
         let mut book = PinBook::open(&file);
-        assert!(matches!(book.judge(TAG, "ca"), Err(Held::NotRecorded(_))));
+        assert!(matches!(
+            book.judge(TAG, DEVICE, "ca"),
+            Err(Held::NotRecorded(_))
+        ));
     }
 }

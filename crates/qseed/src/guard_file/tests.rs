@@ -3,7 +3,7 @@ use std::io::Write;
 use qseed_engine::PinTag;
 use qseed_engine::guard::Standing;
 
-use super::{Entry, GuardFile, GuardFileError, Known, Record};
+use super::{Device, Entry, GuardFile, GuardFileError, Known, Record, Taken};
 
 fn record(tag: u8, standing: Known) -> Record {
     Record {
@@ -12,6 +12,7 @@ fn record(tag: u8, standing: Known) -> Record {
         partition: "p".to_owned(),
         since: jiff::Timestamp::UNIX_EPOCH,
         answer: None,
+        device: None,
     }
 }
 
@@ -96,7 +97,7 @@ fn what_another_process_wrote_meanwhile_wins() {
     let taken = ours
         .append(presentation(record(1, Known::Presented)))
         .expect("written");
-    assert_eq!(taken, [false]);
+    assert_eq!(taken, [Taken::HeldBack]);
     assert_eq!(ours.standing(PinTag([1; 32])), Some(Standing::Refused));
     assert_eq!(theirs.refresh().expect("read"), []);
 }
@@ -164,4 +165,89 @@ fn a_lost_key_may_be_made_anew_once_nothing_is_held_back() {
     };
     guard.append(outcome(cleared)).expect("written");
     assert!(guard.key_may_be_made());
+}
+
+/// A record of a partition's PIN at a token of device 1.
+fn at_device(partition: &str, pin: u8, token: u8, standing: Known) -> Record {
+    Record {
+        tag: [16 * token + pin; 32],
+        partition: partition.to_owned(),
+        device: Some(Device {
+            device: [1; 32],
+            token: [token; 32],
+            pin: [pin; 32],
+        }),
+        ..record(0, standing)
+    }
+}
+
+/// What becomes of a first presentation where these were refused before.
+fn after(refused: &[Record], wish: Record) -> Taken {
+    let folder = folder();
+    let mut guard = GuardFile::open(folder.path()).expect("made");
+    for record in refused {
+        guard.append(outcome(record.clone())).expect("written");
+    }
+    // What holds it back is in the file, not in this process.
+    let mut guard = GuardFile::open(folder.path()).expect("opened");
+    guard.append(presentation(wish)).expect("written")[0]
+}
+
+#[test]
+fn a_device_that_refused_a_pin_is_not_offered_it_for_another_token() {
+    let wrong = at_device("a", 1, 1, Known::Refused);
+    let same_pin = at_device("b", 1, 2, Known::Presented);
+    assert_eq!(
+        after(&[wrong.clone()], same_pin.clone()),
+        Taken::DeviceInDoubt
+    );
+    let unknown = Record {
+        standing: Some(Known::Presented),
+        ..wrong.clone()
+    };
+    assert_eq!(after(&[unknown], same_pin.clone()), Taken::DeviceInDoubt);
+    // Another device's is not concerned, nor one that was accepted before.
+    let mut elsewhere = same_pin.clone();
+    elsewhere.device.as_mut().expect("one").device = [2; 32];
+    assert_eq!(after(&[wrong.clone()], elsewhere), Taken::Written);
+    let known_good = Record {
+        standing: Some(Known::PresentedAgain),
+        ..same_pin
+    };
+    assert_eq!(after(&[wrong], known_good), Taken::Written);
+}
+
+#[test]
+fn wrong_pins_of_several_partitions_are_not_added_up_at_a_device() {
+    let first = at_device("a", 1, 1, Known::Refused);
+    // The same token: nothing more.
+    let same_token = at_device("b", 2, 1, Known::Presented);
+    assert_eq!(after(&[first.clone()], same_token), Taken::DeviceInDoubt);
+    // Other tokens, other PINs: two of them at most.
+    let second = at_device("b", 2, 2, Known::Refused);
+    let third = at_device("c", 3, 3, Known::Presented);
+    assert_eq!(after(&[first.clone()], third.clone()), Taken::Written);
+    assert_eq!(after(&[first, second], third), Taken::DeviceInDoubt);
+}
+
+#[test]
+fn a_pin_that_was_put_right_frees_its_device() {
+    let wrong = at_device("a", 1, 1, Known::Refused);
+    // Another PIN of the same partition: the operator has changed it.
+    let changed = at_device("a", 2, 1, Known::Presented);
+    assert_eq!(after(&[wrong.clone()], changed.clone()), Taken::Written);
+    let accepted = Record {
+        standing: Some(Known::Accepted),
+        ..changed
+    };
+    let other = at_device("b", 1, 2, Known::Presented);
+    assert_eq!(
+        after(&[wrong.clone(), accepted], other.clone()),
+        Taken::Written
+    );
+    let cleared = Record {
+        standing: None,
+        ..wrong.clone()
+    };
+    assert_eq!(after(&[wrong, cleared], other), Taken::Written);
 }

@@ -40,20 +40,30 @@ impl Daemon {
         );
     }
 
-    /// Says that the budgets' file cannot be used, when that changes.
-    pub(super) fn say_budget_trouble(&mut self) {
-        let now = self.budgets.trouble().map(str::to_owned);
-        if now == self.budget_trouble {
-            return;
-        }
-        self.log.write(match &now {
-            None => Entry::info("budget-file", "Budgets are counted across restarts again."),
-            Some(why) => {
+    /// Says that the PIN guard's file cannot be written, or can be again.
+    pub(super) fn say_guard_file(&mut self, state: Result<(), String>) {
+        let folder = self.plan.config.state_dir.display().to_string();
+        self.log.write(match state {
+            Ok(()) => Entry::info("guard-file", "The PIN guard can write again."),
+            Err(why) => {
+                let message = format!(
+                    "The PIN guard cannot write: {why}. Until it can, no PIN is presented that is \
+                     not known to be right. Make {folder} writable for qseed, or set `state_dir`."
+                );
+                Entry::new(Level::Error, "guard-file", message)
+            }
+        });
+    }
+
+    /// Says that the budgets' file cannot be used, or can be again.
+    pub(super) fn say_budget_file(&mut self, state: Result<(), String>) {
+        self.log.write(match state {
+            Ok(()) => Entry::info("budget-file", "Budgets are counted across restarts again."),
+            Err(why) => {
                 let message = format!("Budgets are not counted across restarts: {why}.");
                 Entry::new(Level::Error, "budget-file", message)
             }
         });
-        self.budget_trouble = now;
     }
 
     /// `SLOT #<slot id> (<slot description>): <token label>`, as the original says it.

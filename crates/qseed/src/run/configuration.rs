@@ -85,7 +85,6 @@ impl Daemon {
                 limit,
             });
         }
-        self.say_budget_trouble();
     }
 
     /// SIGHUP: reads the configuration again. What is wrong is said, and nothing changes.
@@ -178,25 +177,17 @@ fn without_effect(plan: &Plan) -> Vec<String> {
 }
 
 /// Opens the guard's file where a partition logs in with a PIN.
-pub(super) fn open_guard(plan: &Plan, log: &mut Log) -> Option<GuardFile> {
+///
+/// # Errors
+/// Why it cannot be written.
+pub(super) fn open_guard(plan: &Plan) -> Result<Option<GuardFile>, String> {
     let needed = plan
         .partitions
         .values()
         .any(|partition| partition.config.login != qseed_config::Login::None);
     if !needed {
-        return None;
+        return Ok(None);
     }
-    match GuardFile::open(&plan.config.state_dir) {
-        Ok(file) => Some(file),
-        Err(why) => {
-            let message = format!(
-                "The PIN guard cannot write to the state directory: {why}. Until it can, no PIN is \
-                 presented that is not known to be right. Make {} writable for qseed, or set \
-                 `state_dir`.",
-                plan.config.state_dir.display()
-            );
-            log.write(Entry::new(Level::Error, "guard-file", message));
-            None
-        }
-    }
+    let opened = GuardFile::open(&plan.config.state_dir);
+    opened.map(Some).map_err(|why| why.to_string())
 }

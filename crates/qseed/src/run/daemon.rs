@@ -1,6 +1,6 @@
 //! The daemon's loop: wait for what happens next, hand it to the engine, carry out its actions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use qseed_config::Config;
@@ -17,13 +17,14 @@ use super::alarm::Alarm;
 use super::budget::Budgets;
 use super::configuration::{open_guard, say_start, style};
 use super::keeper::Keeper;
+use super::orphans::Orphans;
 use super::sources::SourceTask;
 use super::watch::{self, Watch, Whose};
 use super::{FromWorkers, Incoming, random_number};
 use crate::assemble::{Numbers, Plan};
 use crate::cli::RunArgs;
 use crate::exit::Failure;
-use crate::guard_file::GuardFile;
+use crate::guard_file::{Device, GuardFile};
 use crate::log::{Entry, Log};
 use crate::say;
 
@@ -47,12 +48,12 @@ pub(super) struct Daemon {
     pub(super) held_back: BTreeMap<PartitionId, HeldBack>,
     /// What the token answered to a PIN, while that is being written down.
     pub(super) token_said: Option<String>,
+    /// The devices of the PINs that workers asked about.
+    pub(super) devices: HashMap<PinTag, Device>,
     /// The sources that the last seed was made of.
     pub(super) made_of: Vec<String>,
     pub(super) keeper: Keeper,
     pub(super) budgets: Budgets,
-    /// What was said of the budgets' file last.
-    pub(super) budget_trouble: Option<String>,
     pub(super) watch: Watch,
     pub(super) incoming: UnboundedSender<Incoming>,
     pub(super) to_handle: UnboundedReceiver<Incoming>,
@@ -70,6 +71,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
+    orphans: Orphans,
 }
 
 impl Daemon {
@@ -89,11 +91,11 @@ impl Daemon {
         say_start(&mut log, &plan, warnings, shortcomings);
         let (incoming, to_handle) = unbounded_channel();
         let (worker_events, from_workers) = channel(WAITING_EVENTS);
-        let guard = open_guard(&plan, &mut log);
+        let guard = open_guard(&plan);
         // What cannot be written is known all the same, if it can be read.
         let known = match &guard {
-            Some(file) => file.records().cloned().collect(),
-            None => GuardFile::read_only(&plan.config.state_dir).unwrap_or_default(),
+            Ok(Some(file)) => file.records().cloned().collect(),
+            Ok(None) | Err(_) => GuardFile::read_only(&plan.config.state_dir).unwrap_or_default(),
         };
         let standings = known
             .iter()
@@ -104,9 +106,13 @@ impl Daemon {
             seed: random_number(),
             standings: standings.collect(),
         });
-        let keeper = Keeper::start(plan.config.state_dir.clone(), guard, incoming.clone())
+        let state_dir = plan.config.state_dir.clone();
+        let (budgets, readable) = match Budgets::read(&state_dir) {
+            Ok(budgets) => (budgets, Ok(())),
+            Err(why) => (Budgets::default(), Err(why)),
+        };
+        let keeper = Keeper::start(state_dir, guard, readable, incoming.clone())
             .map_err(|error| Failure::internal("cannot start the PIN guard", error))?;
-        let budgets = Budgets::open(&plan.config.state_dir);
         let mut daemon = Self {
             watch: Watch::new(&plan),
             args,
@@ -121,10 +127,10 @@ impl Daemon {
             workers: BTreeMap::new(),
             held_back: BTreeMap::new(),
             token_said: None,
+            devices: HashMap::new(),
             made_of: Vec::new(),
             keeper,
             budgets,
-            budget_trouble: None,
             incoming,
             to_handle,
             worker_events,
@@ -161,6 +167,7 @@ impl Daemon {
                 _ = self.signals.terminate.recv() => break Ok(()),
                 _ = self.signals.interrupt.recv() => break Ok(()),
                 _ = self.signals.hang_up.recv() => self.reload(),
+                () = self.signals.orphans.ended() => self.reap_orphans(),
                 Some(event) = self.from_workers.recv() => self.worker_says(event),
                 Some(event) = self.to_handle.recv() => self.take_in(event),
                 rung = alarm.rings(wake) => match rung {
@@ -202,9 +209,9 @@ impl Daemon {
                     shape,
                     spare_attempt,
                 } => {
-                    self.count_ask(source, shape.bytes());
+                    let counted = self.count_ask(source, shape.bytes());
                     if let Some(source) = self.sources.get(&source) {
-                        source.fetch(request, shape, spare_attempt);
+                        source.fetch(request, shape, spare_attempt, counted);
                     }
                 }
                 Action::Note(note) => {
@@ -255,13 +262,14 @@ impl Daemon {
     fn take_in(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Source(event) => self.source_says(event),
-            Incoming::PinRecorded { tag, written } => {
-                self.handle(Event::PinRecorded { tag, written });
+            Incoming::PinRecorded { tag, recording } => {
+                self.handle(Event::PinRecorded { tag, recording });
             }
             Incoming::GuardChanged { tag, standing } => {
                 self.handle(Event::GuardChanged { tag, standing });
             }
             Incoming::GuardFile(state) => self.say_guard_file(state),
+            Incoming::BudgetFile(state) => self.say_budget_file(state),
         }
     }
 
@@ -299,6 +307,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            orphans: Orphans::watch()?,
         })
     }
 }

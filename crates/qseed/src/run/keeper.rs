@@ -1,19 +1,20 @@
-//! The keeper of the PIN guard's file: a thread that writes and syncs, so that a slow disk makes
-//! nobody wait but the PIN that it is about.
+//! The keeper of the state directory's files: a thread that writes and syncs, so that a slow disk
+//! makes nobody wait but the PIN or the request that it is about.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicBool};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use qseed_engine::PinTag;
-use qseed_engine::guard::Standing;
+use qseed_engine::guard::{Recording, Standing};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
-use super::{Flag, Incoming};
-use crate::guard_file::{Entry, GuardFile, Record};
+use super::{Flag, Incoming, budget};
+use crate::guard_file::{Device, Entry, GuardFile, Record, Taken};
 
 /// How long the last records may take to be written.
 const LAST_RECORDS_WITHIN: Duration = Duration::from_millis(500);
@@ -28,6 +29,7 @@ pub(super) struct ToRecord {
     pub(super) answer: bool,
     /// What the token answered, for people.
     pub(super) token_said: Option<String>,
+    pub(super) device: Option<Device>,
 }
 
 #[derive(Debug)]
@@ -35,6 +37,17 @@ enum Order {
     Record(ToRecord),
     /// Look whether the operator, or another process, changed something.
     Look,
+    /// Write the budgets as they are by then.
+    Budgets,
+}
+
+/// The budgets that are not written yet. Later ones take their place: a disk that hangs must not
+/// let them pile up.
+#[derive(Debug, Default)]
+struct Unwritten {
+    text: Option<Vec<u8>>,
+    /// Whoever waits for them. Answered by being dropped.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 /// The handle of the keeper. Dropping it ends the thread once everything is written.
@@ -44,31 +57,42 @@ pub(super) struct Keeper {
     thread: Option<std::thread::JoinHandle<()>>,
     /// Disconnected when the thread has written everything.
     finished: Receiver<()>,
+    budgets: Arc<Mutex<Unwritten>>,
     /// Whether the guard holds no PIN back: only then may its key be made anew.
     pub(super) key_may_be_made: Flag,
 }
 
 impl Keeper {
-    /// Starts the keeper with what the guard's file held, or why it cannot be used.
+    /// Starts the keeper with the guard's file, where one is needed, and whether the budgets could
+    /// be read. What is in trouble is said.
     pub(super) fn start(
         state_dir: PathBuf,
-        file: Option<GuardFile>,
+        guard: Result<Option<GuardFile>, String>,
+        budgets: Result<(), String>,
         events: UnboundedSender<Incoming>,
     ) -> std::io::Result<Self> {
-        let key_may_be_made = Arc::new(AtomicBool::new(false));
+        let (file, guard_trouble) = match guard {
+            Ok(file) => (file, None),
+            Err(why) => (None, Some(why)),
+        };
         let mut book = Book {
             state_dir,
             file,
             events,
-            trouble: None,
-            key_may_be_made,
+            guard_trouble: None,
+            budgets: Arc::default(),
+            budget_trouble: None,
+            key_may_be_made: Arc::new(AtomicBool::new(false)),
         };
+        book.tell_guard_trouble(guard_trouble);
+        book.tell_budget_trouble(budgets.err());
         book.set_flag();
+        let budgets = Arc::clone(&book.budgets);
         let key_may_be_made = Arc::clone(&book.key_may_be_made);
         let (orders, to_do) = channel();
         let (until_written, finished) = channel();
         let thread = std::thread::Builder::new()
-            .name("pin-guard".to_owned())
+            .name("state-files".to_owned())
             .stack_size(256 * 1024)
             .spawn(move || {
                 let _until_written = until_written;
@@ -78,8 +102,21 @@ impl Keeper {
             orders: Some(orders),
             thread: Some(thread),
             finished,
+            budgets,
             key_may_be_made,
         })
+    }
+
+    /// Has the budgets written. The receiver learns when they are on the disk, or cannot be.
+    pub(super) fn write_budgets(&self, text: Vec<u8>) -> oneshot::Receiver<()> {
+        let (waits, written) = oneshot::channel();
+        let mut unwritten = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        unwritten.waiting.retain(|waits| !waits.is_closed());
+        unwritten.waiting.push(waits);
+        if unwritten.text.replace(text).is_none() {
+            self.order(Order::Budgets);
+        }
+        written
     }
 
     /// Writes something down. Answered by `PinRecorded` where a presentation waits for it.
@@ -115,7 +152,9 @@ struct Book {
     file: Option<GuardFile>,
     events: UnboundedSender<Incoming>,
     /// The trouble that was told last.
-    trouble: Option<String>,
+    guard_trouble: Option<String>,
+    budgets: Arc<Mutex<Unwritten>>,
+    budget_trouble: Option<String>,
     key_may_be_made: Flag,
 }
 
@@ -125,10 +164,12 @@ impl Book {
             // What has queued up meanwhile shares one sync.
             let mut records = Vec::new();
             let mut look = false;
+            let mut budgets = false;
             for order in std::iter::once(first).chain(to_do.try_iter()) {
                 match order {
                     Order::Record(record) => records.push(record),
                     Order::Look => look = true,
+                    Order::Budgets => budgets = true,
                 }
             }
             if !records.is_empty() {
@@ -138,6 +179,9 @@ impl Book {
                 self.look();
             }
             self.set_flag();
+            if budgets {
+                self.write_budgets();
+            }
         }
     }
 
@@ -150,11 +194,30 @@ impl Book {
         self.key_may_be_made.store(may_be, Ordering::Relaxed);
     }
 
-    /// Says that the file is in trouble or out of it, when that changes.
-    fn tell_trouble(&mut self, trouble: Option<String>) {
-        if trouble != self.trouble {
-            self.trouble.clone_from(&trouble);
+    /// Says that the guard's file is in trouble or out of it, when that changes.
+    fn tell_guard_trouble(&mut self, trouble: Option<String>) {
+        if trouble != self.guard_trouble {
+            self.guard_trouble.clone_from(&trouble);
             self.say(Incoming::GuardFile(trouble.map_or(Ok(()), Err)));
+        }
+    }
+
+    /// The same of the budgets' file.
+    fn tell_budget_trouble(&mut self, trouble: Option<String>) {
+        if trouble != self.budget_trouble {
+            self.budget_trouble.clone_from(&trouble);
+            self.say(Incoming::BudgetFile(trouble.map_or(Ok(()), Err)));
+        }
+    }
+
+    fn write_budgets(&mut self) {
+        let unwritten = {
+            let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *budgets)
+        };
+        if let Some(text) = unwritten.text {
+            let trouble = budget::write(&self.state_dir, &text).err();
+            self.tell_budget_trouble(trouble);
         }
     }
 
@@ -175,22 +238,27 @@ impl Book {
             }
             rest = later;
             match self.append(&batch) {
-                Ok(taken) => written.extend(batch.into_iter().zip(taken)),
+                Ok(taken) => written.extend(batch.into_iter().zip(taken.into_iter().map(Some))),
                 Err(why) => {
                     trouble = Some(why);
-                    written.extend(batch.into_iter().map(|order| (order, false)));
+                    written.extend(batch.into_iter().map(|order| (order, None)));
                 }
             }
         }
-        self.tell_trouble(trouble);
+        self.tell_guard_trouble(trouble);
         for (order, taken) in written {
             if order.answer {
                 self.say(Incoming::PinRecorded {
                     tag: order.tag,
-                    written: taken,
+                    recording: match taken {
+                        Some(Taken::Written) => Recording::Written,
+                        Some(Taken::DeviceInDoubt) => Recording::DeviceInDoubt,
+                        Some(Taken::HeldBack) | None => Recording::Failed,
+                    },
                 });
             }
-            if !taken && let Some(file) = &self.file {
+            let unknown = matches!(taken, Some(Taken::HeldBack) | None);
+            if unknown && let Some(file) = &self.file {
                 let standing = file.standing(order.tag);
                 self.say(Incoming::GuardChanged {
                     tag: order.tag,
@@ -200,7 +268,7 @@ impl Book {
         }
     }
 
-    fn append(&mut self, batch: &[ToRecord]) -> Result<Vec<bool>, String> {
+    fn append(&mut self, batch: &[ToRecord]) -> Result<Vec<Taken>, String> {
         if self.file.is_none() {
             self.file = Some(GuardFile::open(&self.state_dir).map_err(|why| why.to_string())?);
         }
@@ -214,6 +282,7 @@ impl Book {
                     partition: order.partition.clone(),
                     since: Timestamp::now(),
                     answer: order.token_said.clone(),
+                    device: order.device,
                 };
                 Entry {
                     record,
@@ -236,7 +305,7 @@ impl Book {
                     self.say(Incoming::GuardChanged { tag, standing });
                 }
             }
-            Err(why) => self.tell_trouble(Some(why.to_string())),
+            Err(why) => self.tell_guard_trouble(Some(why.to_string())),
         }
     }
 }

@@ -8,6 +8,7 @@ use qseed_engine::{
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::{Stream, WorkerEvent};
 use qseed_tokens::wire::FromWorker;
+use tokio::sync::oneshot;
 
 use super::FromWorkers;
 use super::daemon::Daemon;
@@ -66,14 +67,17 @@ impl Daemon {
         }
     }
 
-    /// Writes down that bytes are about to be asked for, where their source has a budget.
-    pub(super) fn count_ask(&mut self, id: SourceId, bytes: usize) {
-        let Some((name, budget)) = self.budget_of(id) else {
-            return;
-        };
+    /// Writes down that bytes are about to be asked for, where their source has a budget. Returns
+    /// what the request has to wait for.
+    pub(super) fn count_ask(
+        &mut self,
+        id: SourceId,
+        bytes: usize,
+    ) -> Option<oneshot::Receiver<()>> {
+        let (name, budget) = self.budget_of(id)?;
         let now = Timestamp::now();
         self.budgets.ask(&name, budget.resets_on, now, bytes as u64);
-        self.say_budget_trouble();
+        Some(self.keeper.write_budgets(self.budgets.text()))
     }
 
     /// Counts a request that brought nothing to use towards its source's budget.
@@ -101,13 +105,14 @@ impl Daemon {
         };
         let now = Timestamp::now();
         let spent = self.budgets.count(&name, budget.resets_on, now, bytes);
+        // Nothing waits for it.
+        drop(self.keeper.write_budgets(self.budgets.text()));
         let limit = Some(budget.bytes);
         self.handle(Event::Budget {
             source: id,
             spent,
             limit,
         });
-        self.say_budget_trouble();
     }
 
     pub(super) fn worker_says(&mut self, (life, _, event): FromWorkers) {
@@ -229,14 +234,11 @@ impl Daemon {
         failure: &qseed_tokens::failure::TokenFailure,
     ) -> TokenFailure {
         let held_back = self.held_back.remove(&id);
-        let text = match (failure.class, held_back) {
-            (FailureClass::PinHeld, Some(reason)) => super::pins::held_back_text(reason).to_owned(),
-            _ => failure.to_string(),
+        let (fault, text) = match (failure.class, held_back) {
+            (FailureClass::PinHeld, Some(reason)) => super::pins::held_back(reason),
+            (class, _) => (token_fault(class), failure.to_string()),
         };
-        TokenFailure {
-            fault: token_fault(failure.class),
-            text,
-        }
+        TokenFailure { fault, text }
     }
 }
 

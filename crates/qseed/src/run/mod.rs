@@ -1,8 +1,8 @@
 //! `qseed run`: the daemon.
 //!
 //! One thread waits for the next thing that happens, hands it to the engine, and carries out what
-//! the engine decides. Sources are tasks on that thread; modules are processes; the PIN guard's
-//! file, which waits for a disk, has a thread of its own.
+//! the engine decides. Sources are tasks on that thread; modules are processes; the files of the
+//! state directory, which wait for a disk, have a thread of their own.
 
 mod alarm;
 mod announce;
@@ -12,6 +12,7 @@ mod daemon;
 mod keeper;
 mod messages;
 mod once;
+mod orphans;
 mod pins;
 mod sources;
 mod stop;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use qseed_config::{LoadError, LoadOptions, Loaded};
 use qseed_engine::PinTag;
-use qseed_engine::guard::Standing;
+use qseed_engine::guard::{Recording, Standing};
 use qseed_tokens::supervisor::WorkerEvent;
 
 use crate::cli::{ConfigArgs, RunArgs};
@@ -34,8 +35,8 @@ use crate::harden::harden;
 enum Incoming {
     /// A source said something.
     Source(sources::SourceEvent),
-    /// A record of the PIN guard that a presentation waits for is on disk, or could not be written.
-    PinRecorded { tag: PinTag, written: bool },
+    /// A record of the PIN guard that a presentation waits for is on disk, or is not.
+    PinRecorded { tag: PinTag, recording: Recording },
     /// Another process, or the operator, changed what the guard knows.
     GuardChanged {
         tag: PinTag,
@@ -43,6 +44,8 @@ enum Incoming {
     },
     /// The guard's file cannot be written, or can be again.
     GuardFile(Result<(), String>),
+    /// The budgets' file cannot be used, or can be again.
+    BudgetFile(Result<(), String>),
 }
 
 /// Workers' events come with the number of the worker's life.

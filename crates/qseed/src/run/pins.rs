@@ -1,13 +1,11 @@
 //! The PIN guard's decisions, written down and passed on.
 
-use qseed_config::Level;
 use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
-use qseed_engine::{Event, PartitionId, PinTag, WorkerId};
+use qseed_engine::{DeviceTag, Event, PartitionId, PinTag, TokenFault, WorkerId};
 use qseed_tokens::wire::{FromWorker, ToWorker, Verdict};
 
 use super::daemon::Daemon;
 use super::keeper::ToRecord;
-use crate::log::Entry;
 use crate::pin_outcome;
 
 impl Daemon {
@@ -18,15 +16,18 @@ impl Daemon {
                 partition: id,
                 ask,
                 tag,
+                device,
                 flags,
             } => {
                 self.say_count_low(partition(id), flags);
                 let tag = PinTag(tag.0);
+                self.devices.insert(tag, device.into());
                 self.handle(Event::PinAsked {
                     worker,
                     partition: partition(id),
                     ask,
                     tag,
+                    device: DeviceTag(device.device.0),
                 });
             }
             FromWorker::PinOutcome {
@@ -66,6 +67,7 @@ impl Daemon {
             standing,
             answer,
             token_said: self.token_said.clone(),
+            device: self.devices.get(&tag).copied(),
         });
     }
 
@@ -98,31 +100,33 @@ impl Daemon {
             });
         }
     }
-
-    pub(super) fn say_guard_file(&mut self, state: Result<(), String>) {
-        let folder = self.plan.config.state_dir.display().to_string();
-        self.log.write(match state {
-            Ok(()) => Entry::info("guard-file", "The PIN guard can write again."),
-            Err(why) => {
-                let message = format!(
-                    "The PIN guard cannot write: {why}. Until it can, no PIN is presented that is \
-                     not known to be right. Make {folder} writable for qseed."
-                );
-                Entry::new(Level::Error, "guard-file", message)
-            }
-        });
-    }
 }
 
-pub(super) fn held_back_text(reason: HeldBack) -> &'static str {
-    match reason {
-        HeldBack::Refused => "the token refused this very PIN before",
-        HeldBack::OutcomeUnknown => {
+/// What a PIN that was held back asks of the schedule, and why it was, for people.
+pub(super) fn held_back(reason: HeldBack) -> (TokenFault, String) {
+    let (fault, text) = match reason {
+        HeldBack::Refused => (
+            TokenFault::PinHeld,
+            "the token refused this very PIN before",
+        ),
+        HeldBack::OutcomeUnknown => (
+            TokenFault::PinHeld,
             "this very PIN was presented before, its outcome was never learnt, and it may have been \
-             refused"
-        }
-        HeldBack::NotRecorded => {
-            "that the PIN is presented could not be written to the state directory"
-        }
-    }
+             refused",
+        ),
+        // Nothing is wrong with the PIN: it is tried again soon, since nobody says when the disk
+        // can be written to.
+        HeldBack::NotRecorded => (
+            TokenFault::PinUnavailable,
+            "that the PIN is presented could not be written to the state directory",
+        ),
+        // Nor here, as far as anybody knows.
+        HeldBack::DeviceInDoubt => (
+            TokenFault::PinUnavailable,
+            "the device has refused another partition's PIN, it may count wrong PINs of all its \
+             tokens together, and this one was never accepted: mend the other one first, or run \
+             qseed guard --clear for it (`qseed guard` lists it)",
+        ),
+    };
+    (fault, text.to_owned())
 }

@@ -1,13 +1,18 @@
 //! One task a source: it fetches when it is told to and says what came of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use qseed_engine::checks::Check;
 use qseed_engine::{FetchFailure, FetchFault, RequestId, Shape, SourceId};
 use qseed_entropy::Entropy;
 use qseed_sources::{Ask, Delivery, Failed, FailureClass, Limits, Link, Source};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+
+/// How long a request waits for a disk that is to keep its count: one that hangs stops no seeding.
+const COUNTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What a source is told.
 #[derive(Debug)]
@@ -16,6 +21,7 @@ enum Order {
         request: RequestId,
         shape: Shape,
         spare_attempt: bool,
+        counted: Option<oneshot::Receiver<()>>,
     },
 }
 
@@ -81,12 +87,19 @@ impl SourceTask {
         }
     }
 
-    /// Asks for entropy.
-    pub(crate) fn fetch(&self, request: RequestId, shape: Shape, spare_attempt: bool) {
+    /// Asks for entropy, once what it counts for is written down.
+    pub(crate) fn fetch(
+        &self,
+        request: RequestId,
+        shape: Shape,
+        spare_attempt: bool,
+        counted: Option<oneshot::Receiver<()>>,
+    ) {
         let _ = self.orders.send(Order::Fetch {
             request,
             shape,
             spare_attempt,
+            counted,
         });
     }
 }
@@ -119,8 +132,12 @@ async fn serve(
         request,
         shape,
         spare_attempt,
+        counted,
     }) = orders.recv().await
     {
+        if let Some(counted) = counted {
+            let _ = tokio::time::timeout(COUNTED_WITHIN, counted).await;
+        }
         let ask = Ask {
             block_size: shape.block_size,
             block_count: shape.block_count,

@@ -41,8 +41,8 @@ impl Daemon {
                 () = tokio::time::sleep_until(until) => return,
                 event = self.from_workers.recv() => event,
                 event = self.to_handle.recv() => {
-                    if let Some(Incoming::PinRecorded { tag, written }) = event {
-                        self.handle(Event::PinRecorded { tag, written });
+                    if let Some(Incoming::PinRecorded { tag, recording }) = event {
+                        self.handle(Event::PinRecorded { tag, recording });
                         self.carry_out();
                     }
                     continue;

@@ -4,6 +4,7 @@
 
 mod drop_in;
 mod exit_codes;
+mod host;
 mod link;
 mod logins;
 mod modules;

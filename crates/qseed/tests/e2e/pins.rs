@@ -242,7 +242,7 @@ fn on_a_read_only_state_directory_a_known_good_pin_works() {
     faulty.wait_next_seed(0);
     qseed
         .log
-        .wait("new", |line| failed(line, "new", "pin-held"));
+        .wait("new", |line| failed(line, "new", "pin-unavailable"));
     qseed.stop();
     assert_eq!(faulty.presentations(1), 0);
 }
@@ -328,7 +328,7 @@ fn a_module_that_is_started_anew_costs_no_other_partition_its_pin() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| {
         faults.slots = 100;
-        for token in (5..100).step_by(10) {
+        for token in (5..100).step_by(30) {
             let out_of_order = Rule::answer(Function::OpenSession, Ckr::HOST_MEMORY);
             faults
                 .rules
@@ -345,4 +345,44 @@ fn a_module_that_is_started_anew_costs_no_other_partition_its_pin() {
     faulty.wait(|record| (0..100).all(|token| seeds_of(record, token) >= 1));
     let log = qseed.stop();
     assert!(!log.iter().any(|line| line.contains("pin-held")), "{log:?}");
+}
+
+/// The tokens of a TPM, or the PINs of a smart card, have one serial number and one counter.
+#[test]
+fn tokens_of_one_device_are_not_offered_a_pin_that_one_of_them_refused() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = 4;
+        for token in 0..4 {
+            faults.token(token).serial = "0000000000000000".to_owned();
+            faults.token(token).user.tries = Some(3);
+        }
+    });
+    let pin = site.write_secret("pin", WRONG);
+    let pin = format!("file:{}", pin.display());
+    let partition = |n| {
+        let mut partition = faulty.partition_with_pin(&format!("p{n}"), n, &pin);
+        partition["token"] = json!(format!("pkcs11:token=faulty-{n}"));
+        partition
+    };
+    let partitions: Vec<Value> = (0..4).map(partition).collect();
+    site.configure_full(&site.full(&service, &json!(partitions)));
+    let presented = || (0..4).map(|n| faulty.presentations(n)).sum::<usize>();
+    for _ in 0..2 {
+        let qseed = site.start();
+        for n in 0..4 {
+            qseed.log.wait(&format!("p{n}'s end"), |line| {
+                failed(line, &format!("p{n}"), "pin-refused")
+                    || failed(line, &format!("p{n}"), "pin-held")
+                    || failed(line, &format!("p{n}"), "pin-unavailable")
+            });
+        }
+        assert_eq!(presented(), 1);
+        qseed.stop();
+    }
+    let qseed = site.start();
+    site.write_secret("pin", RIGHT);
+    faulty.wait(|record| (0..4).all(|token| seeds_of(record, token) >= 1));
+    assert_eq!(presented(), 5, "one wrong, and each one right");
+    qseed.stop();
 }

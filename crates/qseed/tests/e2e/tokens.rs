@@ -1,11 +1,11 @@
 //! Tokens in trouble: gone, moved, initialised anew, without sessions, unwilling.
 
-use qseed_faulty_token::{Ckr, Faults, SlotList};
+use qseed_faulty_token::{Ckr, Faults, Function, Rule, SlotList};
 use serde_json::{Value, json};
 
 use crate::modules::{assert_accounts, assert_cadence};
 use crate::support::daemon::is_event;
-use crate::support::faulty::Faulty;
+use crate::support::faulty::{Faulty, calls_of};
 use crate::support::site::Site;
 use crate::support::{for_each_case, service};
 
@@ -196,6 +196,32 @@ fn a_token_that_takes_no_seeds_rests_and_the_others_go_on() {
         );
     }
     assert_cadence(&faulty.injected(), 0);
+    assert_accounts(&service, &[&faulty]);
+}
+
+#[test]
+fn a_library_that_lists_no_slots_any_more_is_started_anew() {
+    let (service, site) = (service(), Site::new());
+    // As p11-kit's client does for ever once its server was restarted.
+    let faulty = Faulty::new(site.folder(), |faults| {
+        let lists = Rule::answer(Function::GetSlotList, Ckr::DEVICE_ERROR).from(3);
+        faults.rules.push(lists);
+    });
+    let partitions = json!([faulty.partition("p", 0)]);
+    site.configure_full(&site.full(&service, &partitions));
+    let qseed = site.start();
+    faulty.wait_seeds(0, 3);
+    let once = Rule::answer(Function::SeedRandom, Ckr::DEVICE_ERROR).times(1);
+    faulty
+        .token
+        .set(|faults| faults.rules.push(once.across_processes()))
+        .expect("written");
+    qseed.event("partition-failed");
+    faulty.wait_next_seed(0);
+    qseed.event("partition-recovered");
+    qseed.stop();
+    let record = faulty.token.record().expect("a record");
+    assert_eq!(calls_of(&record, Function::Initialize), 2);
     assert_accounts(&service, &[&faulty]);
 }
 

@@ -1,4 +1,8 @@
-//! What a process takes of the host, from /proc.
+//! What a process takes of the host, from /proc, and may take.
+
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+
+use super::daemon::pid_of;
 
 /// Memory, descriptors and threads of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,4 +34,31 @@ pub fn figures(id: u32) -> Figures {
         descriptors: entries("fd"),
         threads: entries("task"),
     }
+}
+
+/// How often a process has given up a processor so far, of itself or not.
+pub fn context_switches(id: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).expect("the process runs");
+    tasks
+        .flatten()
+        .filter_map(|task| std::fs::read_to_string(task.path().join("status")).ok())
+        .map(|status| {
+            let counts = status
+                .lines()
+                .filter(|line| line.contains("voluntary_ctxt_switches"))
+                .filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+            counts.sum::<u64>()
+        })
+        .sum()
+}
+
+/// Limits the descriptors that a process may open from now on; those that it has stay open.
+/// Without a number, to what this process may.
+pub fn limit_descriptors(id: u32, most: Option<u64>) {
+    let own = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: most.or(own.current),
+        maximum: own.maximum,
+    };
+    prlimit(Some(pid_of(id)), Resource::Nofile, limit).expect("it is ours");
 }

@@ -8,7 +8,9 @@
 )]
 
 pub mod accounts;
+pub mod clock;
 pub mod daemon;
+pub mod disk;
 pub mod faulty;
 pub mod figures;
 pub mod lines;

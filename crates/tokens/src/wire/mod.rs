@@ -184,6 +184,8 @@ pub enum FromWorker {
         ask: u64,
         /// A keyed digest of token, kind of user and PIN.
         tag: PinTag,
+        /// What may count wrong PINs together with the token.
+        device: DeviceTags,
         /// What the token says about the PIN.
         flags: PinFlags,
     },
@@ -267,6 +269,18 @@ pub struct Ready {
 /// HMAC-SHA-256 over token, kind of user and PIN, under a key that only workers read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PinTag(pub [u8; 32]);
+
+/// Digests like [`PinTag`], by which PINs that are counted together are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeviceTags {
+    /// Over manufacturer, model and serial number, and kind of user: tokens with the same ones may
+    /// count wrong PINs together.
+    pub device: PinTag,
+    /// Over the token, and kind of user.
+    pub token: PinTag,
+    /// Over the device and the PIN.
+    pub pin: PinTag,
+}
 
 /// What the token's flags say about the kind of user that is to log in, read just before.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the token")]

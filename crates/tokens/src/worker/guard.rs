@@ -13,13 +13,41 @@ use zeroize::Zeroizing;
 
 use crate::directory::TokenInfo;
 use crate::failure::{FailureClass, TokenFailure};
-use crate::wire::PinTag;
+use crate::wire::{DeviceTags, PinTag};
 
 /// The key's length in bytes: HMAC-SHA-256's own.
 const KEY_BYTES: usize = 32;
 
 /// Keeps these tags apart from any other use of the key, now or later.
 const PURPOSE: &[u8] = b"qseed PIN guard 1";
+
+/// The same for the tags of devices.
+const OF_DEVICE: &[u8] = b"qseed PIN guard 1, device";
+const OF_TOKEN: &[u8] = b"qseed PIN guard 1, token";
+const OF_PIN_AT_DEVICE: &[u8] = b"qseed PIN guard 1, PIN at device";
+
+/// What a digest is about.
+struct Named<'a> {
+    parts: Vec<&'a [u8]>,
+    user_type: u64,
+}
+
+impl<'a> Named<'a> {
+    fn token(token: &'a TokenInfo, user_type: u64) -> Self {
+        Self {
+            parts: vec![token.serial.as_bytes(), token.label.as_bytes()],
+            user_type,
+        }
+    }
+
+    fn device(token: &'a TokenInfo, user_type: u64) -> Self {
+        let names = [&token.manufacturer, &token.model, &token.serial];
+        Self {
+            parts: names.map(|name| name.as_bytes()).to_vec(),
+            user_type,
+        }
+    }
+}
 
 /// Makes tags, and the key when first needed.
 pub(super) struct Guard {
@@ -45,21 +73,48 @@ impl Guard {
         user_type: u64,
         pin: Option<&Secret>,
     ) -> Result<PinTag, TokenFailure> {
+        self.digest(PURPOSE, &Named::token(token, user_type), Some(pin))
+    }
+
+    /// The tags by which PINs that a token may count together with this one are known.
+    pub(super) fn device_tags(
+        &self,
+        token: &TokenInfo,
+        user_type: u64,
+        pin: Option<&Secret>,
+    ) -> Result<DeviceTags, TokenFailure> {
+        let device = Named::device(token, user_type);
+        Ok(DeviceTags {
+            device: self.digest(OF_DEVICE, &device, None)?,
+            token: self.digest(OF_TOKEN, &Named::token(token, user_type), None)?,
+            pin: self.digest(OF_PIN_AT_DEVICE, &device, Some(pin))?,
+        })
+    }
+
+    /// HMAC over what is named and, where `pin` is there, over a PIN or that there is none.
+    fn digest(
+        &self,
+        purpose: &[u8],
+        named: &Named<'_>,
+        pin: Option<Option<&Secret>>,
+    ) -> Result<PinTag, TokenFailure> {
         let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         let key = match &mut *key {
             Some(key) => key,
             none => none.insert(self.read_or_make()?),
         };
         let mut hmac = hmac::Context::with_key(key);
-        let user_type = user_type.to_be_bytes();
-        let entered = [u8::from(pin.is_some())];
-        let pin = pin.map(Secret::expose).unwrap_or_default();
-        let serial = token.serial.as_bytes();
-        let label = token.label.as_bytes();
         // Each part behind its length, so that no two different lists of parts look alike.
-        for part in [PURPOSE, serial, label, &user_type, &entered, pin] {
+        let mut add = |part: &[u8]| {
             hmac.update(&(part.len() as u64).to_be_bytes());
             hmac.update(part);
+        };
+        add(purpose);
+        named.parts.iter().for_each(|part| add(part));
+        add(&named.user_type.to_be_bytes());
+        if let Some(pin) = pin {
+            add(&[u8::from(pin.is_some())]);
+            add(pin.map(Secret::expose).unwrap_or_default());
         }
         let mut tag = [0; 32];
         tag.copy_from_slice(hmac.sign().as_ref());

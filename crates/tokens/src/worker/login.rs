@@ -15,7 +15,9 @@ use super::pulse::Pulse;
 use crate::ckr::Ckr;
 use crate::directory::{TokenFlag, TokenInfo};
 use crate::failure::{FailureClass, TokenFailure, refuses_pin};
-use crate::wire::{FromWorker, LoginKind, Open, PinFlags, PinOutcome, PinSource, Verdict};
+use crate::wire::{
+    DeviceTags, FromWorker, LoginKind, Open, PinFlags, PinOutcome, PinSource, Verdict,
+};
 
 /// `CKU_SO`
 pub(super) const CKU_SO: u64 = 0;
@@ -36,6 +38,7 @@ struct Offer {
     login: Login,
     user: UserType,
     pin: Option<Secret>,
+    device: DeviceTags,
     flags: PinFlags,
 }
 
@@ -77,7 +80,7 @@ impl Partition {
             return self.give_up(worker, pulse, entry, failure);
         }
         let ask = worker.asks.fetch_add(1, Ordering::Relaxed);
-        let (login, flags) = (offer.login, offer.flags);
+        let (login, device, flags) = (offer.login, offer.device, offer.flags);
         let question = Question {
             ask,
             login,
@@ -92,6 +95,7 @@ impl Partition {
             partition: self.id,
             ask,
             tag: login.tag,
+            device,
             flags,
         });
     }
@@ -118,6 +122,11 @@ impl Partition {
             user,
             pin,
         } = question;
+        // While it waited for the word, another PIN may have brought the token to its last try.
+        if let Err(failure) = may_still(worker, pulse, &entry.place, login.user_type) {
+            return self.not_presented(worker, pulse, entry, ask, failure);
+        }
+        pulse.beat();
         let answer = worker
             .module
             .login(&entry.place.session, user, pin.as_ref());
@@ -142,6 +151,26 @@ impl Partition {
                 self.give_up(worker, pulse, entry, failure);
             }
         }
+    }
+}
+
+impl Partition {
+    /// Gives a login up that the guard had allowed, before the PIN was presented.
+    fn not_presented(
+        &mut self,
+        worker: &Arc<Worker>,
+        pulse: &Pulse<'_>,
+        entry: Entry,
+        ask: u64,
+        failure: TokenFailure,
+    ) {
+        worker.link.send(&FromWorker::PinOutcome {
+            partition: self.id,
+            ask,
+            outcome: PinOutcome::NotPresented,
+        });
+        worker.settle_login(&entry.place, self.id, None);
+        self.give_up(worker, pulse, entry, failure);
     }
 }
 
@@ -182,6 +211,7 @@ fn prepare(
         .then(|| read_pin(worker, &place.how))
         .transpose()?;
     let tag = worker.guard.tag(&token, user_type, pin.as_ref())?;
+    let device = worker.guard.device_tags(&token, user_type, pin.as_ref())?;
     Ok(Some(Offer {
         login: Login { user_type, tag },
         user: match place.how.login {
@@ -190,8 +220,22 @@ fn prepare(
             LoginKind::None | LoginKind::User | LoginKind::Protected => UserType::User,
         },
         pin,
+        device,
         flags: pin_flags(&token, user_type, entered_at_token),
     }))
+}
+
+/// Whether the token is still the same and still says nothing against another try.
+fn may_still(
+    worker: &Worker,
+    pulse: &Pulse<'_>,
+    place: &Place,
+    user_type: u64,
+) -> Result<(), TokenFailure> {
+    let token = look_again(worker, pulse, place)?;
+    let entered_at_token = place.how.login == LoginKind::Protected;
+    let flags = pin_flags(&token, user_type, entered_at_token);
+    guarded(flags).map_or(Ok(()), Err)
 }
 
 /// Reads the token's information afresh. A PIN must not reach another token that took the slot

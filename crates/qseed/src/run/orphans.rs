@@ -1,0 +1,54 @@
+//! Process number one, as in a container, inherits the processes whose parents ended before them.
+//! Those that have ended stay in the system's table until they are waited for.
+
+use rustix::process::{Pid, WaitOptions, getpid, waitpid};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::daemon::Daemon;
+
+/// The children of the daemon's thread, which are also those that process number one inherits.
+const CHILDREN: &str = "/proc/thread-self/children";
+
+/// Notices that a child has ended, where this is process number one.
+#[derive(Debug)]
+pub(super) struct Orphans {
+    child_ended: Option<Signal>,
+}
+
+impl Orphans {
+    pub(super) fn watch() -> std::io::Result<Self> {
+        let child_ended = getpid()
+            .is_init()
+            .then(|| signal(SignalKind::child()))
+            .transpose()?;
+        Ok(Self { child_ended })
+    }
+
+    /// Waits until a child has ended; for ever, where nobody's children are inherited.
+    pub(super) async fn ended(&mut self) {
+        match &mut self.child_ended {
+            Some(signal) => {
+                signal.recv().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Daemon {
+    /// Waits for every child that has ended and is no worker: each worker is waited for by the
+    /// task that watches it, which is to learn how it ended.
+    pub(super) fn reap_orphans(&self) {
+        let children = std::fs::read_to_string(CHILDREN).unwrap_or_default();
+        for id in children.split_whitespace() {
+            let is_worker = self
+                .workers
+                .values()
+                .any(|worker| id == worker.pid().to_string());
+            if !is_worker && let Some(id) = id.parse().ok().and_then(Pid::from_raw) {
+                // One that still runs will say so when it ends.
+                let _ = waitpid(Some(id), WaitOptions::NOHANG);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! A state directory that cannot be written to stops nothing but what would be unsafe.
+
+use qseed_entropy_service::EntropyService;
+use qseed_faulty_token::Function;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::pins::{RIGHT, wait_failed};
+use crate::support::daemon::{Qseed, is_event, kill, run};
+use crate::support::disk::SmallDisk;
+use crate::support::faulty::{Faulty, calls_of};
+use crate::support::site::Site;
+use crate::support::{for_each_case, service};
+
+const BUDGET: u64 = 100 * 1024 * 1024;
+
+/// A site with a disk of its own and two tokens. The first one's PIN is known to be right, some of
+/// the source's budget is spent, and the configuration has both by now.
+struct Scene {
+    service: EntropyService,
+    site: Site,
+    disk: SmallDisk,
+    faulty: Faulty,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (service, site) = (service(), Site::new());
+        let disk = SmallDisk::new(&site);
+        let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+        let scene = Self {
+            service,
+            site,
+            disk,
+            faulty,
+        };
+        scene.configure(&["known"]);
+        let ended = run(scene.disk.command().arg("--once"));
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        scene.configure(&["known", "new"]);
+        scene
+    }
+
+    fn configure(&self, names: &[&str]) {
+        let partitions: Vec<Value> = (0..)
+            .zip(names)
+            .map(|(token, name)| self.faulty.partition_with_pin(name, token, RIGHT))
+            .collect();
+        let mut config = self.site.full(&self.service, &json!(partitions));
+        config["sources"][0]["budget"] = json!({ "bytes": BUDGET, "resets_on": 1 });
+        self.site.configure_full(&config);
+    }
+
+    fn start(&self) -> Qseed {
+        Qseed::start(&mut self.disk.command())
+    }
+
+    fn presentations(&self) -> [usize; 2] {
+        [0, 1].map(|token| self.faulty.presentations(token))
+    }
+
+    /// Seeds on, through a worker that is started anew, and presents no PIN but the known one.
+    fn known_goes_on(&self, qseed: &Qseed) {
+        wait_failed(qseed, "new", "pin-unavailable");
+        self.faulty.wait_next_seed(0);
+        let [presented, _] = self.presentations();
+        let [worker] = qseed.workers()[..] else {
+            panic!("{:?}", qseed.workers())
+        };
+        kill(worker, Signal::KILL);
+        self.faulty
+            .wait(|record| calls_of(record, Function::Login) > presented);
+        self.faulty.wait_next_seed(0);
+        self.faulty.wait_next_seed(0);
+        assert_eq!(self.presentations()[1], 0);
+    }
+
+    /// Nothing that was delivered is missing from the budget's count.
+    fn assert_counted(&self) {
+        let text = std::fs::read(self.disk.path("budgets.json")).expect("a file");
+        let months: Value = serde_json::from_slice(&text).expect("JSON");
+        let month = &months["sim"][0];
+        let count = |name: &str| month[name].as_u64().expect("a number");
+        let served = self.service.served();
+        let served: usize = served.iter().map(|answer| answer.blocks.total()).sum();
+        // What was under way at the end may have been served.
+        let counted = count("bytes") + count("asked");
+        assert!(counted >= served as u64, "{served}: {months}");
+    }
+}
+
+/// The files of which a log says that they are in trouble, or out of it, in order.
+fn told(log: &[String]) -> Vec<(String, String)> {
+    let lines = log.iter().filter(|line| {
+        ["guard-file", "budget-file"]
+            .iter()
+            .any(|e| is_event(line, e))
+    });
+    lines
+        .map(|line| {
+            let line: Value = serde_json::from_str(line).expect("it was just read");
+            let text = |name: &str| line[name].as_str().expect("a text").to_owned();
+            (text("event"), text("level"))
+        })
+        .collect()
+}
+
+fn assert_told_once(log: &[String]) {
+    let mut told = told(log);
+    // Each file has a trouble of its own.
+    told.sort();
+    let expected = ["budget-file", "guard-file"]
+        .map(|event| ["error", "info"].map(|level| (event.to_owned(), level.to_owned())));
+    assert_eq!(told, expected.concat());
+}
+
+#[test]
+fn on_a_full_disk_a_known_good_pin_works_and_a_new_one_waits() {
+    let scene = Scene::new();
+    scene.disk.fill();
+    let qseed = scene.start();
+    let why = qseed.event("guard-file")["message"].to_string();
+    assert!(why.contains("No space left"), "{why}");
+    scene.known_goes_on(&qseed);
+    scene.disk.free();
+    // Without a restart.
+    scene.faulty.wait_seeds(1, 2);
+    assert_eq!(scene.presentations(), [3, 1]);
+    assert_told_once(&qseed.stop());
+    scene.assert_counted();
+    // It is in order again: the next start finds everything known.
+    let qseed = scene.start();
+    scene.faulty.wait_next_seed(0);
+    scene.faulty.wait_next_seed(1);
+    assert_eq!(told(&qseed.stop()), []);
+}
+
+#[test]
+fn a_disk_that_fills_up_or_goes_read_only_under_a_running_daemon_is_no_other_case() {
+    type Change = fn(&SmallDisk);
+    let changes: [(Change, Change); 2] = [
+        (SmallDisk::fill, SmallDisk::free),
+        (SmallDisk::make_read_only, SmallDisk::make_writable),
+    ];
+    for_each_case(&changes, 2, |(break_it, mend_it)| {
+        let scene = Scene::new();
+        scene.configure(&["known"]);
+        let qseed = scene.start();
+        // What became of the PIN is on the disk before the second request leaves.
+        scene.faulty.wait_seeds(0, 3);
+        break_it(&scene.disk);
+        while !qseed
+            .log
+            .all()
+            .iter()
+            .any(|line| is_event(line, "budget-file"))
+        {
+            if scene.disk.path("filler").exists() {
+                scene.disk.fill_again();
+            }
+            scene.faulty.wait_next_seed(0);
+        }
+        scene.configure(&["known", "new"]);
+        qseed.signal(Signal::HUP);
+        qseed.event("reloaded");
+        scene.known_goes_on(&qseed);
+        mend_it(&scene.disk);
+        scene.faulty.wait_seeds(1, 2);
+        assert_eq!(scene.presentations(), [3, 1]);
+        assert_told_once(&qseed.stop());
+        scene.assert_counted();
+    });
+}
+
+#[test]
+fn a_state_directory_that_is_read_only_from_the_start_is_said_once() {
+    let scene = Scene::new();
+    scene.disk.make_read_only();
+    let qseed = scene.start();
+    scene.known_goes_on(&qseed);
+    scene.disk.make_writable();
+    scene.faulty.wait_seeds(1, 2);
+    assert_eq!(scene.presentations(), [3, 1]);
+    assert_told_once(&qseed.stop());
+    scene.assert_counted();
+}
