@@ -1,7 +1,9 @@
 //! The configuration of qseed: both forms of the YAML file, validated, into one [`Config`].
 //!
-//! [`load()`] reads a file and judges who else can read its secrets; [`parse`] does everything that
-//! needs no file. Either gives a configuration in which all is in range and consistent, or a
+//! [`load_judging`] reads a file and judges who else can read its secrets; [`parse_judging`] does
+//! everything that needs no file. What a token's URI may say is known where tokens are found, so
+//! both have it judged there by a function of the caller's; [`load()`] and [`parse`] take URIs as
+//! they are. Each gives a configuration in which all is in range and consistent, or a
 //! [`Report`] of every fault with its place. `docs/configuration.md` describes each key.
 //!
 //! The way through: text → `yaml` (a tree of marked nodes; anchors, tags and duplicate keys are
@@ -25,10 +27,11 @@ mod url;
 mod yaml;
 
 pub use config::{Audit, Combine, Config, Form, Level, Log, LogFormat, Reserve, Seeds};
-pub use load::{Exposure, LoadError, LoadOptions, load};
+pub use load::{Exposure, LoadError, LoadOptions, load, load_judging};
 pub use partition::{Login, Module, Partition, Pin, TokenChoice};
 pub use report::{Fault, Place, Report};
 pub use source::{Auth, Budget, Http, PostQuantum, RateLimit, Source, SourceKind, Tls};
+pub use token_uri::{JudgeUri, UriFault, WrongInUri};
 pub use url::{Host, Scheme, Url};
 
 use report::{Findings, single};
@@ -45,17 +48,26 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
-/// Reads a configuration from `text`. `file_name` is what faults call the file.
+/// Reads a configuration from `text`. `file_name` is what faults call the file. Of the tokens'
+/// URIs, only what they say of PINs and modules is judged.
 ///
 /// # Errors
 /// [`Report`] with every fault, at least one.
 pub fn parse(text: &str, file_name: &str) -> Result<Loaded, Report> {
+    parse_judging(text, file_name, |_| Vec::new())
+}
+
+/// Reads a configuration like [`parse`], and has `judge` read the tokens' URIs.
+///
+/// # Errors
+/// [`Report`] with every fault, those of the URIs among them.
+pub fn parse_judging(text: &str, file_name: &str, judge: JudgeUri) -> Result<Loaded, Report> {
     if text.len() > MAX_CONFIG_BYTES {
         return Err(too_long(file_name));
     }
     let mut findings = Findings::default();
-    let config =
-        yaml::read(text, &mut findings).and_then(|root| decode::config(&root, &mut findings));
+    let config = yaml::read(text, &mut findings)
+        .and_then(|root| decode::config(&root, judge, &mut findings));
     let (config, warnings) = findings.conclude(config, file_name)?;
     Ok(Loaded { config, warnings })
 }

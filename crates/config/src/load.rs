@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::report::{Place, Report, single};
-use crate::{Loaded, MAX_CONFIG_BYTES, parse};
+use crate::token_uri::JudgeUri;
+use crate::{Loaded, MAX_CONFIG_BYTES, parse_judging};
 
 /// How strictly a configuration is loaded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,18 +70,31 @@ impl fmt::Display for Exposure {
 }
 
 /// Reads, validates and judges the configuration at `path`. Of a file of any length, at most
-/// 1 MiB is read. Secrets' files are looked at, not read.
+/// 1 MiB is read. Secrets' files are looked at, not read. Of the tokens' URIs, only what they say
+/// of PINs and modules is judged.
 ///
 /// # Errors
 /// [`LoadError`], with every fault at once.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
+    load_judging(path, options, |_| Vec::new())
+}
+
+/// Loads a configuration like [`load()`], and has `judge` read the tokens' URIs.
+///
+/// # Errors
+/// [`LoadError`], with every fault at once, those of the URIs among them.
+pub fn load_judging(
+    path: &Path,
+    options: &LoadOptions,
+    judge: JudgeUri,
+) -> Result<Loaded, LoadError> {
     let bytes = read(path)?;
     let file_name = path.display().to_string();
     let text = text_of(&bytes, &file_name).map_err(LoadError::Faulty)?;
     let Loaded {
         config,
         mut warnings,
-    } = parse(text, &file_name).map_err(LoadError::Faulty)?;
+    } = parse_judging(text, &file_name, judge).map_err(LoadError::Faulty)?;
     let exposures = exposures(path, &config, &mut warnings);
     if options.allow_readable_secrets {
         warnings.extend(exposures.iter().map(Exposure::to_string));

@@ -9,7 +9,7 @@ pub(crate) struct Section<'tree> {
     /// Where it begins.
     pub(crate) place: Place,
     entries: &'tree [Entry],
-    /// Keys that a misspelt one probably meant: nobody needs to hear that they are missing.
+    /// Keys that a misspelt one probably meant, or that are excused: nobody needs to hear that they are missing.
     meant: Vec<(&'static str, Noted)>,
 }
 
@@ -125,6 +125,11 @@ impl<'tree> Section<'tree> {
         self.misspelt(key).unwrap_or_else(|| {
             findings.fault_with_help(self.place, format!("`{key}` is missing"), help)
         })
+    }
+
+    /// Lets `keys` be missing, for a reason that has been noted.
+    pub(crate) fn excuse(&mut self, keys: &[&'static str], noted: Noted) {
+        self.meant.extend(keys.iter().map(|key| (*key, noted)));
     }
 
     /// Where the key is, or the section where it is not.

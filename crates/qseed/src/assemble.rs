@@ -1,6 +1,9 @@
 //! From the configuration to what each part needs: numbers for the engine, settings for sources,
 //! messages for workers.
 
+mod load;
+mod rate_limits;
+
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
@@ -16,6 +19,9 @@ use qseed_tokens::uri::TokenUri;
 use qseed_tokens::wire::{LoginKind, Open, PinSource, TokenChoice};
 
 use crate::exit::{Code, Failure};
+
+pub(crate) use load::load;
+pub(crate) use rate_limits::shortfalls;
 
 /// Up to this many partitions, each injection is a line of the log.
 const EACH_UP_TO: usize = 100;
@@ -99,7 +105,7 @@ impl Plan {
     /// Numbers everything in `config`, whose literal PINs have been taken out.
     ///
     /// # Errors
-    /// A token URI that is not one, with its place in the file.
+    /// A token URI that is not one, where `config` was not read by [`load()`], which finds them.
     pub(crate) fn new(
         config: config::Config,
         file: &Path,

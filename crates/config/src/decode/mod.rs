@@ -12,6 +12,7 @@ mod sources;
 use crate::config::{Config, Form};
 use crate::report::{Findings, Noted, Reading};
 use crate::section::{Field, Section};
+use crate::token_uri::JudgeUri;
 use crate::yaml::Node;
 
 /// The keys of the original's file, and `qrypt_url`.
@@ -41,16 +42,22 @@ const GENERAL_KEYS: [&str; 8] = [
 ];
 
 /// Reads a whole configuration.
-pub(crate) fn config(root: &Node, findings: &mut Findings) -> Reading<Config> {
+pub(crate) fn config(root: &Node, judge: JudgeUri, findings: &mut Findings) -> Reading<Config> {
     let known = [&FLAT_KEYS[..], &FULL_KEYS[..], &GENERAL_KEYS[..]].concat();
     let suggested = suggested(root);
-    let file = Section::open_suggesting(root, "the configuration", &known, &suggested, findings)?;
+    let mut file =
+        Section::open_suggesting(root, "the configuration", &known, &suggested, findings)?;
     let form = tell_form(&file, findings);
     let general = general::read(&file, findings);
     let main = match form {
         Ok(Form::Flat) => flat::read(&file, findings),
-        Ok(Form::Full) => full::read(&file, findings),
-        Err(noted) => Err(noted),
+        Ok(Form::Full) => full::read(&file, judge, findings),
+        Err(noted) => {
+            // The values are judged all the same. What a form lacks, the other one has.
+            file.excuse(&FLAT_KEYS, noted);
+            file.excuse(&FULL_KEYS, noted);
+            flat::read(&file, findings).and(full::read(&file, judge, findings))
+        }
     };
     let (form, general, main) = (form?, general?, main?);
     let modules = modules::complete(general.modules, &main.partitions, findings);

@@ -7,9 +7,10 @@ use qseed_secrets::SecretRef;
 
 use crate::partition::{Login, Partition, Pin, TokenChoice};
 use crate::quantity;
-use crate::report::{Findings, Noted, Reading};
+use crate::report::{Findings, Noted, Reading, shown};
 use crate::section::{Field, Section};
-use crate::token_uri::TokenUri;
+use crate::suggest::closest;
+use crate::token_uri::{JudgeUri, TokenUri, UriFault, WrongInUri};
 use crate::yaml::Node;
 
 use super::names::Names;
@@ -87,6 +88,7 @@ pub(super) fn defaults(field: Option<Field<'_>>, findings: &mut Findings) -> Def
 pub(super) fn read(
     field: Field<'_>,
     Defaults(defaults): &Defaults,
+    judge: JudgeUri,
     findings: &mut Findings,
 ) -> Reading<Vec<Partition>> {
     let items = field.list(findings)?;
@@ -100,7 +102,7 @@ pub(super) fn read(
     let mut names = Names::default();
     let partitions: Vec<Reading<Partition>> = items
         .iter()
-        .map(|item| partition(item, defaults, &mut names, findings))
+        .map(|item| partition(item, defaults, &mut names, judge, findings))
         .collect();
     partitions.into_iter().collect()
 }
@@ -109,6 +111,7 @@ fn partition(
     item: &Node,
     defaults: &Shared,
     names: &mut Names,
+    judge: JudgeUri,
     findings: &mut Findings,
 ) -> Reading<Partition> {
     let section = Section::open(item, "a partition", &KNOWN_KEYS, findings)?;
@@ -118,8 +121,7 @@ fn partition(
     let own = Shared::read(&section, findings);
     let uri = section
         .get("token")
-        .map(|field| uri(field, findings))
-        .transpose();
+        .map_or_else(Uri::absent, |field| Uri::read(field, judge, findings));
     let token = token(&section, &uri, findings);
     let module = module(&section, &own, defaults, &uri, findings);
     let access = access(&section, &own, defaults, &uri, findings);
@@ -137,15 +139,83 @@ fn partition(
     })
 }
 
-fn uri(field: Field<'_>, findings: &mut Findings) -> Reading<TokenUri> {
-    TokenUri::parse(field.text(findings)?).or_else(|why| field.refuse_unshown(why, None, findings))
+/// What a partition's URI says, as far as it can be read.
+struct Uri {
+    text: Reading<Option<String>>,
+    pin: Reading<Option<SecretRef>>,
+    module_path: Reading<Option<PathBuf>>,
 }
 
-fn token(
-    section: &Section<'_>,
-    uri: &Reading<Option<TokenUri>>,
-    findings: &mut Findings,
-) -> Reading<TokenChoice> {
+impl Uri {
+    fn absent() -> Self {
+        Self {
+            text: Ok(None),
+            pin: Ok(None),
+            module_path: Ok(None),
+        }
+    }
+
+    fn read(field: Field<'_>, judge: JudgeUri, findings: &mut Findings) -> Self {
+        let faulty = |noted| Self {
+            text: Err(noted),
+            pin: Err(noted),
+            module_path: Err(noted),
+        };
+        let text = match field.text(findings) {
+            Ok(text) => text,
+            Err(noted) => return faulty(noted),
+        };
+        let uri = TokenUri::parse(text, judge);
+        let mut noted = None;
+        for fault in &uri.faults {
+            noted = Some(note_fault(field, text, fault, findings));
+        }
+        match noted {
+            None => Self {
+                text: Ok(Some(uri.uri)),
+                pin: Ok(uri.pin),
+                module_path: Ok(uri.module_path),
+            },
+            Some(noted) if uri.tells_pin_and_module => Self {
+                text: Err(noted),
+                pin: Ok(uri.pin),
+                module_path: Ok(uri.module_path),
+            },
+            Some(noted) => faulty(noted),
+        }
+    }
+}
+
+/// Notes what is wrong in a URI. No more of it is shown than a name that is nearly right: behind a
+/// `&` may stand the rest of a PIN.
+fn note_fault(field: Field<'_>, uri: &str, fault: &UriFault, findings: &mut Findings) -> Noted {
+    let before = uri.get(..fault.offset).unwrap_or(uri);
+    let character = before.chars().count() + 1;
+    let at = |what: &str| format!("`token`: {what} (at character {character} of the URI)");
+    match &fault.what {
+        WrongInUri::Other(what) if before.is_empty() => {
+            findings.fault(field.node.place, format!("`token`: {what}"))
+        }
+        WrongInUri::Other(what) => findings.fault(field.node.place, at(what)),
+        WrongInUri::Unknown { known } => {
+            let name = uri.get(fault.offset..).unwrap_or_default();
+            let name = name.split('=').next().unwrap_or_default();
+            let (message, help) = match closest(name, known) {
+                Some(meant) => (
+                    at(&format!("unknown attribute `{}`", shown(name))),
+                    format!("did you mean `{meant}`?"),
+                ),
+                None => (
+                    at("unknown attribute"),
+                    "a token is named by token, serial, model or manufacturer".to_owned(),
+                ),
+            };
+            findings.fault_with_help(field.node.place, message, help)
+        }
+    }
+}
+
+fn token(section: &Section<'_>, uri: &Uri, findings: &mut Findings) -> Reading<TokenChoice> {
     let slot = section
         .get("slot")
         .map(|field| slot(field, findings))
@@ -157,9 +227,9 @@ fn token(
             "keep one; a token's URI stays true when slots are numbered anew",
         ));
     }
-    match (uri, slot?) {
+    match (&uri.text, slot?) {
         (Err(noted), _) => Err(*noted),
-        (Ok(Some(uri)), _) => Ok(TokenChoice::Uri(uri.uri.clone())),
+        (Ok(Some(uri)), _) => Ok(TokenChoice::Uri(uri.clone())),
         (Ok(None), Some(slot)) => Ok(TokenChoice::Slot(slot)),
         (Ok(None), None) => Err(section.misspelt("slot").unwrap_or_else(|| {
             let help = "write the `pkcs11:` URI that `qseed slots` shows, or `slot: NUMBER`";
@@ -173,12 +243,10 @@ fn module(
     section: &Section<'_>,
     own: &Shared,
     defaults: &Shared,
-    uri: &Reading<Option<TokenUri>>,
+    uri: &Uri,
     findings: &mut Findings,
 ) -> Reading<PathBuf> {
-    let in_uri = uri.as_ref().map_err(|noted| *noted)?.as_ref();
-    let in_uri = in_uri.and_then(|uri| uri.module_path.clone());
-    match (own.module.clone()?, in_uri) {
+    match (own.module.clone()?, uri.module_path.clone()?) {
         (Some(own), Some(in_uri)) if own != in_uri => Err(findings.fault_with_help(
             section.place_of("module"),
             "`module` contradicts module-path in the token's URI",
@@ -198,11 +266,10 @@ fn access(
     section: &Section<'_>,
     own: &Shared,
     defaults: &Shared,
-    uri: &Reading<Option<TokenUri>>,
+    uri: &Uri,
     findings: &mut Findings,
 ) -> Reading<(Login, Pin)> {
-    let in_uri = uri.as_ref().map_err(|noted| *noted)?.as_ref();
-    let in_uri = in_uri.and_then(|uri| uri.pin.clone());
+    let in_uri = uri.pin.clone()?;
     let own_pin = own.pin.clone()?;
     if own_pin.is_some() && in_uri.is_some() {
         return Err(findings.fault_with_help(

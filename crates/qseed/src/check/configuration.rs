@@ -10,6 +10,7 @@ use qseed_secrets::{SecretError, SecretRef};
 use rustix::fs::Access;
 
 use super::verdict::{Kind, Subject, Verdict};
+use crate::assemble::shortfalls;
 use crate::exit::Code;
 use crate::guard_file::GuardFile;
 use crate::print::count;
@@ -95,7 +96,16 @@ pub(super) fn accepted(file: &Path, config: &Config, warnings: &[String]) -> Vec
     }
     verdicts.extend(secrets(&subject, config));
     verdicts.extend(state_dir(&subject, config));
+    verdicts.extend(rate_limits(config));
     verdicts
+}
+
+/// Sources that cannot bring in time what the partitions need.
+fn rate_limits(config: &Config) -> impl Iterator<Item = Verdict> {
+    shortfalls(config).into_iter().map(|shortfall| {
+        let source = Subject::new(Kind::Source, shortfall.source.as_str());
+        source.warning("rate-limit", shortfall.text(), shortfall.fix())
+    })
 }
 
 /// Whether each secret can be read, as far as that can be seen without reading it.
@@ -145,6 +155,7 @@ fn available(secret: &SecretRef) -> Result<(), SecretError> {
         SecretRef::Literal(_) => return Ok(()),
         SecretRef::Environment(name) => {
             return match std::env::var_os(name) {
+                Some(value) if value.is_empty() => Err(SecretError::EmptyVariable(name.clone())),
                 Some(_) => Ok(()),
                 None => Err(SecretError::NoVariable(name.clone())),
             };
@@ -182,7 +193,7 @@ fn remedy(error: &SecretError) -> (Code, &'static str) {
             Code::Configuration,
             "write the secret into that file, mode 0600, or correct the reference",
         ),
-        SecretError::NoVariable(_) => (
+        SecretError::NoVariable(_) | SecretError::EmptyVariable(_) => (
             Code::Configuration,
             "set it where qseed is started, or refer to a file",
         ),

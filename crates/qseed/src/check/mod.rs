@@ -17,12 +17,12 @@ mod verdict;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use qseed_config::{LoadOptions, Loaded};
+use qseed_config::Loaded;
 use qseed_sources::SystemRoots;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::assemble::{Numbers, Plan};
+use crate::assemble::{Numbers, Plan, load};
 use crate::cli::CheckArgs;
 use crate::exit::{Code, Failure};
 use crate::guard_file::{GuardFile, Known};
@@ -38,10 +38,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
     harden();
     let mut report = Report::new(args);
     let file = &args.config.config;
-    let options = LoadOptions {
-        allow_readable_secrets: args.config.allow_readable_secrets,
-    };
-    let loaded = match qseed_config::load(file, &options) {
+    let loaded = match load(&args.config) {
         Ok(loaded) => loaded,
         Err(error) => return report.refuse(configuration::refused(file, &error)),
     };

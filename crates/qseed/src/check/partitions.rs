@@ -2,7 +2,7 @@
 
 use qseed_config::{Login, Partition};
 use qseed_tokens::directory::{
-    GeneratorNote, LibraryInfo, SlotReport, SlotToken, TokenFlag, TokenInfo,
+    GeneratorNote, LibraryInfo, SlotReport, SlotToken, TokenFlag, TokenInfo, unreadable,
 };
 use qseed_tokens::wire::TokenChoice;
 
@@ -57,7 +57,9 @@ impl Directory {
                     [one] => *one,
                     [] => {
                         let there = enumerate(self.slots.iter().filter_map(SlotReport::token));
-                        let text = format!("no token matches {uri}; the tokens are {there}");
+                        let unreadable = unreadable(&self.slots).unwrap_or_default();
+                        let text =
+                            format!("no token matches {uri}; the tokens are {there}{unreadable}");
                         return Err(Missing(text, look));
                     }
                     several => {

@@ -101,12 +101,53 @@ fn every_fault_of_the_file_is_told_with_its_place() {
 }
 
 #[test]
-fn a_token_that_no_uri_can_name_is_a_fault_of_the_file() {
+fn faults_of_token_uris_are_told_among_all_others() {
     let bench = Bench::new();
-    bench.config("partitions: [{name: p, module: /m.so, login: none, token: \"pkcs11:tokn=a\"}]\n");
+    bench.config(
+        "partitions:\n\
+         \x20 - {name: p, module: /m.so, login: none, token: 'pkcs11:tokn=a'}\n\
+         \x20 - {name: q, module: /m.so, login: none, token: 'pkcs11:token=%zz'}\n\
+         defaults: {size: 4x8}\n",
+    );
     let ran = bench.check(&[]);
-    assert_eq!(ran.code, 78, "{ran:?}");
-    assert!(ran.err.contains("qseed.yml:2:"), "{ran:?}");
+    assert_eq!((ran.code, ran.out.as_str()), (78, ""), "{ran:?}");
+    let lines: Vec<_> = ran.err.lines().collect();
+    let expected = [
+        ":3:50: `token`: unknown attribute `tokn` (at character 8 of the URI); did you mean `token`?",
+        ":4:50: `token`: % must be followed by two hexadecimal digits (at character 14 of the URI)",
+        ":5:18: `size`: `4x8` is not a whole number",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.contains(expected), "{line:?} {expected:?}");
+    }
+}
+
+#[test]
+fn a_rate_limit_that_is_too_low_is_warned_of() {
+    let bench = Bench::new();
+    let module = bench.module("vendor", |_| {});
+    let partitions = format!(
+        "partitions: [{{name: ca, module: {}, slot: 0, pin: 864209, period: 1s}}]\n",
+        module.name()
+    );
+    let source = |rate: &str| {
+        format!("sources: [{{name: card, type: device, path: /dev/urandom, rate_limit: {rate}}}]\n")
+    };
+    bench.config_with(&source("1/1m"), &partitions);
+    let ran = bench.check(&[]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    ran.verdict(
+        "warning  source card: the rate limit allows 1 request in 60 s, and 1 partition needs at least 60",
+        &["seeds come late", "; fix: raise `rate_limit`", "make each `period` longer than 60 s"],
+    );
+    assert!(
+        ran.out.ends_with("\nAll works, with 1 warning.\n"),
+        "{ran:?}"
+    );
+    bench.config_with(&source("60/1m"), &partitions);
+    let ran = bench.check(&[]);
+    assert!(ran.out.ends_with("\nAll is well.\n"), "{ran:?}");
 }
 
 #[test]

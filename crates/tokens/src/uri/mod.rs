@@ -86,6 +86,19 @@ pub enum UriFault {
 }
 
 impl TokenUri {
+    /// The names of the attributes that a token's URI may have before the `?`.
+    pub const PATH_ATTRIBUTES: &'static [&'static str] = &parse::PATH_ATTRIBUTES;
+    /// The names of those behind it.
+    pub const QUERY_ATTRIBUTES: &'static [&'static str] = &parse::QUERY_ATTRIBUTES;
+
+    /// Reads a URI like [`str::parse`], which stops at the first fault.
+    ///
+    /// # Errors
+    /// What is wrong with each of its attributes, in the order of their places; at least one.
+    pub fn read(text: &str) -> Result<Self, Vec<UriError>> {
+        parse::parse(text)
+    }
+
     /// The PIN that the URI gives or points to.
     #[must_use]
     pub fn pin(&self) -> Option<SecretRef> {
@@ -159,7 +172,8 @@ impl FromStr for TokenUri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
-        parse::parse(text)
+        // At least one, so the first is there.
+        parse::parse(text).map_err(|mut faults| faults.swap_remove(0))
     }
 }
 

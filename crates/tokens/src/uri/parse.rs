@@ -20,8 +20,9 @@ const QUERY_CHARS: &[u8] = b"-._~:[]@!$'()*+,=/?|";
 
 /// Path attributes that name an object, and query attributes: for telling what is wrong.
 const OBJECT_ATTRIBUTES: [&str; 3] = ["object", "type", "id"];
-const QUERY_ATTRIBUTES: [&str; 4] = ["pin-source", "pin-value", "module-name", "module-path"];
-const PATH_ATTRIBUTES: [&str; 10] = [
+pub(super) const QUERY_ATTRIBUTES: [&str; 4] =
+    ["pin-source", "pin-value", "module-name", "module-path"];
+pub(super) const PATH_ATTRIBUTES: [&str; 10] = [
     "token",
     "manufacturer",
     "serial",
@@ -34,13 +35,14 @@ const PATH_ATTRIBUTES: [&str; 10] = [
     "slot-id",
 ];
 
-pub(super) fn parse(text: &str) -> Result<TokenUri, UriError> {
+/// Reads a URI to its end: each attribute that is wrong adds a fault.
+pub(super) fn parse(text: &str) -> Result<TokenUri, Vec<UriError>> {
     // Schemes are compared without regard to case (RFC 3986 section 3.1).
     let begins = text
         .get(..SCHEME.len())
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
     if !begins {
-        return Err(at(0, UriFault::Scheme));
+        return Err(vec![at(0, UriFault::Scheme)]);
     }
     let (path, query) = match text.find('?') {
         Some(mark) => (
@@ -50,15 +52,22 @@ pub(super) fn parse(text: &str) -> Result<TokenUri, UriError> {
         None => (&text[SCHEME.len()..], None),
     };
     let mut uri = TokenUri::default();
+    let mut faults = Vec::new();
     for attribute in attributes(path, SCHEME.len(), ';') {
-        path_attribute(&mut uri, &attribute?)?;
+        let read = attribute.and_then(|attribute| path_attribute(&mut uri, &attribute));
+        faults.extend(read.err());
     }
     if let Some((offset, query)) = query {
         for attribute in attributes(query, offset, '&') {
-            query_attribute(&mut uri, &attribute?)?;
+            let read = attribute.and_then(|attribute| query_attribute(&mut uri, &attribute));
+            faults.extend(read.err());
         }
     }
-    Ok(uri)
+    if faults.is_empty() {
+        Ok(uri)
+    } else {
+        Err(faults)
+    }
 }
 
 /// `name=value` and where both begin.
@@ -140,12 +149,14 @@ fn query_attribute(uri: &mut TokenUri, attribute: &Attribute<'_>) -> Result<(), 
                 attribute,
                 "pin-value",
             )?;
+            refuse_two_pins(uri, attribute)?;
         }
         "pin-source" => {
             let value = decode_text(attribute, QUERY_CHARS, "pin-source")?;
             let fault = UriFault::BadValue("pin-source", "file: and an absolute path");
             let path = pin_file(&value).ok_or_else(|| at(attribute.value_offset, fault))?;
             set(&mut uri.pin_source, path, attribute, "pin-source")?;
+            refuse_two_pins(uri, attribute)?;
         }
         "module-name" => {
             let value = decode_text(attribute, QUERY_CHARS, "module-name")?;
@@ -167,6 +178,10 @@ fn query_attribute(uri: &mut TokenUri, attribute: &Attribute<'_>) -> Result<(), 
         name if is_vendors(name) => {}
         name => return Err(unknown(name, attribute, &PATH_ATTRIBUTES, "before")),
     }
+    Ok(())
+}
+
+fn refuse_two_pins(uri: &TokenUri, attribute: &Attribute<'_>) -> Result<(), UriError> {
     if uri.pin_value.is_some() && uri.pin_source.is_some() {
         return Err(at(attribute.offset, UriFault::TwoPins));
     }

@@ -114,6 +114,23 @@ fn faults_name_their_place() {
 }
 
 #[test]
+fn every_fault_is_found_in_one_go() {
+    let text = "pkcs11:tokn=a;serial=%zz;slot-id=7?module-path=a&pin-value=1&pin-source=/p&x";
+    let faults = TokenUri::read(text).expect_err("faulty");
+    let found: Vec<_> = faults.iter().map(|error| &text[error.offset..]).collect();
+    assert_eq!(found.len(), 5, "{faults:?}");
+    for (found, begins) in found
+        .iter()
+        .zip(["tokn=", "%zz", "a&pin", "pin-source", "x"])
+    {
+        assert!(found.starts_with(begins), "{found} {begins}");
+    }
+    assert_eq!(faults[0].fault, UriFault::Unknown);
+    let first = text.parse::<TokenUri>().expect_err("faulty");
+    assert_eq!(first, faults[0]);
+}
+
+#[test]
 fn what_is_no_uri_of_a_token_is_refused() {
     assert_eq!(fault("token=a"), UriFault::Scheme);
     assert_eq!(fault("pkcs12:token=a"), UriFault::Scheme);
