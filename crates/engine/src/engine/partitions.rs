@@ -310,9 +310,9 @@ impl Engine {
         }
         match fault {
             TokenFault::SeedingRefused => Next::Operator(REST),
-            TokenFault::PinRefused | TokenFault::PinHeld | TokenFault::PinFlagged => {
-                Next::Operator(OPERATOR)
-            }
+            TokenFault::PinRefused | TokenFault::PinHeld => Next::Operator(OPERATOR),
+            // To look at the flags costs no try, and nobody tells when they are gone.
+            TokenFault::PinFlagged => Next::Operator(CEILING),
             TokenFault::Module => Next::RestartWorker,
             TokenFault::General if partition.general_errors >= GENERAL_ERRORS => {
                 partition.general_errors = 0;

@@ -12,13 +12,24 @@ use super::daemon::Daemon;
 use crate::log::{Entry, format_time, printable};
 
 impl Daemon {
-    /// Says how a source is reached, when that changes.
+    /// Says how a source is reached, once a connection; where seeds are summed up, when that
+    /// changes.
     pub(super) fn say_link(&mut self, source: SourceId, link: Option<Arc<Link>>) {
         let Some(link) = link else { return };
-        let now = (link.version.to_owned(), link.group.clone());
-        if self.links.insert(source, now.clone()).as_ref() == Some(&now) {
+        let known = self.links.insert(source, Arc::clone(&link));
+        if known
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &link))
+        {
             return;
         }
+        let same =
+            known.is_some_and(|known| known.version == link.version && known.group == link.group);
+        let level = if same && self.plan.sums_up() {
+            Level::Debug
+        } else {
+            Level::Info
+        };
         let Some(planned) = self.plan.sources.get(&source) else {
             return;
         };
@@ -32,7 +43,7 @@ impl Daemon {
             link.version, link.group
         );
         self.log.write(
-            Entry::info("connected", message)
+            Entry::new(level, "connected", message)
                 .with("source", name.as_str())
                 .with("tls_version", link.version)
                 .with("tls_group", link.group.as_str())
@@ -77,7 +88,11 @@ impl Daemon {
             printable(&token.slot_description),
             printable(&token.label)
         );
-        let level = if self.plan.sums_up() {
+        // One that is opened again and again and takes no seeds is no news.
+        let seeds = self.engine.partition(id).map_or(0, |view| view.seeds);
+        let now = (token.clone(), seeds);
+        let no_news = self.opened.insert(id, now.clone()) == Some(now);
+        let level = if no_news || self.plan.sums_up() {
             Level::Debug
         } else {
             Level::Info

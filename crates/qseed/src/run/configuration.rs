@@ -1,12 +1,13 @@
 //! What the configuration asks for, taken on at the start and at each SIGHUP.
 
 use jiff::Timestamp;
-use qseed_config::Level;
+use qseed_config::{Level, Scheme};
 use qseed_engine::{Event, SourceId};
 use qseed_sources::{Source, SystemRoots};
 
-use super::daemon::{Daemon, notify};
+use super::daemon::Daemon;
 use super::load;
+use super::manager::notify;
 use super::sources::SourceTask;
 use super::watch::Watch;
 use crate::assemble::Plan;
@@ -113,12 +114,22 @@ impl Daemon {
         let plan = Plan::new(loaded.config, &self.args.config.config, &mut self.numbers)?;
         self.roots = SystemRoots::default();
         let adapters = self.open_sources(&plan)?;
-        for warning in loaded.warnings.into_iter().chain(without_effect(&plan)) {
+        let moved = self.plan.config.state_dir != plan.config.state_dir;
+        let restart = moved.then(|| {
+            let old = self.plan.config.state_dir.display();
+            format!("A new `state_dir` takes effect at the next start; until then it is {old}.")
+        });
+        let warnings = loaded.warnings.into_iter().chain(restart);
+        for warning in warnings.chain(cautions(&plan)) {
             self.log
                 .write(Entry::new(Level::Warn, "configuration", warning));
         }
+        // Its files are open, and the keeper's.
+        let state_dir = std::mem::take(&mut self.plan.config.state_dir);
         self.plan = plan;
+        self.plan.config.state_dir = state_dir;
         self.log.set_style(style(&self.plan));
+        say_shortfalls(&mut self.log, &self.plan);
         self.watch = Watch::new(&self.plan);
         self.start_sources(adapters);
         self.tell_pins_again();
@@ -150,16 +161,24 @@ pub(super) fn say_start(
         count(plan.partitions.len(), "partition"),
     );
     log.write(Entry::info("started", message).with("version", env!("CARGO_PKG_VERSION")));
-    for warning in warnings.into_iter().chain(without_effect(plan)) {
+    for warning in warnings.into_iter().chain(cautions(plan)) {
         log.write(Entry::new(Level::Warn, "configuration", warning));
     }
     for shortcoming in shortcomings {
         log.write(shortcoming);
     }
+    say_shortfalls(log, plan);
 }
 
-/// What the configuration asks for and this version does not do yet.
-fn without_effect(plan: &Plan) -> Vec<String> {
+/// Says which rate limits are too low for what the partitions need.
+fn say_shortfalls(log: &mut Log, plan: &Plan) {
+    for shortfall in crate::assemble::shortfalls(&plan.config) {
+        log.write(Entry::from(&shortfall));
+    }
+}
+
+/// What the configuration asks for and this version does not do yet, and what it gives away.
+fn cautions(plan: &Plan) -> Vec<String> {
     let config = &plan.config;
     let asked = [
         (
@@ -169,11 +188,22 @@ fn without_effect(plan: &Plan) -> Vec<String> {
         ),
         ("audit", config.audit.is_some(), "no ledger is written"),
     ];
-    asked
+    let without_effect = asked
         .into_iter()
         .filter(|(_, asked, _)| *asked)
-        .map(|(key, _, what)| format!("`{key}` has no effect in this version: {what}."))
-        .collect()
+        .map(|(key, _, what)| format!("`{key}` has no effect in this version: {what}."));
+    let in_the_clear = config.sources.iter().filter_map(|source| {
+        let url = &source.kind.http()?.url;
+        let open = url.scheme == Scheme::Http && !url.host.is_loopback();
+        open.then(|| {
+            format!(
+                "{}: plain HTTP (`insecure_http`): whoever listens on the way knows the entropy \
+                 and the access token.",
+                source.name
+            )
+        })
+    });
+    without_effect.chain(in_the_clear).collect()
 }
 
 /// Opens the guard's file where a partition logs in with a PIN.

@@ -1,6 +1,7 @@
 //! The daemon's loop: wait for what happens next, hand it to the engine, carry out its actions.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qseed_config::Config;
@@ -8,7 +9,8 @@ use qseed_engine::guard::HeldBack;
 use qseed_engine::{
     Action, Engine, Event, Moment, Note, PartitionId, PinTag, SourceId, Start, WorkerId,
 };
-use qseed_sources::SystemRoots;
+use qseed_sources::{Link, SystemRoots};
+use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::supervisor::Worker;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
@@ -17,6 +19,7 @@ use super::alarm::Alarm;
 use super::budget::Budgets;
 use super::configuration::{open_guard, say_start, style};
 use super::keeper::Keeper;
+use super::manager::notify;
 use super::orphans::Orphans;
 use super::sources::SourceTask;
 use super::watch::{self, Watch, Whose};
@@ -41,8 +44,10 @@ pub(super) struct Daemon {
     pub(super) log: Log,
     pub(super) roots: SystemRoots,
     pub(super) sources: BTreeMap<SourceId, SourceTask>,
-    /// TLS version and group of each source, as they were said last.
-    pub(super) links: BTreeMap<SourceId, (String, String)>,
+    /// The connection of each source that was said last.
+    pub(super) links: BTreeMap<SourceId, Arc<Link>>,
+    /// The token of each partition that was said last, and the seeds that it had by then.
+    pub(super) opened: BTreeMap<PartitionId, (TokenInfo, u64)>,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     /// Why the guard held a partition's PIN back, until its worker says so.
     pub(super) held_back: BTreeMap<PartitionId, HeldBack>,
@@ -85,6 +90,10 @@ impl Daemon {
             .map_err(|error| Failure::internal("cannot listen to signals", error))?;
         // Workers get them from the file when they start; here they are wiped.
         drop(config.take_literal_pins());
+        if args.once {
+            // It would be downloaded, and lost at the end.
+            config.reserve = None;
+        }
         let mut numbers = Numbers::default();
         let plan = Plan::new(config, &args.config.config, &mut numbers)?;
         let mut log = Log::new(style(&plan));
@@ -124,6 +133,7 @@ impl Daemon {
             roots: SystemRoots::default(),
             sources: BTreeMap::new(),
             links: BTreeMap::new(),
+            opened: BTreeMap::new(),
             workers: BTreeMap::new(),
             held_back: BTreeMap::new(),
             token_said: None,
@@ -310,11 +320,6 @@ impl Signals {
             orphans: Orphans::watch()?,
         })
     }
-}
-
-pub(super) fn notify(state: &[sd_notify::NotifyState<'_>]) {
-    // Without a service manager there is nobody to tell.
-    let _ = sd_notify::notify(state);
 }
 
 /// Ticks twice in each interval in which the service manager wants to hear from us.

@@ -10,6 +10,7 @@ mod budget;
 mod configuration;
 mod daemon;
 mod keeper;
+mod manager;
 mod messages;
 mod once;
 mod orphans;
@@ -21,7 +22,7 @@ mod workers;
 
 use std::sync::Arc;
 
-use qseed_config::{LoadError, LoadOptions, Loaded};
+use qseed_config::{LoadError, Loaded};
 use qseed_engine::PinTag;
 use qseed_engine::guard::{Recording, Standing};
 use qseed_tokens::supervisor::WorkerEvent;
@@ -77,10 +78,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
 
 /// Loads the configuration, for any command.
 pub(crate) fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
-    let options = LoadOptions {
-        allow_readable_secrets: args.allow_readable_secrets,
-    };
-    qseed_config::load(&args.config, &options).map_err(|error| load_failure(&error))
+    crate::assemble::load(args).map_err(|error| load_failure(&error))
 }
 
 fn load_failure(error: &LoadError) -> Failure {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Incoming;
 use super::daemon::Daemon;
+use super::manager::notify;
 use crate::log::Entry;
 
 /// How long workers have to finish, log out, close and finalise. With the killing after it this
@@ -19,7 +20,7 @@ const KILLED_WITHIN: Duration = Duration::from_millis(500);
 impl Daemon {
     pub(super) async fn stop(mut self) {
         self.stopping = true;
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        notify(&[sd_notify::NotifyState::Stopping]);
         self.sources.clear();
         for worker in self.workers.values() {
             worker.send(ToWorker::Shutdown);

@@ -135,9 +135,10 @@ impl Guard {
             Err(_) if !self.may_be_made => Err(TokenFailure::new(
                 FailureClass::GuardKeyMissing,
                 format!(
-                    "the PIN guard's key {} is missing, so nobody can say which PINs were refused \
-                     before; bring the file back, or let the held PINs be tried again with \
-                     qseed guard --clear and restart qseed",
+                    "the PIN guard's key {} is missing, and it is made only while the guard's file \
+                     beside it can be written and holds no PIN back: make the state directory \
+                     writable, bring the key back, or let the held PINs be tried again with qseed \
+                     guard --clear and restart qseed",
                     self.path.display()
                 ),
             )),
