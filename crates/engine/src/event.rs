@@ -121,6 +121,8 @@ pub enum Event {
         /// What is known now; none: it was cleared, and the PIN is tried at once.
         standing: Option<Standing>,
     },
+    /// The end is near: what is summed up each minute is to be summed up now.
+    Ending,
     /// The partition has an open session, logged in where that is configured.
     Opened {
         /// The worker.

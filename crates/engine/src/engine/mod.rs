@@ -184,6 +184,7 @@ impl Engine {
                 self.pin_answered(worker, partition, answer);
             }
             Event::GuardChanged { tag, standing } => self.guard_changed(tag, standing),
+            Event::Ending => self.sum_up(),
             Event::Opened { worker, partition } => self.opened(worker, partition),
             Event::OpenFailed {
                 worker,

@@ -80,6 +80,15 @@ impl Engine {
         self.announcer.seeded.insert(partition);
     }
 
+    /// Says what has been counted and not said.
+    pub(super) fn sum_up(&mut self) {
+        self.notes_due();
+        if self.announcer.seeds > 0 {
+            self.timers.set(Timer::Summary, None);
+            self.summary_due();
+        }
+    }
+
     pub(super) fn summary_due(&mut self) {
         let well = |state| matches!(state, PartitionState::Starting | PartitionState::Seeded);
         let troubled = self.partitions().filter(|p| !well(p.state)).count();

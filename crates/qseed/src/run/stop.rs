@@ -19,6 +19,8 @@ const KILLED_WITHIN: Duration = Duration::from_millis(500);
 
 impl Daemon {
     pub(super) async fn stop(mut self) {
+        self.handle(Event::Ending);
+        self.carry_out();
         self.stopping = true;
         notify(&[sd_notify::NotifyState::Stopping]);
         self.sources.clear();

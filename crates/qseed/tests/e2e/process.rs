@@ -324,3 +324,17 @@ fn a_log_in_json_has_stable_names() {
     assert_eq!(log.first(), Some(event("started")));
     assert_eq!(log.last(), Some(event("stopped")));
 }
+
+#[test]
+fn what_is_summed_up_each_minute_is_summed_up_at_the_end() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+    let partitions = json!([faulty.partition("a", 0), faulty.partition("b", 1)]);
+    let mut config = site.full(&service, &partitions);
+    config["log"]["seeds"] = json!("summary");
+    site.configure_full(&config);
+    let ended = site.once();
+    assert_eq!(ended.code, Some(0));
+    let told = "Pushed 96 bytes of quantum seed material in 2 seeds to 2 partitions";
+    assert!(ended.output.contains(told), "{}", ended.output);
+}
