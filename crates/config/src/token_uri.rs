@@ -42,6 +42,8 @@ pub(crate) struct TokenUri {
     pub(crate) pin: Option<SecretRef>,
     /// What `module-path` says.
     pub(crate) module_path: Option<PathBuf>,
+    /// What `module-name` says.
+    pub(crate) module_name: Option<String>,
     /// What is wrong with it, in the order of the places.
     pub(crate) faults: Vec<UriFault>,
     /// Whether it is said in full what PIN and module are: nothing is wrong where they stand.
@@ -87,6 +89,7 @@ impl TokenUri {
 struct Reader<'uri> {
     pin: Option<SecretRef>,
     module_path: Option<PathBuf>,
+    module_name: Option<String>,
     /// Whether PIN or module are named before the `?`.
     misplaced: bool,
     /// The attributes of the part being read that stay, and where they begin.
@@ -148,6 +151,13 @@ impl<'uri> Reader<'uri> {
                 return Err("module-path is one path");
             }
         }
+        if name == "module-name" {
+            let decoded = decode(value)?;
+            let text = std::str::from_utf8(&decoded).map_err(|_| "module-name is not UTF-8")?;
+            if text.is_empty() || self.module_name.replace(text.to_owned()).is_some() {
+                return Err("module-name is one name");
+            }
+        }
         Ok(true)
     }
 
@@ -178,6 +188,7 @@ impl<'uri> Reader<'uri> {
             uri,
             pin: self.pin,
             module_path: self.module_path,
+            module_name: self.module_name,
             faults: self.faults,
             tells_pin_and_module: query_is_right && !self.misplaced,
         }

@@ -1,6 +1,6 @@
 //! The list of partitions and what `defaults` gives all of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qseed_secrets::SecretRef;
@@ -144,6 +144,7 @@ struct Uri {
     text: Reading<Option<String>>,
     pin: Reading<Option<SecretRef>>,
     module_path: Reading<Option<PathBuf>>,
+    module_name: Option<String>,
 }
 
 impl Uri {
@@ -152,6 +153,7 @@ impl Uri {
             text: Ok(None),
             pin: Ok(None),
             module_path: Ok(None),
+            module_name: None,
         }
     }
 
@@ -160,6 +162,7 @@ impl Uri {
             text: Err(noted),
             pin: Err(noted),
             module_path: Err(noted),
+            module_name: None,
         };
         let text = match field.text(findings) {
             Ok(text) => text,
@@ -175,11 +178,13 @@ impl Uri {
                 text: Ok(Some(uri.uri)),
                 pin: Ok(uri.pin),
                 module_path: Ok(uri.module_path),
+                module_name: uri.module_name,
             },
             Some(noted) if uri.tells_pin_and_module => Self {
                 text: Err(noted),
                 pin: Ok(uri.pin),
                 module_path: Ok(uri.module_path),
+                module_name: uri.module_name,
             },
             Some(noted) => faulty(noted),
         }
@@ -246,18 +251,40 @@ fn module(
     uri: &Uri,
     findings: &mut Findings,
 ) -> Reading<PathBuf> {
-    match (own.module.clone()?, uri.module_path.clone()?) {
-        (Some(own), Some(in_uri)) if own != in_uri => Err(findings.fault_with_help(
-            section.place_of("module"),
-            "`module` contradicts module-path in the token's URI",
-            "keep one of the two",
-        )),
-        (Some(module), _) | (None, Some(module)) => Ok(module),
+    let module = match (own.module.clone()?, uri.module_path.clone()?) {
+        (Some(own), Some(in_uri)) if own != in_uri => {
+            return Err(findings.fault_with_help(
+                section.place_of("module"),
+                "`module` contradicts module-path in the token's URI",
+                "keep one of the two",
+            ));
+        }
+        (Some(module), _) | (None, Some(module)) => module,
         (None, None) => defaults.module.clone()?.ok_or_else(|| {
-            let help = "write the path of the vendor's PKCS#11 library here or into `defaults`";
+            let help = if uri.module_name.is_some() {
+                "module-name in the token's URI does not say where the library is: write its path \
+                 here, into `defaults`, or as module-path into the URI"
+            } else {
+                "write the path of the vendor's PKCS#11 library here or into `defaults`"
+            };
             section.missing("module", help, findings)
-        }),
+        })?,
+    };
+    match &uri.module_name {
+        Some(name) if name_of(&module) != Some(name) => Err(findings.fault_with_help(
+            section.place_of("token"),
+            "module-name in the token's URI contradicts the partition's module",
+            "write the library's name without `lib` and `.so`, or leave module-name out",
+        )),
+        _ => Ok(module),
     }
+}
+
+/// A library's name as RFC 7512 has it: without the prefix `lib` and the suffix.
+fn name_of(module: &Path) -> Option<&str> {
+    let file = module.file_name()?.to_str()?;
+    let name = file.strip_prefix("lib").unwrap_or(file);
+    Some(name.split_once(".so").map_or(name, |(name, _)| name))
 }
 
 /// Login and PIN, which must fit each other. What the partition says itself stands above
