@@ -1,8 +1,16 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Names the configuration file where no option does. Empty is as unset.
+const CONFIG_VARIABLE: &str = "QSEED_CONFIG_FILE";
+/// The configuration file where nothing names one.
+const DEFAULT_CONFIG: &str = "/etc/qseed/qseed_config.yml";
 
 /// Seeds PKCS#11 hardware security modules with quantum entropy.
 #[derive(Debug, Parser)]
@@ -13,15 +21,58 @@ use clap::{Args, Parser, Subcommand};
     long_about = "Downloads entropy from entropy services and injects it, periodically, into \
                   PKCS#11 tokens with C_SeedRandom. Without a command it runs as `qseed run`.",
     after_help = "Exit codes: 0 success, 64 usage, 69 unavailable, 70 internal, 75 try later, \
-                  77 permission, 78 configuration.",
-    args_conflicts_with_subcommands = true,
-    subcommand_precedence_over_arg = true
+                  77 permission, 78 configuration."
 )]
-pub(crate) struct Cli {
+struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    command: Option<Command>,
+    /// In front of a command these are the command's.
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    run: RunArgs,
+}
+
+/// Reads a command line, whose first word is the program's name.
+///
+/// # Errors
+/// As [`Parser::try_parse_from`]; what is asked for with `--help` and `--version` is one too.
+pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let mut program = Cli::command();
+    let matches = program.try_get_matches_from_mut(words)?;
+    let Cli { command, run } = Cli::from_arg_matches(&matches)?;
+    let Some(mut command) = command else {
+        return Ok(Command::Run(run));
+    };
+    if let Command::Run(args) = &mut command {
+        args.once |= run.once;
+    } else if run.once {
+        let text = "'--once' is an option of the command 'run' alone";
+        return Err(program.error(ErrorKind::ArgumentConflict, text));
+    }
+    if let Some(config) = command.config() {
+        config.allow_readable_secrets |= run.config.allow_readable_secrets;
+        let behind = matches.subcommand().map(|(_, matches)| matches);
+        match (names_config(&matches), behind.is_some_and(names_config)) {
+            (true, true) => {
+                let text = "'--config' stands in front of the command and behind it; give it once";
+                return Err(program.error(ErrorKind::ArgumentConflict, text));
+            }
+            (true, false) => config.config = run.config.config,
+            (false, _) => {}
+        }
+    }
+    Ok(command)
+}
+
+/// Whether the command line itself names the configuration here.
+fn names_config(matches: &ArgMatches) -> bool {
+    matches.value_source("config") == Some(ValueSource::CommandLine)
+}
+
+/// The configuration file that the environment names, else the usual one.
+fn usual_config() -> PathBuf {
+    std::env::var_os(CONFIG_VARIABLE)
+        .filter(|named| !named.is_empty())
+        .map_or_else(|| DEFAULT_CONFIG.into(), PathBuf::from)
 }
 
 /// What qseed is asked to do.
@@ -40,6 +91,18 @@ pub(crate) enum Command {
     Worker,
 }
 
+impl Command {
+    /// Where the configuration of a command that reads one is.
+    fn config(&mut self) -> Option<&mut ConfigArgs> {
+        match self {
+            Self::Run(args) => Some(&mut args.config),
+            Self::Check(args) => Some(&mut args.config),
+            Self::Guard(args) => Some(&mut args.config),
+            Self::Slots(_) | Self::Worker => None,
+        }
+    }
+}
+
 /// Where the configuration is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ConfigArgs {
@@ -48,8 +111,9 @@ pub(crate) struct ConfigArgs {
         long,
         short,
         value_name = "FILE",
-        env = "QSEED_CONFIG_FILE",
-        default_value = "/etc/qseed/qseed_config.yml"
+        help = format!("The configuration file [default: ${CONFIG_VARIABLE}, else {DEFAULT_CONFIG}]"),
+        default_value_os_t = usual_config(),
+        hide_default_value = true
     )]
     pub(crate) config: PathBuf,
     /// Warn of secrets that other users can read instead of refusing to start
@@ -111,4 +175,106 @@ pub(crate) struct GuardArgs {
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A usage error in one line: what is wrong and what to do.
+pub(crate) fn complaint(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let mut parts = text.split("\n\n");
+    let wrong = parts.next().unwrap_or_default();
+    let wrong: Vec<_> = wrong.split_whitespace().collect();
+    let tip = parts
+        .next()
+        .and_then(|part| part.trim_start().strip_prefix("tip: "))
+        .and_then(|tips| tips.lines().next());
+    format!("{}; {}", wrong.join(" "), tip.unwrap_or("see qseed --help"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::path::Path;
+
+    use super::{Command, complaint, parse};
+
+    fn parsed(line: &str) -> Result<Command, clap::Error> {
+        parse(line.split(' ').map(OsString::from))
+    }
+
+    /// The configuration file and whether readable secrets are allowed.
+    fn config(line: &str) -> (std::path::PathBuf, bool) {
+        let mut command = parsed(line).expect("a good command line");
+        let config = command.config().expect("it reads a configuration");
+        (config.config.clone(), config.allow_readable_secrets)
+    }
+
+    #[test]
+    fn where_the_configuration_is_may_stand_on_both_sides_of_the_command() {
+        for line in [
+            "qseed --config /x",
+            "qseed --config /x run",
+            "qseed -c /x check",
+            "qseed check --config /x",
+            "qseed --config /x guard --clear p",
+            "qseed --config=/x --once run",
+        ] {
+            assert_eq!(config(line), (Path::new("/x").to_owned(), false), "{line}");
+        }
+        for line in [
+            "qseed --allow-readable-secrets check -c /x",
+            "qseed -c /x check --allow-readable-secrets",
+            "qseed --allow-readable-secrets -c /x",
+        ] {
+            assert_eq!(config(line), (Path::new("/x").to_owned(), true), "{line}");
+        }
+        assert!(parsed("qseed --config /x check --config /y").is_err());
+        // A wrapper that names the configuration for every command serves for this one too.
+        assert!(parsed("qseed --config /x slots --module /m").is_ok());
+    }
+
+    #[test]
+    fn once_belongs_to_run() {
+        for line in ["qseed --once", "qseed --once run", "qseed run --once"] {
+            let command = parsed(line).expect("a good command line");
+            assert!(matches!(command, Command::Run(args) if args.once), "{line}");
+        }
+        assert!(matches!(parsed("qseed run"), Ok(Command::Run(args)) if !args.once));
+        let error = parsed("qseed --once check").expect_err("of no use to check");
+        assert_eq!(
+            complaint(&error),
+            "'--once' is an option of the command 'run' alone; see qseed --help"
+        );
+    }
+
+    #[test]
+    fn a_complaint_is_one_line_with_what_to_do() {
+        for (line, told) in [
+            (
+                "qseed --onse",
+                "unexpected argument '--onse' found; a similar argument exists: '--once'",
+            ),
+            (
+                "qseed chek",
+                "unrecognized subcommand 'chek'; a similar subcommand exists: 'check'",
+            ),
+            (
+                "qseed run zzz",
+                "unexpected argument 'zzz' found; see qseed --help",
+            ),
+            (
+                "qseed slots",
+                "the following required arguments were not provided: --module <FILE>; \
+                 see qseed --help",
+            ),
+            (
+                "qseed check --config",
+                "a value is required for '--config <FILE>' but none was supplied; \
+                 see qseed --help",
+            ),
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert_eq!(complaint(&error), told);
+        }
+    }
 }

@@ -19,9 +19,10 @@ pub(crate) enum Code {
     Configuration = 78,
 }
 
-/// Why a command failed.
+/// Why a command failed: a line, or several where several things are wrong. It displays as one
+/// line all the same, for the log.
 #[derive(Debug, thiserror::Error)]
-#[error("{text}")]
+#[error("{}", text.lines().collect::<Vec<_>>().join("; "))]
 pub(crate) struct Failure {
     pub(crate) code: Code,
     text: String,
@@ -40,11 +41,29 @@ impl Failure {
         Self::new(Code::Internal, format!("{what}: {why}"))
     }
 
+    /// The failure with one more line.
+    pub(crate) fn with_line(mut self, line: &str) -> Self {
+        self.text.push('\n');
+        self.text.push_str(line);
+        self
+    }
+
     /// Says why on standard error and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         for line in self.text.lines() {
             crate::print::remark(line);
         }
         ExitCode::from(self.code as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, Failure};
+
+    #[test]
+    fn several_faults_are_one_line_of_the_log() {
+        let failure = Failure::new(Code::Configuration, "a.yml:1:1: x").with_line("a.yml:2:1: y");
+        assert_eq!(failure.to_string(), "a.yml:1:1: x; a.yml:2:1: y");
     }
 }

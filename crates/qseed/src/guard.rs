@@ -1,5 +1,7 @@
 //! `qseed guard`: the PINs that are held back, and letting one be tried again.
 
+mod names;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::{self, ErrorKind};
@@ -9,14 +11,12 @@ use jiff::Timestamp;
 use qseed_config::{Config, Partition};
 use serde_json::{Value, json};
 
+use self::names::{closest, quoted};
 use crate::cli::GuardArgs;
 use crate::exit::{Code, Failure};
 use crate::guard_file::{Entry, GuardFile, GuardFileError, Record};
 use crate::log::{format_time, printable};
 use crate::print::{count, print, print_json};
-
-/// How alike two names must be for one to be offered for the other (Jaro-Winkler).
-const ALIKE: f64 = 0.75;
 
 /// Prints what is held back, or clears it for one partition.
 pub(crate) fn guard(args: &GuardArgs) -> Result<(), Failure> {
@@ -39,6 +39,7 @@ struct Scene {
 impl Scene {
     fn new(args: &GuardArgs) -> Result<Self, Failure> {
         let (state_dir, config) = if let Some(folder) = &args.state_dir {
+            must_exist(folder)?;
             (folder.clone(), None)
         } else {
             let config = load(args)?;
@@ -66,6 +67,18 @@ impl Scene {
 
     fn is_configured(&self, name: &str) -> bool {
         self.configured().any(|partition| partition.name == name)
+    }
+
+    /// Whether the partition left the configuration, or was renamed.
+    fn is_left(&self, name: &str) -> bool {
+        self.config.is_some() && !self.is_configured(name)
+    }
+
+    /// Whether another PIN of the partition was accepted after this one was held back.
+    fn is_superseded(&self, held: &Record) -> bool {
+        self.file
+            .as_ref()
+            .is_some_and(|file| file.was_put_right(held))
     }
 
     fn show(&self, json: bool) -> Result<(), Failure> {
@@ -97,12 +110,14 @@ impl Scene {
     }
 
     fn to_do(&self, record: &Record) -> String {
-        let name = printable(&record.partition);
-        let clear = format!("qseed guard --clear {}", quoted(&name));
-        if self.config.is_some() && !self.is_configured(&record.partition) {
+        if self.is_superseded(record) {
+            return "nothing: another PIN of this partition was accepted since then".to_owned();
+        }
+        let clear = clear_command(&record.partition);
+        if self.is_left(&record.partition) {
             return format!(
-                "nothing, while no partition of the configuration has this name; to let the PIN \
-                 be tried again: {clear}"
+                "nothing, unless a partition that has this token now, under another name, is \
+                 blocked by it; to let the PIN be tried again: {clear}"
             );
         }
         format!(
@@ -148,21 +163,36 @@ impl Scene {
                 }
             ));
         }
+        print(&self.nothing_of(name, &held))
+    }
+
+    /// That nothing is held back under this name, and where it may be instead.
+    fn nothing_of(&self, name: &str, held: &[&Record]) -> String {
         let mut text = format!("No PIN of {} is held back.\n", printable(name));
         let others: BTreeSet<_> = held
             .iter()
             .map(|record| record.partition.as_str())
             .collect();
-        if !others.is_empty() {
-            let others: Vec<_> = others.into_iter().map(printable).collect();
+        if others.is_empty() {
+            return text;
+        }
+        let all: Vec<_> = others.iter().copied().map(printable).collect();
+        let _ = writeln!(
+            text,
+            "PINs are held back of: {}. Of partitions that are one token, the PIN goes by the \
+             name of the one that presented it.",
+            all.join(", ")
+        );
+        for left in others.into_iter().filter(|other| self.is_left(other)) {
             let _ = writeln!(
                 text,
-                "PINs are held back of: {}. Of partitions that are one token, the PIN goes by the \
-                 name of the one that presented it.",
-                others.join(", ")
+                "No partition of the configuration is named {}: one that has its token now may be \
+                 blocked by it, and this lets the PIN be tried again: {}",
+                printable(left),
+                clear_command(left)
             );
         }
-        print(&text)
+        text
     }
 
     /// The partition and those whose PIN is its PIN, by the configuration.
@@ -213,6 +243,7 @@ impl Scene {
                 json!({
                     "partition": record.partition,
                     "configured": self.config.is_some().then(|| self.is_configured(&record.partition)),
+                    "superseded": self.is_superseded(record),
                     "since": format_time(record.since),
                     "standing": record.standing,
                     "why": why(record),
@@ -245,6 +276,25 @@ fn reason(record: &Record) -> String {
     }
 }
 
+/// What lets a partition's PIN be tried again.
+fn clear_command(name: &str) -> String {
+    format!("qseed guard --clear {}", quoted(&printable(name)))
+}
+
+/// A state directory that somebody named and that is not there was misspelt: that no PIN is held
+/// back in it would be no answer. The configured one is made when it is first needed.
+fn must_exist(folder: &Path) -> Result<(), Failure> {
+    match std::fs::metadata(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let folder = printable(&folder.to_string_lossy());
+            let text = format!("{folder}: there is no such folder; name the daemon's `state_dir`");
+            Err(Failure::new(Code::Unavailable, text))
+        }
+        // What else is wrong with it is met, and told, when the file in it is opened.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Loads the configuration. Who else can read its secrets is not this command's matter.
 fn load(args: &GuardArgs) -> Result<Config, Failure> {
     let mut config = args.config.clone();
@@ -254,7 +304,7 @@ fn load(args: &GuardArgs) -> Result<Config, Failure> {
         Err(failure) => {
             let advice = "to do without the configuration, name the state directory: qseed guard \
                           --state-dir DIR";
-            Err(Failure::new(failure.code, format!("{failure}\n{advice}")))
+            Err(failure.with_line(advice))
         }
     }
 }
@@ -313,55 +363,5 @@ fn code(error: &io::Error) -> Code {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => Code::Permission,
         ErrorKind::NotADirectory | ErrorKind::IsADirectory => Code::Configuration,
         _ => Code::Internal,
-    }
-}
-
-/// The names that come close, the nearest first, at most three.
-fn closest(name: &str, known: &BTreeSet<&str>) -> Vec<String> {
-    let name = name.to_lowercase();
-    let alike = |known: &str| strsim::jaro_winkler(&name, &known.to_lowercase());
-    let mut near: Vec<_> = known
-        .iter()
-        .map(|known| (alike(known), *known))
-        .filter(|(alike, _)| *alike >= ALIKE)
-        .collect();
-    near.sort_by(|a, b| b.0.total_cmp(&a.0));
-    near.truncate(3);
-    near.into_iter()
-        .map(|(_, known)| printable(known))
-        .collect()
-}
-
-/// A word as a shell takes it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) && !word.starts_with('-') {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{closest, quoted};
-
-    #[test]
-    fn misspelt_partitions_are_found() {
-        let known = ["issuing-ca", "timestamping", "root-ca"]
-            .into_iter()
-            .collect();
-        assert_eq!(
-            closest("isuing-ca", &known).first().map(String::as_str),
-            Some("issuing-ca")
-        );
-        assert_eq!(closest("TimeStamping", &known), ["timestamping"]);
-        assert!(closest("zzz", &known).is_empty());
-    }
-
-    #[test]
-    fn names_are_quoted_for_a_shell_where_they_need_it() {
-        assert_eq!(quoted("issuing-ca"), "issuing-ca");
-        assert_eq!(quoted("issuing ca"), "'issuing ca'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

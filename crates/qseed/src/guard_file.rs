@@ -48,7 +48,7 @@ pub(crate) struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Device {
     #[serde(with = "hex")]
-    pub(crate) device: [u8; 32],
+    pub(crate) id: [u8; 32],
     #[serde(with = "hex")]
     pub(crate) token: [u8; 32],
     #[serde(with = "hex")]
@@ -58,7 +58,7 @@ pub(crate) struct Device {
 impl From<DeviceTags> for Device {
     fn from(tags: DeviceTags) -> Self {
         Self {
-            device: tags.device.0,
+            id: tags.device.0,
             token: tags.token.0,
             pin: tags.pin.0,
         }
@@ -318,7 +318,7 @@ impl GuardFile {
             .filter(|other| other.is_held_back() && other.partition != record.partition)
             .filter(|other| !self.was_put_right(other))
             .filter_map(|other| other.device)
-            .filter(|theirs| theirs.device == ours.device)
+            .filter(|theirs| theirs.id == ours.id)
             .collect();
         refused.len() > 1
             || refused
@@ -328,7 +328,7 @@ impl GuardFile {
 
     /// Whether the device has accepted another PIN of the same partition since.
     pub(crate) fn was_put_right(&self, refused: &Record) -> bool {
-        let device = |record: &Record| record.device.map(|device| device.device);
+        let device = |record: &Record| record.device.map(|device| device.id);
         self.records.values().any(|other| {
             other.standing == Some(Known::Accepted)
                 && other.partition == refused.partition

@@ -19,25 +19,17 @@ mod visit;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
 
-use cli::{Cli, Command};
-use exit::Code;
+use cli::Command;
+use exit::{Code, Failure};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are asked for and go to standard output.
-            let _ = error.print();
-            return match error.kind() {
-                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                _ => ExitCode::from(Code::Usage as u8),
-            };
-        }
+    let command = match cli::parse(std::env::args_os()) {
+        Ok(command) => command,
+        Err(error) => return not_parsed(&error),
     };
-    let result = match cli.command.unwrap_or(Command::Run(cli.run)) {
+    let result = match command {
         Command::Run(args) => run::run(args),
         Command::Worker => return qseed_tokens::worker::run(),
         Command::Check(args) => check::check(&args),
@@ -48,4 +40,16 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
+}
+
+fn not_parsed(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        // They are asked for and go to standard output.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    Failure::new(Code::Usage, log::printable(&cli::complaint(error))).report()
 }

@@ -96,6 +96,9 @@ pub enum SecretError {
     /// The environment variable is not set.
     #[error("the environment variable {0} is not set")]
     NoVariable(String),
+    /// The environment variable is set to nothing.
+    #[error("the environment variable {0} holds no secret: it is empty")]
+    EmptyVariable(String),
     /// A `credential:` reference without systemd's directory.
     #[error("credential:{0} needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=")]
     NoCredentials(String),
@@ -143,7 +146,11 @@ impl SecretRef {
                 use std::os::unix::ffi::OsStringExt;
                 let value =
                     std::env::var_os(name).ok_or_else(|| SecretError::NoVariable(name.clone()))?;
-                Ok(Secret::new(value.into_vec()).without_line_end())
+                let secret = Secret::new(value.into_vec()).without_line_end();
+                if secret.bytes.is_empty() {
+                    return Err(SecretError::EmptyVariable(name.clone()));
+                }
+                Ok(secret)
             }
         }
     }
@@ -290,6 +297,12 @@ mod tests {
             reference.read(),
             Err(SecretError::Unreadable { .. })
         ));
+        for (content, holds) in [("\n", false), ("\r\n", false), (" ", true)] {
+            let mut file = tempfile::NamedTempFile::new().expect("a file");
+            file.write_all(content.as_bytes()).expect("written");
+            let reference = SecretRef::File(file.path().to_owned());
+            assert_eq!(reference.read().is_ok(), holds, "{content:?}");
+        }
         assert!(matches!(
             parse("env:QSEED_TEST_NOT_SET").read(),
             Err(SecretError::NoVariable(_))

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::beside::beside;
 use crate::delivery::{Ask, Delivery, Limits, Ready};
 use crate::error::{Failed, FetchError, Phase};
 use crate::inspection::{CredentialVerdict, Inspection};
@@ -156,19 +157,13 @@ fn read_on_thread(
     missing: usize,
     deadline: Instant,
 ) -> io::Result<oneshot::Receiver<Reading>> {
-    let (tell, told) = oneshot::channel();
     let mut bytes = Zeroizing::new(vec![0; missing]);
-    let read = move || {
+    beside("device", move || {
         let mut filled = 0;
         let ended = read_until(&file, &mut bytes, &mut filled, deadline);
         bytes.truncate(filled);
-        // Where nobody waits the reading comes back, and is wiped by being dropped.
-        drop(tell.send(Reading { bytes, ended }));
-    };
-    std::thread::Builder::new()
-        .name("device".to_owned())
-        .spawn(read)?;
-    Ok(told)
+        Reading { bytes, ended }
+    })
 }
 
 fn read_until(

@@ -87,6 +87,28 @@ impl fmt::Display for Phase {
     }
 }
 
+/// What a service was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Asked {
+    /// Entropy.
+    #[default]
+    Entropy,
+    /// What one request may ask for.
+    Capabilities,
+    /// The results of its own tests.
+    HealthTests,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Entropy => "the asked entropy",
+            Self::Capabilities => "a list of capabilities",
+            Self::HealthTests => "a list of health tests",
+        })
+    }
+}
+
 /// What happened to a fetch. No text here holds a secret or anything of a body.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -186,10 +208,12 @@ pub enum FetchError {
         status: u16,
     },
     /// A status other than 200.
-    #[error("{endpoint} answered with status {status}{}", meaning(*status))]
+    #[error("{endpoint} answered with status {status}{}", meaning(*status, *asked))]
     Status {
         /// Host and port.
         endpoint: String,
+        /// What it was asked for.
+        asked: Asked,
         /// The HTTP status.
         status: u16,
     },
@@ -217,11 +241,13 @@ pub enum FetchError {
         /// The Age header, in seconds.
         age: u64,
     },
-    /// The body is not the asked entropy.
-    #[error("the answer of {endpoint} is not the asked entropy: {fault}")]
+    /// The body is not what was asked for.
+    #[error("the answer of {endpoint} is not {asked}: {fault}")]
     Answer {
         /// Host and port.
         endpoint: String,
+        /// What it was asked for.
+        asked: Asked,
         /// What is wrong.
         fault: AnswerError,
     },
@@ -265,6 +291,14 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// The failure of a question for something else than entropy.
+    pub(crate) fn when_asked_for(mut self, what: Asked) -> Self {
+        if let Self::Status { asked, .. } | Self::Answer { asked, .. } = &mut self {
+            *asked = what;
+        }
+        self
+    }
+
     /// What the failure calls for.
     #[must_use]
     pub fn class(&self) -> FailureClass {
@@ -334,15 +368,19 @@ fn status_code(status: u16) -> &'static str {
     }
 }
 
-fn meaning(status: u16) -> &'static str {
+fn meaning(status: u16, asked: Asked) -> &'static str {
     match status {
-        204 => ": there is no entropy in it",
+        204 if asked == Asked::Entropy => ": there is no entropy in it",
         400 | 422 => ": it takes the request for malformed",
-        401 => ": it takes the access token for wrong or expired",
+        401 => {
+            ": what qseed shows it (an access token, a client certificate) is missing, wrong or \
+             expired"
+        }
         403 => ": not allowed, or the account's allotment is used up",
         404 => ": there is no such service; check the url",
         429 => ": too many requests",
-        503 => ": its supply is low",
+        503 if asked == Asked::Entropy => ": its supply is low",
+        503 => ": it is not ready",
         _ => "",
     }
 }

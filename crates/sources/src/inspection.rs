@@ -35,6 +35,8 @@ pub enum CredentialVerdict {
     Accepted,
     /// It does not, or the token cannot be read.
     Refused(FetchError),
+    /// Something is there, and does not answer as such a service does: no entropy will come of it.
+    OutOfOrder(FetchError),
     /// That could not be found out without spending entropy.
     Unknown,
 }
@@ -62,13 +64,23 @@ impl Inspection {
             return;
         }
         let (credential, attempts) = match client.call(malformed).await {
-            Ok(answer) => (CredentialVerdict::Accepted, answer.attempts),
+            // Nothing of nothing was served: that says nothing of who may have something.
+            Ok(answer) => (CredentialVerdict::Unknown, answer.attempts),
+            Err(Failed {
+                error, attempts, ..
+            }) if self.may_be_too_soon(&error) => (CredentialVerdict::Unknown, attempts),
             Err(Failed {
                 error, attempts, ..
             }) => (judge(error), attempts),
         };
         self.credential = credential;
         self.attempts += attempts;
+    }
+
+    /// Whether this look's own questions, which were answered, may have used up what is allowed.
+    fn may_be_too_soon(&self, error: &FetchError) -> bool {
+        matches!(error, FetchError::Status { status: 429, .. })
+            && (matches!(self.capabilities, Some(Ok(_))) || matches!(self.health, Some(Ok(_))))
     }
 }
 
@@ -82,6 +94,6 @@ fn judge(error: FetchError) -> CredentialVerdict {
         }
         | FetchError::Secret(_)
         | FetchError::TokenCharacters { .. } => CredentialVerdict::Refused(error),
-        _ => CredentialVerdict::Unknown,
+        _ => CredentialVerdict::OutOfOrder(error),
     }
 }

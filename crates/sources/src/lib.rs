@@ -25,6 +25,7 @@
 //! answer to a later question.
 
 pub mod answer;
+mod beside;
 mod delivery;
 mod device;
 mod error;
@@ -41,7 +42,7 @@ use std::pin::Pin;
 
 pub use answer::{AnswerError, Capabilities, HealthTest};
 pub use delivery::{Ask, Delivery, Limits, Link, Ready};
-pub use error::{Failed, FailureClass, FetchError, Phase};
+pub use error::{Asked, Failed, FailureClass, FetchError, Phase};
 pub use inspection::{CredentialVerdict, Inspection};
 pub use settings::{
     Auth, ClientIdentity, Http, PostQuantum, Settings, SettingsError, Tls, Transport,

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::answer::{AnswerError, REPORT_LIMIT, parse_capabilities, parse_healthtest};
+use crate::answer::{
+    AnswerError, Capabilities, REPORT_LIMIT, parse_capabilities, parse_healthtest,
+};
 use crate::delivery::{Ask, Delivery, Limits, Link, Ready};
-use crate::error::{Failed, FailureClass, FetchError};
+use crate::error::{Asked, Failed, FailureClass, FetchError};
 use crate::http::{Call, HttpClient};
 use crate::inspection::Inspection;
 use crate::qrypt::{post_entropy, probe};
@@ -55,7 +57,7 @@ impl QrngOpenApi {
             spare_attempt,
             ..Call::get(CAPABILITIES, REPORT_LIMIT)
         };
-        let told = match ask(&mut self.client, &call, parse_capabilities).await {
+        let told = match self.capabilities(&call).await {
             Err(Failed {
                 error,
                 link,
@@ -73,6 +75,11 @@ impl QrngOpenApi {
             link: told.link,
             attempts: told.attempts,
         })
+    }
+
+    async fn capabilities(&mut self, call: &Call) -> Result<Told<Capabilities>, Failed> {
+        let asked = Asked::Capabilities;
+        ask(&mut self.client, call, asked, parse_capabilities).await
     }
 
     async fn fetch_within(&mut self, ask: Ask) -> Result<Delivery, Failed> {
@@ -150,14 +157,15 @@ impl QrngOpenApi {
             return seen;
         }
         let call = Call::get(CAPABILITIES, REPORT_LIMIT);
-        let told = ask(&mut self.client, &call, parse_capabilities).await;
+        let told = self.capabilities(&call).await;
         seen.capabilities = note(told, &mut seen.attempts);
         if let Some(Ok(told)) = &seen.capabilities {
             seen.limits = told.limits.clone();
             self.told = Some(told.limits.clone());
         }
         let call = Call::get(HEALTH, REPORT_LIMIT);
-        let told = ask(&mut self.client, &call, parse_healthtest).await;
+        let asked = Asked::HealthTests;
+        let told = ask(&mut self.client, &call, asked, parse_healthtest).await;
         seen.health = note(told, &mut seen.attempts);
         seen.try_credential(&mut self.client, &probe(ENTROPY)).await;
         seen
@@ -193,8 +201,13 @@ impl Source for QrngOpenApi {
 async fn ask<T>(
     client: &mut HttpClient,
     call: &Call,
+    asked: Asked,
     parse: fn(&[u8]) -> Result<T, AnswerError>,
 ) -> Result<Told<T>, Failed> {
+    let refused = |failed: Failed| Failed {
+        error: failed.error.when_asked_for(asked),
+        ..failed
+    };
     match client.call(call).await {
         Ok(answer) => match parse(&answer.body) {
             Ok(told) => Ok(Told {
@@ -202,7 +215,7 @@ async fn ask<T>(
                 link: answer.link,
                 attempts: answer.attempts,
             }),
-            Err(fault) => Err(answer.refuse(client, fault)),
+            Err(fault) => Err(refused(answer.refuse(client, fault))),
         },
         Err(Failed {
             error,
@@ -214,7 +227,7 @@ async fn ask<T>(
             link,
             attempts,
         }),
-        Err(failed) => Err(failed),
+        Err(failed) => Err(refused(failed)),
     }
 }
 

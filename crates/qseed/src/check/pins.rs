@@ -259,7 +259,7 @@ mod tests {
 
     const TAG: PinTag = PinTag([7; 32]);
     const DEVICE: Device = Device {
-        device: [1; 32],
+        id: [1; 32],
         token: [2; 32],
         pin: [3; 32],
     };

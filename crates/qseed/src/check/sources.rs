@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use qseed_config as config;
 use qseed_config::PostQuantum;
 use qseed_sources::{
-    Capabilities, CredentialVerdict, FetchError, HealthTest, Inspection, Link, SystemRoots,
+    Capabilities, CredentialVerdict, FailureClass, FetchError, HealthTest, Inspection, Link,
+    SystemRoots,
 };
 
 use super::verdict::{Kind, Subject, Verdict};
@@ -77,15 +78,35 @@ impl Look {
         verdicts.extend(self.credential(&seen.credential));
         match &seen.capabilities {
             Some(Ok(told)) => verdicts.push(self.capabilities(told)),
-            Some(Err(error)) => verdicts.push(self.untold("capabilities", error)),
+            Some(Err(error)) => verdicts.extend(self.no_capabilities(seen, error)),
             None => {}
         }
         match &seen.health {
             Some(Ok(tests)) => verdicts.extend(self.health(tests)),
-            Some(Err(error)) => verdicts.push(self.untold("health", error)),
-            None => {}
+            Some(Err(error)) if !is_in_trouble(seen) => {
+                let text = format!("the service's own tests cannot be read: {error}");
+                let fix = "ask the service's operator; seeding goes on without";
+                verdicts.push(self.subject.warning("health", text, fix));
+            }
+            Some(Err(_)) | None => {}
         }
         verdicts
+    }
+
+    /// The daemon asks for the capabilities before it asks for entropy, and goes on without them
+    /// where the answer is none. What is wrong with everything is said once.
+    fn no_capabilities(&self, seen: &Inspection, error: &FetchError) -> Option<Verdict> {
+        let text = format!("the service's capabilities cannot be read: {error}");
+        if is_in_trouble(seen) {
+            return None;
+        }
+        Some(if error.class() == FailureClass::Invalid {
+            let fix = "ask the service's operator; seeding goes on within the usual limits";
+            self.subject.warning("capabilities", text, fix)
+        } else {
+            let fix = fix_of_answer(error);
+            self.subject.fault("capabilities", text, fix)
+        })
     }
 
     fn http(&self) -> Option<&config::Http> {
@@ -157,23 +178,35 @@ impl Look {
     fn credential(&self, verdict: &CredentialVerdict) -> Option<Verdict> {
         let http = self.http()?;
         let has_token = http.access_token.is_some();
-        let shown = if has_token {
-            "the access token"
-        } else {
-            "qseed without a token"
+        let has_certificate = http.tls.client_cert.is_some();
+        let shown = match (has_token, has_certificate) {
+            (true, _) => "the access token",
+            (false, true) => "qseed's client certificate",
+            (false, false) => "qseed without a token",
         };
         Some(match verdict {
             CredentialVerdict::Accepted => self
                 .subject
                 .ok("credential", format!("the service accepts {shown}")),
             CredentialVerdict::Refused(error) => {
-                let fix = if has_token {
-                    "get a valid token from the service's operator and put it where \
-                     `access_token` points to; a changed file takes effect at once"
-                } else {
-                    "the service wants to know who asks: set `access_token` (and `auth`)"
+                let fix = match (has_token, has_certificate) {
+                    (true, _) => {
+                        "get a valid token from the service's operator and put it where \
+                         `access_token` points to; a changed file takes effect at once"
+                    }
+                    (false, true) => {
+                        "ask the service's operator whether it accepts the certificate in \
+                         `tls.client_cert`, or wants an access token as well"
+                    }
+                    (false, false) => {
+                        "the service wants to know who asks: set `access_token` (and `auth`)"
+                    }
                 };
                 self.subject.fault("credential", error.to_string(), fix)
+            }
+            CredentialVerdict::OutOfOrder(error) => {
+                let fix = fix_of_answer(error);
+                self.subject.fault("service", error.to_string(), fix)
             }
             CredentialVerdict::Unknown => {
                 let text = format!(
@@ -230,14 +263,26 @@ impl Look {
         };
         shown.map(verdict).collect()
     }
+}
 
-    fn untold(&self, check: &'static str, error: &FetchError) -> Verdict {
-        let text = format!("the service's {check} cannot be read: {error}");
-        self.subject.warning(
-            check,
-            text,
-            "ask the service's operator; seeding goes on without",
-        )
+/// Whether what is wrong with the service as a whole has been said.
+fn is_in_trouble(seen: &Inspection) -> bool {
+    matches!(
+        seen.credential,
+        CredentialVerdict::Refused(_) | CredentialVerdict::OutOfOrder(_)
+    )
+}
+
+/// What to do about a service that is there and does not answer as such a service does.
+fn fix_of_answer(error: &FetchError) -> &'static str {
+    match error {
+        FetchError::Status { status: 429, .. } => {
+            "wait and check again; if it stays, lower `rate_limit` or ask the service's operator"
+        }
+        FetchError::Status {
+            status: 500..=599, ..
+        } => "check again later; if it stays, ask the service's operator",
+        other => fix_of_reach(other.code()),
     }
 }
 
@@ -258,6 +303,9 @@ fn fix_of_reach(code: &str) -> &'static str {
             "set `tls.client_cert` and `tls.client_key` to a certificate that the service accepts"
         }
         "tls-files" => "mend the file in `tls`",
+        "status-404" | "status-4xx" | "redirect" | "content-type" => {
+            "check `url` and `type`: another kind of service answers there, or a proxy or portal"
+        }
         "device" => "check the device's path, its driver and who may read it",
         _ => "check `url` and what answers there",
     }

@@ -173,7 +173,7 @@ fn at_device(partition: &str, pin: u8, token: u8, standing: Known) -> Record {
         tag: [16 * token + pin; 32],
         partition: partition.to_owned(),
         device: Some(Device {
-            device: [1; 32],
+            id: [1; 32],
             token: [token; 32],
             pin: [pin; 32],
         }),
@@ -208,7 +208,7 @@ fn a_device_that_refused_a_pin_is_not_offered_it_for_another_token() {
     assert_eq!(after(&[unknown], same_pin.clone()), Taken::DeviceInDoubt);
     // Another device's is not concerned, nor one that was accepted before.
     let mut elsewhere = same_pin.clone();
-    elsewhere.device.as_mut().expect("one").device = [2; 32];
+    elsewhere.device.as_mut().expect("one").id = [2; 32];
     assert_eq!(after(&[wrong.clone()], elsewhere), Taken::Written);
     let known_good = Record {
         standing: Some(Known::PresentedAgain),

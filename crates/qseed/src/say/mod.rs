@@ -30,7 +30,7 @@ pub(crate) fn entry(note: &Note, plan: &Plan) -> Option<Entry> {
             partitions,
             troubled,
         } => Some(summary(*seeds, *bytes, *partitions, *troubled)),
-        _ => partitions::entry(note)
+        _ => partitions::entry(note, plan)
             .or_else(|| sources::entry(note, plan))
             .or_else(|| modules::entry(note)),
     }
@@ -54,11 +54,14 @@ fn summary(seeds: u64, bytes: u64, partitions: usize, troubled: usize) -> Entry 
         .with("troubled", troubled)
 }
 
-/// ` (12 times in 5 min)`, where it is not the first time.
-fn again(repeats: Repeats) -> String {
+/// What failed as a sentence: `… (12 failures in 5 min).` where it is not the first one. Failures
+/// of other kinds that came before are counted as well, until something succeeds.
+fn sentence(what: &str, repeats: Repeats) -> String {
+    let what = what.trim_end_matches('.');
     match repeats.count {
-        1 => String::new(),
-        n => format!(" ({n} times in {})", format_duration(repeats.lasting)),
+        1 if what.ends_with(['?', '!']) => what.to_owned(),
+        1 => format!("{what}."),
+        _ => format!("{what} ({}).", trouble_was(repeats)),
     }
 }
 
@@ -107,5 +110,29 @@ impl Entry {
             Next::RestartWorker => ("restart-worker", Value::Null),
         };
         self.with("next", action).with("next_in_seconds", wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use qseed_engine::Repeats;
+
+    use super::sentence;
+
+    #[test]
+    fn a_sentence_has_one_mark_and_counts_failures() {
+        let times = |count| Repeats {
+            count,
+            lasting: Duration::from_secs(40),
+        };
+        assert_eq!(sentence("it hangs", times(1)), "it hangs.");
+        assert_eq!(sentence("it hangs.", times(1)), "it hangs.");
+        assert_eq!(sentence("a wrong url?", times(1)), "a wrong url?");
+        assert_eq!(
+            sentence("a wrong url?", times(3)),
+            "a wrong url? (3 failures in 40 s)."
+        );
     }
 }

@@ -3,7 +3,7 @@
 use qseed_config::Level;
 use qseed_engine::Note;
 
-use super::{again, next_step, trouble_was};
+use super::{next_step, sentence, trouble_was};
 use crate::log::{Entry, format_duration};
 
 /// The entry for a note on a module.
@@ -16,7 +16,7 @@ pub(super) fn entry(note: &Note) -> Option<Entry> {
             next,
             ..
         } => {
-            let message = format!("{name}: {text}{}. {}", again(*repeats), next_step(*next));
+            let message = format!("{name}: {} {}", sentence(text, *repeats), next_step(*next));
             Entry::new(Level::Error, "module-down", message)
                 .with("module", &**name)
                 .with("error", text.as_str())

@@ -3,7 +3,7 @@
 use qseed_config::{Combine, Level};
 use qseed_engine::Note;
 
-use super::{again, next_step, trouble_was};
+use super::{next_step, sentence, trouble_was};
 use crate::assemble::Plan;
 use crate::log::Entry;
 
@@ -19,8 +19,8 @@ pub(super) fn entry(note: &Note, plan: &Plan) -> Option<Entry> {
             ..
         } => {
             let message = format!(
-                "{name}: {text}{}. {}{}",
-                again(*repeats),
+                "{name}: {} {}{}",
+                sentence(text, *repeats),
                 next_step(*next),
                 without_it(plan)
             );

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use qseed_faulty_token::Function;
 
-use super::bench::{Bench, PATIENCE, Ran, Vendor, mode, qseed, qseed_of_nobody};
+use super::bench::{Bench, PATIENCE, PIN, Ran, Vendor, mode, qseed, qseed_of_nobody};
 
 /// Partitions whose PINs were refused, two of which are one token with one PIN.
 fn refused() -> (Bench, Vendor) {
@@ -143,8 +143,57 @@ fn a_partition_that_left_the_configuration_can_still_be_cleared() {
     ));
     let ran = bench.command("guard", &["--json"]);
     assert_eq!(ran.json()["held"][0]["configured"], false);
+    let ran = bench.command("guard", &["--clear", "open"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for words in [
+        "No PIN of open is held back.",
+        "one that has its token now may be blocked by it",
+        "qseed guard --clear issuing-ca\n",
+    ] {
+        assert!(ran.out.contains(words), "{words}: {ran:?}");
+    }
+    let ran = bench.command("guard", &[]);
+    let words = "under another name, is blocked by it";
+    assert!(ran.out.contains(words), "{ran:?}");
     assert_eq!(bench.command("guard", &["--clear", "issuing-ca"]).code, 0);
     assert_eq!(held(&bench.command("guard", &["--json"])), ["timestamping"]);
+}
+
+#[test]
+fn where_another_pin_was_accepted_since_nothing_is_to_be_done() {
+    let bench = Bench::new();
+    let module = bench.module("vendor", |_| {});
+    let name = module.name();
+    let configure = |pin: &str| {
+        bench.config(&format!(
+            "partitions: [{{name: ca, module: {name}, slot: 0, pin: {pin}}}]\n"
+        ));
+    };
+    configure("987654");
+    assert_eq!(bench.check(&["--login"]).code, 69);
+    let told = |superseded: bool| {
+        let document = bench.command("guard", &["--json"]).json();
+        assert_eq!(document["held"][0]["superseded"], superseded, "{document}");
+        bench.command("guard", &[]).out
+    };
+    assert!(told(false).contains("put the right PIN into the configuration"));
+    configure(PIN);
+    assert_eq!(bench.check(&["--login"]).code, 0);
+    let text = told(true);
+    assert!(text.contains("to do  nothing: another PIN"), "{text}");
+    assert!(!text.contains("right PIN"), "{text}");
+}
+
+#[test]
+fn a_state_directory_that_is_not_there_is_no_answer() {
+    let bench = Bench::new();
+    let folder = bench.path("nope").display().to_string();
+    for more in [&[][..], &["--json"], &["--clear", "p"]] {
+        let mut command = qseed();
+        let ran = Ran::of(command.args(["guard", "--state-dir", &folder]).args(more));
+        assert_eq!((ran.code, ran.out.as_str()), (69, ""), "{ran:?}");
+        assert!(ran.err.contains(&folder), "{ran:?}");
+    }
 }
 
 #[test]

@@ -6,5 +6,6 @@ mod check_configuration;
 mod check_sources;
 mod check_tokens;
 mod check_trials;
+mod command_line;
 mod guard;
 mod slots;

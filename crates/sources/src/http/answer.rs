@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::connection::Fault;
 use super::retry_after::retry_after;
-use crate::error::FetchError;
+use crate::error::{Asked, FetchError};
 
 /// Whether the head announces JSON with status 200 and nothing else.
 pub(super) fn check_head(endpoint: &str, answer: &Response<Incoming>) -> Result<(), Fault> {
@@ -24,6 +24,7 @@ pub(super) fn check_head(endpoint: &str, answer: &Response<Incoming>) -> Result<
     if status != StatusCode::OK {
         let error = FetchError::Status {
             endpoint: endpoint(),
+            asked: Asked::default(),
             status: status.as_u16(),
         };
         let retry_after = retry_after(headers);

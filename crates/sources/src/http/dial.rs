@@ -1,12 +1,15 @@
 //! From a host's name to a TCP connection.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+use crate::beside::beside;
 
 /// How long an address has for itself before the next one is tried besides (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -17,7 +20,7 @@ pub(super) struct Resolver {
     port: u16,
     /// A lookup that outlived the call that began it. It cannot be cancelled, so it is waited for
     /// instead of starting another thread besides it.
-    under_way: Option<JoinHandle<io::Result<Vec<SocketAddr>>>>,
+    under_way: Option<oneshot::Receiver<io::Result<Vec<SocketAddr>>>>,
 }
 
 impl Resolver {
@@ -38,10 +41,10 @@ impl Resolver {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, self.port)]);
         }
-        let lookup = self.under_way.get_or_insert_with(|| {
-            let name = (self.host.clone(), self.port);
-            tokio::spawn(async move { Ok(tokio::net::lookup_host(name).await?.collect()) })
-        });
+        let lookup = match &mut self.under_way {
+            Some(lookup) => lookup,
+            none => none.insert(look_up(self.host.clone(), self.port)?),
+        };
         let found = lookup.await;
         self.under_way = None;
         let addresses: Vec<SocketAddr> = found.map_err(io::Error::other)??;
@@ -53,6 +56,13 @@ impl Resolver {
         }
         Ok(alternate(addresses))
     }
+}
+
+/// Asks the system's resolver, which may take as long as it likes.
+fn look_up(host: String, port: u16) -> io::Result<oneshot::Receiver<io::Result<Vec<SocketAddr>>>> {
+    beside("resolver", move || {
+        Ok((host.as_str(), port).to_socket_addrs()?.collect())
+    })
 }
 
 /// Alternates between the address families, beginning with the first one's, so that a family that

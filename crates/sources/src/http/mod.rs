@@ -26,7 +26,7 @@ use self::dial::Resolver;
 use self::endpoint::Endpoint;
 use crate::answer::AnswerError;
 use crate::delivery::{Delivery, Link};
-use crate::error::{Failed, FetchError, Phase};
+use crate::error::{Asked, Failed, FetchError, Phase};
 use crate::settings::{Http, SettingsError, Transport};
 use crate::tls::{SystemRoots, TlsClient, TlsFault};
 
@@ -84,6 +84,7 @@ impl Answer {
     pub(crate) fn refuse(self, client: &HttpClient, fault: AnswerError) -> Failed {
         let error = FetchError::Answer {
             endpoint: client.endpoint.name.clone(),
+            asked: Asked::default(),
             fault,
         };
         Failed {

@@ -17,6 +17,7 @@ pub use fault::TlsFault;
 pub use files::TlsFilesError;
 pub use roots::SystemRoots;
 
+use crate::beside::beside;
 use crate::delivery::Link;
 use crate::settings::{PostQuantum, Tls};
 use crate::stamp::Stamp;
@@ -72,8 +73,11 @@ impl TlsClient {
     pub(crate) async fn read_system_roots(&self) {
         if self.settings.ca.is_none() && !self.roots.are_loaded() {
             let roots = self.roots.clone();
-            // What went wrong is met again, and told, when the configuration is made.
-            let _ = tokio::task::spawn_blocking(move || roots.load().is_ok()).await;
+            // Without a thread they are read when the configuration is made; what went wrong with
+            // them is met again then, and told.
+            if let Ok(read) = beside("roots", move || drop(roots.load())) {
+                let _ = read.await;
+            }
         }
     }
 

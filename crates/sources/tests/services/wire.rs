@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
-use qseed_sources::{FailureClass, Source, Transport};
+use qseed_sources::{CredentialVerdict, FailureClass, Source, Transport};
 
 use crate::{ask, http, qrypt};
 
@@ -159,4 +159,37 @@ async fn a_refusal_whose_body_stalls_holds_nothing_up() {
     assert_eq!(script.connections(), 1);
     let failed = source.fetch(ask(2, 1)).await.expect_err("no listener");
     assert_eq!(failed.error.code(), "connect");
+}
+
+#[tokio::test]
+async fn an_inspection_tells_a_service_from_what_answers_in_its_place() {
+    let verdict = async |head: &str| {
+        let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 2\r\n\r\n{{}}");
+        let script = Script::start(vec![Some(answer)]);
+        let seen = script.source().inspect().await;
+        assert!(seen.reached.is_ok(), "{seen:?}");
+        seen.credential
+    };
+    for head in [
+        "204 No Content",
+        "302 Found",
+        "404 Not Found",
+        "429 Too Many Requests",
+        "500 Internal Server Error",
+        "503 Service Unavailable",
+        "200 OK\r\nContent-Type: text/html",
+    ] {
+        let verdict = verdict(head).await;
+        let told = matches!(verdict, CredentialVerdict::OutOfOrder(_));
+        assert!(told, "{head}: {verdict:?}");
+    }
+    for head in ["400 Bad Request", "422 Unprocessable Content"] {
+        assert!(matches!(verdict(head).await, CredentialVerdict::Accepted));
+    }
+    for head in ["401 Unauthorized", "403 Forbidden"] {
+        let verdict = verdict(head).await;
+        assert!(matches!(verdict, CredentialVerdict::Refused(_)));
+    }
+    let served = verdict("200 OK\r\nContent-Type: application/json").await;
+    assert!(matches!(served, CredentialVerdict::Unknown), "{served:?}");
 }

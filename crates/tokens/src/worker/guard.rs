@@ -43,10 +43,18 @@ impl<'a> Named<'a> {
     fn device(token: &'a TokenInfo, user_type: u64) -> Self {
         let names = [&token.manufacturer, &token.model, &token.serial];
         Self {
-            parts: names.map(|name| name.as_bytes()).to_vec(),
+            parts: names.map(String::as_bytes).to_vec(),
             user_type,
         }
     }
+}
+
+/// Whether a digest is about a PIN.
+#[derive(Clone, Copy)]
+enum PinPart<'a> {
+    None,
+    /// Without a PIN: what will be entered at the token.
+    Of(Option<&'a Secret>),
 }
 
 /// Makes tags, and the key when first needed.
@@ -73,7 +81,7 @@ impl Guard {
         user_type: u64,
         pin: Option<&Secret>,
     ) -> Result<PinTag, TokenFailure> {
-        self.digest(PURPOSE, &Named::token(token, user_type), Some(pin))
+        self.digest(PURPOSE, &Named::token(token, user_type), PinPart::Of(pin))
     }
 
     /// The tags by which PINs that a token may count together with this one are known.
@@ -85,18 +93,18 @@ impl Guard {
     ) -> Result<DeviceTags, TokenFailure> {
         let device = Named::device(token, user_type);
         Ok(DeviceTags {
-            device: self.digest(OF_DEVICE, &device, None)?,
-            token: self.digest(OF_TOKEN, &Named::token(token, user_type), None)?,
-            pin: self.digest(OF_PIN_AT_DEVICE, &device, Some(pin))?,
+            device: self.digest(OF_DEVICE, &device, PinPart::None)?,
+            token: self.digest(OF_TOKEN, &Named::token(token, user_type), PinPart::None)?,
+            pin: self.digest(OF_PIN_AT_DEVICE, &device, PinPart::Of(pin))?,
         })
     }
 
-    /// HMAC over what is named and, where `pin` is there, over a PIN or that there is none.
+    /// HMAC over what is named, and a PIN where it is about one.
     fn digest(
         &self,
         purpose: &[u8],
         named: &Named<'_>,
-        pin: Option<Option<&Secret>>,
+        pin: PinPart<'_>,
     ) -> Result<PinTag, TokenFailure> {
         let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         let key = match &mut *key {
@@ -112,7 +120,7 @@ impl Guard {
         add(purpose);
         named.parts.iter().for_each(|part| add(part));
         add(&named.user_type.to_be_bytes());
-        if let Some(pin) = pin {
+        if let PinPart::Of(pin) = pin {
             add(&[u8::from(pin.is_some())]);
             add(pin.map(Secret::expose).unwrap_or_default());
         }
