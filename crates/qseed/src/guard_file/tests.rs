@@ -182,11 +182,11 @@ fn at_device(partition: &str, pin: u8, token: u8, standing: Known) -> Record {
 }
 
 /// What becomes of a first presentation where these were refused before.
-fn after(refused: &[Record], wish: Record) -> Taken {
+fn after(refused: &[&Record], wish: Record) -> Taken {
     let folder = folder();
     let mut guard = GuardFile::open(folder.path()).expect("made");
     for record in refused {
-        guard.append(outcome(record.clone())).expect("written");
+        guard.append(outcome((*record).clone())).expect("written");
     }
     // What holds it back is in the file, not in this process.
     let mut guard = GuardFile::open(folder.path()).expect("opened");
@@ -197,24 +197,21 @@ fn after(refused: &[Record], wish: Record) -> Taken {
 fn a_device_that_refused_a_pin_is_not_offered_it_for_another_token() {
     let wrong = at_device("a", 1, 1, Known::Refused);
     let same_pin = at_device("b", 1, 2, Known::Presented);
-    assert_eq!(
-        after(&[wrong.clone()], same_pin.clone()),
-        Taken::DeviceInDoubt
-    );
+    assert_eq!(after(&[&wrong], same_pin.clone()), Taken::DeviceInDoubt);
     let unknown = Record {
         standing: Some(Known::Presented),
         ..wrong.clone()
     };
-    assert_eq!(after(&[unknown], same_pin.clone()), Taken::DeviceInDoubt);
+    assert_eq!(after(&[&unknown], same_pin.clone()), Taken::DeviceInDoubt);
     // Another device's is not concerned, nor one that was accepted before.
     let mut elsewhere = same_pin.clone();
     elsewhere.device.as_mut().expect("one").id = [2; 32];
-    assert_eq!(after(&[wrong.clone()], elsewhere), Taken::Written);
+    assert_eq!(after(&[&wrong], elsewhere), Taken::Written);
     let known_good = Record {
         standing: Some(Known::PresentedAgain),
         ..same_pin
     };
-    assert_eq!(after(&[wrong], known_good), Taken::Written);
+    assert_eq!(after(&[&wrong], known_good), Taken::Written);
 }
 
 #[test]
@@ -222,12 +219,12 @@ fn wrong_pins_of_several_partitions_are_not_added_up_at_a_device() {
     let first = at_device("a", 1, 1, Known::Refused);
     // The same token: nothing more.
     let same_token = at_device("b", 2, 1, Known::Presented);
-    assert_eq!(after(&[first.clone()], same_token), Taken::DeviceInDoubt);
+    assert_eq!(after(&[&first], same_token), Taken::DeviceInDoubt);
     // Other tokens, other PINs: two of them at most.
     let second = at_device("b", 2, 2, Known::Refused);
     let third = at_device("c", 3, 3, Known::Presented);
-    assert_eq!(after(&[first.clone()], third.clone()), Taken::Written);
-    assert_eq!(after(&[first, second], third), Taken::DeviceInDoubt);
+    assert_eq!(after(&[&first], third.clone()), Taken::Written);
+    assert_eq!(after(&[&first, &second], third), Taken::DeviceInDoubt);
 }
 
 #[test]
@@ -235,19 +232,16 @@ fn a_pin_that_was_put_right_frees_its_device() {
     let wrong = at_device("a", 1, 1, Known::Refused);
     // Another PIN of the same partition: the operator has changed it.
     let changed = at_device("a", 2, 1, Known::Presented);
-    assert_eq!(after(&[wrong.clone()], changed.clone()), Taken::Written);
+    assert_eq!(after(&[&wrong], changed.clone()), Taken::Written);
     let accepted = Record {
         standing: Some(Known::Accepted),
         ..changed
     };
     let other = at_device("b", 1, 2, Known::Presented);
-    assert_eq!(
-        after(&[wrong.clone(), accepted], other.clone()),
-        Taken::Written
-    );
+    assert_eq!(after(&[&wrong, &accepted], other.clone()), Taken::Written);
     let cleared = Record {
         standing: None,
         ..wrong.clone()
     };
-    assert_eq!(after(&[wrong, cleared], other), Taken::Written);
+    assert_eq!(after(&[&wrong, &cleared], other), Taken::Written);
 }
