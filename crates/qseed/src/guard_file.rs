@@ -5,6 +5,8 @@
 //! lock, after it has read what the others appended. A last line without its end was never synced,
 //! so what it speaks of never happened; it is cut off.
 
+mod devices;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -14,9 +16,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use qseed_engine::PinTag;
 use qseed_engine::guard::Standing;
-use qseed_tokens::wire::DeviceTags;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use devices::Device;
 
 /// A guard file longer than this, in bytes, is rewritten with its last lines alone when it is
 /// opened.
@@ -42,27 +45,6 @@ pub(crate) struct Record {
     /// What may count wrong PINs together with the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) device: Option<Device>,
-}
-
-/// The digests of [`qseed_tokens::wire::DeviceTags`], in hexadecimal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Device {
-    #[serde(with = "hex")]
-    pub(crate) id: [u8; 32],
-    #[serde(with = "hex")]
-    pub(crate) token: [u8; 32],
-    #[serde(with = "hex")]
-    pub(crate) pin: [u8; 32],
-}
-
-impl From<DeviceTags> for Device {
-    fn from(tags: DeviceTags) -> Self {
-        Self {
-            id: tags.device.0,
-            token: tags.token.0,
-            pin: tags.pin.0,
-        }
-    }
 }
 
 /// What became of a record.
@@ -256,7 +238,8 @@ impl GuardFile {
             guard.absorb()?;
             let mut text = String::new();
             let mut taken = Vec::with_capacity(records.len());
-            let mut kept = Vec::with_capacity(records.len());
+            // What a record replaces: each is judged by those before it, which may not be written.
+            let mut replaced = Vec::with_capacity(records.len());
             for Entry { record, presents } in records {
                 let verdict = if presents {
                     guard.judge(&record)
@@ -267,7 +250,8 @@ impl GuardFile {
                 if verdict == Taken::Written {
                     text.push_str(&serde_json::to_string(&record).expect("a record is plain data"));
                     text.push('\n');
-                    kept.push(record);
+                    let tag = PinTag(record.tag);
+                    replaced.push((tag, guard.records.insert(tag, record)));
                 }
             }
             let error = |source| GuardFileError::Io {
@@ -281,59 +265,18 @@ impl GuardFile {
             {
                 // A torn record must not stand before the next one.
                 let _ = guard.file.set_len(guard.read);
-                return Err(error(why));
+                let why = error(why);
+                for (tag, before) in replaced.into_iter().rev() {
+                    match before {
+                        Some(before) => guard.records.insert(tag, before),
+                        None => guard.records.remove(&tag),
+                    };
+                }
+                return Err(why);
             }
             guard.read += text.len() as u64;
-            guard.lines += kept.len();
-            for record in kept {
-                guard.records.insert(PinTag(record.tag), record);
-            }
+            guard.lines += replaced.len();
             Ok(taken)
-        })
-    }
-
-    /// Whether a PIN may be presented, by what is known of it and of others at its device.
-    fn judge(&self, record: &Record) -> Taken {
-        let known = self.records.get(&PinTag(record.tag));
-        if known.is_some_and(Record::is_held_back) {
-            return Taken::HeldBack;
-        }
-        // One that was accepted before is presented all the same.
-        if record.is_held_back() && self.device_is_in_doubt(record) {
-            return Taken::DeviceInDoubt;
-        }
-        Taken::Written
-    }
-
-    /// Whether the device of a PIN that never succeeded refused, or may have refused, what this
-    /// one would be counted with: the same PIN, another PIN of the same token, or two PINs of
-    /// others. A partition's own earlier PIN does not count, since the operator has changed it.
-    fn device_is_in_doubt(&self, record: &Record) -> bool {
-        let Some(ours) = record.device else {
-            return false;
-        };
-        let refused: Vec<Device> = self
-            .records
-            .values()
-            .filter(|other| other.is_held_back() && other.partition != record.partition)
-            .filter(|other| !self.was_put_right(other))
-            .filter_map(|other| other.device)
-            .filter(|theirs| theirs.id == ours.id)
-            .collect();
-        refused.len() > 1
-            || refused
-                .iter()
-                .any(|theirs| theirs.pin == ours.pin || theirs.token == ours.token)
-    }
-
-    /// Whether the device has accepted another PIN of the same partition since.
-    pub(crate) fn was_put_right(&self, refused: &Record) -> bool {
-        let device = |record: &Record| record.device.map(|device| device.id);
-        self.records.values().any(|other| {
-            other.standing == Some(Known::Accepted)
-                && other.partition == refused.partition
-                && device(other) == device(refused)
-                && other.since >= refused.since
         })
     }
 

@@ -57,14 +57,15 @@ impl Lost {
         match self {
             Self::Start(_) => "see the limits on processes and memory of this user".to_owned(),
             Self::Module(failure) if failure.function.is_none() => format!(
-                "check the path; `ldd {module}` shows whether a library that it needs is missing"
+                "check the path, and that it is the vendor's library for this machine; `ldd \
+                 {module}` shows whether a library that it needs is missing"
             ),
             Self::Module(failure)
                 if failure.function == Some(Function::Initialize)
                     && failure.ckr == Some(Ckr::ARGUMENTS_BAD) =>
             {
-                "the module wants a text at its start, as NSS does: `init_args` in the \
-                 configuration, --init-args for `qseed slots`"
+                "set `init_args` in the configuration, --init-args for `qseed slots`, as the \
+                 module's documentation says"
                     .to_owned()
             }
             Self::Module(_) => "the vendor's documentation says which files and environment \

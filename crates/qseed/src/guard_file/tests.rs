@@ -245,3 +245,19 @@ fn a_pin_that_was_put_right_frees_its_device() {
     };
     assert_eq!(after(&[&wrong, &cleared], other), Taken::Written);
 }
+
+#[test]
+fn records_of_one_writing_are_judged_by_those_before_them() {
+    let folder = folder();
+    let mut guard = GuardFile::open(folder.path()).expect("made");
+    guard
+        .append(outcome(at_device("a", 1, 1, Known::Refused)))
+        .expect("written");
+    guard
+        .append(presentation(at_device("b", 2, 2, Known::Presented)))
+        .expect("written");
+    let accepted = outcome(at_device("b", 2, 2, Known::Accepted));
+    let next = presentation(at_device("c", 3, 3, Known::Presented));
+    let taken = guard.append(accepted.into_iter().chain(next).collect());
+    assert_eq!(taken.expect("written"), [Taken::Written, Taken::Written]);
+}

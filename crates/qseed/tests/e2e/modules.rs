@@ -100,6 +100,39 @@ fn tokens_of_three_makers_are_seeded_side_by_side() {
     );
 }
 
+/// A TPM counts the wrong PINs of all its tokens together and locks itself after three.
+#[test]
+fn a_tpm_is_not_locked_by_one_wrong_pin_for_all_its_tokens() {
+    let (service, site, tpm) = (service(), Site::new(), Tpm::start());
+    let labels = ["tpm", "second", "third", "fourth"];
+    for label in &labels[1..] {
+        tpm.add_token(label);
+    }
+    let partition = |pin: &str| {
+        let partitions = labels.map(
+            |label| json!({ "name": label, "token": format!("pkcs11:token={label}"), "pin": pin }),
+        );
+        let mut config = site.full(&service, &json!(partitions));
+        let environment: serde_json::Map<_, _> = tpm
+            .environment()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect();
+        config["defaults"] = json!({ "module": TPM2_PKCS11, "period": "1s" });
+        config["modules"] = json!([{ "path": TPM2_PKCS11, "environment": environment }]);
+        site.configure_full(&config);
+    };
+    partition("9999");
+    for _ in 0..2 {
+        assert_eq!(site.once().code, Some(69));
+        assert_eq!(tpm.lockout(), (1, false));
+    }
+    partition("1234");
+    let ended = site.once();
+    assert_eq!(ended.code, Some(0), "{}", ended.output);
+    assert!(!tpm.lockout().1);
+}
+
 #[test]
 fn a_module_that_fails_disturbs_no_other() {
     let faults = [

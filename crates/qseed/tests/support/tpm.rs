@@ -54,19 +54,37 @@ impl Tpm {
             tpm.ptool("init").arg("--path").arg(&store),
             "libtpm2-pkcs11-tools",
         );
-        let mut add = tpm.ptool("addtoken");
-        add.args([
-            "--pid",
-            "1",
-            "--label",
-            "tpm",
-            "--userpin",
-            "1234",
-            "--sopin",
-            "5678",
-        ]);
-        set_up(add.arg("--path").arg(&store), "libtpm2-pkcs11-tools");
+        tpm.add_token("tpm");
         tpm
+    }
+
+    /// Makes one more token, whose user's PIN is `1234`.
+    pub fn add_token(&self, label: &str) {
+        let store = self.folder.path().join("store");
+        let mut add = self.ptool("addtoken");
+        add.args(["--pid", "1", "--label", label])
+            .args(["--userpin", "1234", "--sopin", "5678"])
+            .arg("--path")
+            .arg(store);
+        set_up(&mut add, "libtpm2-pkcs11-tools");
+    }
+
+    /// The wrong PINs that the TPM counts, of all its tokens together, and whether it is locked.
+    pub fn lockout(&self) -> (u32, bool) {
+        let mut ask = Command::new("tpm2_getcap");
+        ask.arg("properties-variable")
+            .envs(self.environment())
+            .env("TPM2TOOLS_TCTI", "tabrmd:bus_type=session");
+        let told = ask.output().expect("tpm2_getcap comes with the tools");
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        let value = |name: &str| {
+            let line = told.lines().find_map(|line| line.trim().strip_prefix(name));
+            let digits = line.and_then(|line| line.trim().strip_prefix("0x"));
+            let number = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            number.or_else(|| line?.trim().parse().ok())
+        };
+        let counter = value("TPM2_PT_LOCKOUT_COUNTER:").expect("a counter");
+        (counter, value("inLockout:").expect("a flag") > 0)
     }
 
     /// The variables by which the module finds its TPM.
