@@ -28,7 +28,7 @@ pub(crate) const BENCH: &[Package] = &[
     package("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
 ];
 
-/// What the tests use: three kinds of token, a recorder of calls, clocks to set wrong, and a compiler
+/// What the tests use: four kinds of token, a recorder of calls, clocks to set wrong, and a compiler
 /// for the fuzzer.
 pub(crate) const TEST: &[Package] = &[
     package("softhsm2", "softhsm2-util"),
@@ -45,6 +45,8 @@ pub(crate) const TEST: &[Package] = &[
     ),
     package("libtpm2-pkcs11-1", "/usr/lib/*/libtpm2_pkcs11.so.1"),
     package("libtpm2-pkcs11-tools", "tpm2_ptool"),
+    package("opencryptoki", "/usr/sbin/pkcsslotd"),
+    package("p11-kit-modules", "/usr/lib/*/p11-kit-proxy.so"),
     package("libfaketime", "/usr/lib/*/faketime/libfaketimeMT.so.1"),
     package("npm", "npm"),
     package("util-linux", "unshare"),

@@ -97,6 +97,25 @@ impl SlotReport {
             SlotToken::Absent | SlotToken::Unreadable(_) => None,
         }
     }
+
+    /// Why the token cannot be read, where that is so.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<&TokenFailure> {
+        match &self.token {
+            SlotToken::Unreadable(failure) => Some(failure),
+            SlotToken::Absent | SlotToken::Present(_) => None,
+        }
+    }
+}
+
+/// How a text about tokens that were read goes on, where there are some that were not:
+/// `; 1 more cannot be read (C_GetTokenInfo: CKR_GENERAL_ERROR)`.
+#[must_use]
+pub fn unreadable(slots: &[SlotReport]) -> Option<String> {
+    let mut failures = slots.iter().filter_map(SlotReport::unreadable);
+    let first = failures.next()?;
+    let more = 1 + failures.count();
+    Some(format!("; {more} more cannot be read ({first})"))
 }
 
 /// What is in a slot.
@@ -277,10 +296,16 @@ impl GeneratorNote {
         {
             return Some(Self::VirtualSlot);
         }
-        if ["YubiHSM", "openCryptoki", "OpenSC", "CloudHSM"]
-            .into_iter()
-            .any(says)
-        {
+        // openCryptoki calls itself "Meta PKCS11 LIBRARY", and its software token as below.
+        let refusers = [
+            "YubiHSM",
+            "openCryptoki",
+            "Meta PKCS11",
+            "IBM SoftTok",
+            "OpenSC",
+            "CloudHSM",
+        ];
+        if refusers.into_iter().any(says) {
             return Some(Self::RefusesSeeding);
         }
         None

@@ -24,8 +24,9 @@ pub enum FailureClass {
     GuardKeyMissing,
     /// The module's state in this process is beyond repair: restart the worker.
     ReloadModule,
-    /// `CKR_GENERAL_ERROR`: like [`Self::Device`] at first, like [`Self::ReloadModule`] when it
-    /// repeats, and perhaps a seed length that the token does not take.
+    /// `CKR_GENERAL_ERROR`, or trouble at the device from a function that concerns no device: like
+    /// [`Self::Device`] at first, like [`Self::ReloadModule`] when it repeats, and perhaps a seed
+    /// length that the token does not take.
     General,
     /// Trouble at the device: close, back off, find the token again.
     Device,
@@ -73,19 +74,34 @@ impl FailureClass {
             | Ckr::SESSION_READ_WRITE_SO_EXISTS => Self::AnotherLogin,
             Ckr::CRYPTOKI_NOT_INITIALIZED | Ckr::HOST_MEMORY => Self::ReloadModule,
             Ckr::GENERAL_ERROR => Self::General,
+            // p11-kit's client answers so for ever once its server was restarted.
+            _ if concerns_library(function) && tells_of_device(ckr) => Self::General,
             Ckr::SLOT_ID_INVALID
             | Ckr::TOKEN_NOT_PRESENT
             | Ckr::TOKEN_NOT_RECOGNIZED
             | Ckr::DEVICE_REMOVED => Self::TokenMissing,
-            Ckr::DEVICE_ERROR
-            | Ckr::DEVICE_MEMORY
-            | Ckr::FUNCTION_FAILED
-            | Ckr::FUNCTION_CANCELED => Self::Device,
+            _ if tells_of_device(ckr) => Self::Device,
             _ if function == Function::Login && refuses_pin(ckr) => Self::PinRefused,
-            _ if ckr.is_vendor_defined() => Self::Device,
             _ => Self::Other,
         }
     }
+}
+
+/// Whether a function is about the whole library, so that its failure is no one device's.
+fn concerns_library(function: Function) -> bool {
+    matches!(function, Function::GetInfo | Function::GetSlotList)
+}
+
+/// Whether a return value tells of trouble at a device, or of what only the vendor knows.
+fn tells_of_device(ckr: Ckr) -> bool {
+    matches!(
+        ckr,
+        Ckr::DEVICE_ERROR
+            | Ckr::DEVICE_MEMORY
+            | Ckr::DEVICE_REMOVED
+            | Ckr::FUNCTION_FAILED
+            | Ckr::FUNCTION_CANCELED
+    ) || ckr.is_vendor_defined()
 }
 
 /// Whether a return value says that this PIN, or this kind of user, will never do.
@@ -227,6 +243,22 @@ mod tests {
         ] {
             assert_eq!(FailureClass::of(Function::SeedRandom, ckr), class, "{ckr}");
         }
+    }
+
+    #[test]
+    fn a_library_that_lists_no_slots_is_out_of_order_as_a_whole() {
+        for ckr in [
+            Ckr::DEVICE_ERROR,
+            Ckr::DEVICE_REMOVED,
+            Ckr::GENERAL_ERROR,
+            Ckr::FUNCTION_FAILED,
+            Ckr(0x8000_0001),
+        ] {
+            let class = FailureClass::of(Function::GetSlotList, ckr);
+            assert_eq!(class, FailureClass::General, "{ckr}");
+        }
+        let of_a_token = FailureClass::of(Function::GetTokenInfo, Ckr::DEVICE_ERROR);
+        assert_eq!(of_a_token, FailureClass::Device);
     }
 
     #[test]

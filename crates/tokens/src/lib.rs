@@ -21,6 +21,7 @@ pub mod directory;
 pub mod failure;
 mod nss_args;
 pub mod supervisor;
+mod token_info;
 pub mod uri;
 pub mod wire;
 pub mod worker;

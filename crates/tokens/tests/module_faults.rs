@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use qseed_faulty_token::{Action, Function, Rule};
-use qseed_tokens::supervisor::WorkerEvent;
+use qseed_tokens::supervisor::{WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::{self, FromWorker, Hello, LoginKind, Open, ToWorker, TokenChoice};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -177,4 +177,30 @@ fn a_worker_that_hangs_dies_with_the_daemon() {
     daemon.kill().expect("killed");
     daemon.wait().expect("dead");
     wait_for_end(worker);
+}
+
+#[test]
+fn a_library_for_another_machine_is_told_from_a_missing_one() {
+    let bench = Bench::new(|_| {});
+    let folder = tempfile::tempdir().expect("a folder");
+    let module = folder.path().join("vendor.so");
+    // A real library of this machine, but for the number of the machine: S/390's.
+    let mut library = std::fs::read(&bench.spec.module).expect("a library");
+    library[18..20].copy_from_slice(&[22, 0]);
+    std::fs::write(&module, library).expect("written");
+    let spec = WorkerSpec {
+        module: module.clone(),
+        ..bench.spec.clone()
+    };
+    on_one_thread(async {
+        let FromWorker::InitFailed(failure) = Daemon::start(&spec).message().await else {
+            panic!("it was loaded");
+        };
+        let text = format!(
+            "cannot load the module: {} is there, but it is made for S/390, 64 bits, not for \
+             this machine",
+            module.display()
+        );
+        assert_eq!(failure.to_string(), text);
+    });
 }

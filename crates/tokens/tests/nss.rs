@@ -75,6 +75,10 @@ fn without_its_parameters_it_does_not_start() {
         let FromWorker::InitFailed(failure) = daemon.message().await else {
             panic!("it started");
         };
-        assert_eq!(failure.to_string(), "C_Initialize: CKR_ARGUMENTS_BAD");
+        assert_eq!(
+            failure.to_string(),
+            "C_Initialize: CKR_ARGUMENTS_BAD: the module wants a text at its start, as NSS does: \
+             `init_args`"
+        );
     });
 }

@@ -9,7 +9,7 @@ use qseed_secrets::SecretRef;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::{LoginKind, Open, PinOutcome, PinSource, ToWorker, TokenChoice, Verdict};
-use support::{Daemon, SoftHsm, on_one_thread, token};
+use support::{Daemon, SoftHsm, look_before_each_seed, on_one_thread, token};
 
 /// Bytes that differ from place to place and from seed to seed.
 fn bytes(length: usize, number: usize) -> Vec<u8> {
@@ -354,4 +354,48 @@ fn a_pin_file_is_read_when_it_is_needed_and_missing_ones_are_told() {
         daemon.opened().await;
         daemon.shut_down().await;
     });
+}
+
+#[test]
+fn seeds_do_not_go_on_into_a_token_that_was_deleted_or_made_anew() {
+    let hsm = SoftHsm::with_tokens(&["first"]);
+    let mut spec = hsm.spec();
+    spec.environment.push(look_before_each_seed());
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&spec).await;
+        let open = || ToWorker::Open(token(1, "first", LoginKind::None, None));
+        daemon.worker.send(open());
+        daemon.opened().await;
+        daemon.seed(1, 1, &bytes(48, 1));
+        daemon.seeded().await;
+
+        hsm.change_token(&["--init-token", "--token", "first", "--label", "second"]);
+        daemon.seed(1, 2, &bytes(48, 2));
+        let (failure, open_still) = daemon.seed_failed().await;
+        assert_eq!(
+            (failure.class, open_still),
+            (FailureClass::TokenMissing, false)
+        );
+
+        let second = token(1, "second", LoginKind::None, None);
+        daemon.worker.send(ToWorker::Open(second));
+        daemon.opened().await;
+        hsm.change_token(&["--delete-token", "--token", "second"]);
+        daemon.seed(1, 3, &bytes(48, 3));
+        // What SoftHSM says of a token whose files are gone.
+        let (failure, open_still) = daemon.seed_failed().await;
+        assert_eq!(failure.to_string(), "C_GetTokenInfo: CKR_GENERAL_ERROR");
+        assert_eq!((failure.class, open_still), (FailureClass::General, false));
+
+        // The new one is seen by a new process alone.
+        hsm.add_token("first");
+        daemon.worker.send(open());
+        assert_eq!(daemon.open_failed().await.class, FailureClass::General);
+        daemon.shut_down().await;
+        let (mut daemon, _) = Daemon::ready(&spec).await;
+        daemon.worker.send(open());
+        daemon.opened().await;
+        daemon.shut_down().await;
+    });
+    assert_eq!(hsm.spy_log().seeds(), [bytes(48, 1)]);
 }

@@ -3,17 +3,10 @@
 mod support;
 
 use qseed_faulty_token::{Ckr, Function, PinPad, PinSettings, Rule, TokenFlag, User};
-use qseed_tokens::failure::{FailureClass, TokenFailure};
+use qseed_tokens::failure::FailureClass;
 use qseed_tokens::wire::{FromWorker, LoginKind, Open, PinOutcome, ToWorker, TokenChoice, Verdict};
 use support::faulty::{Bench, faulty};
 use support::{Daemon, on_one_thread};
-
-async fn seed_failed(daemon: &mut Daemon) -> (TokenFailure, bool) {
-    match daemon.message().await {
-        FromWorker::SeedFailed { failure, open, .. } => (failure, open),
-        other => panic!("seeding did not fail: {other:?}"),
-    }
-}
 
 #[test]
 fn a_lost_session_is_renewed_and_the_same_seed_tried_once_more() {
@@ -98,12 +91,34 @@ fn a_login_held_back_while_a_seed_waits_ends_the_seed() {
         daemon.seed(0, 1, &[1; 48]);
         let (partition, ask, _) = daemon.asked().await;
         daemon.say(partition, ask, Verdict::Hold);
-        let (failure, open) = seed_failed(&mut daemon).await;
+        let (failure, open) = daemon.seed_failed().await;
         assert_eq!((failure.class, open), (FailureClass::PinHeld, false));
         daemon.shut_down().await;
     });
     assert!(bench.mixed_in().is_empty());
     assert_eq!(bench.logins(), 1);
+}
+
+/// Another program's wrong PIN, or one of another token that counts together with this one.
+#[test]
+fn a_token_that_comes_to_its_last_try_while_the_guard_is_asked_is_offered_nothing() {
+    for flag in [TokenFlag::UserPinFinalTry, TokenFlag::UserPinLocked] {
+        let bench = Bench::new(|_| {});
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+            let (partition, ask, _) = daemon.asked().await;
+            bench.set(|faults| faults.token(0).set_flags.push(flag));
+            daemon.say(partition, ask, Verdict::Go);
+            assert_eq!(daemon.outcome().await, PinOutcome::NotPresented);
+            let failure = daemon.open_failed().await;
+            assert_eq!(failure.class, FailureClass::PinGuarded);
+            daemon.shut_down().await;
+        });
+        assert_eq!(bench.logins(), 0);
+    }
 }
 
 #[test]
@@ -121,7 +136,7 @@ fn a_pin_does_not_follow_into_another_tokens_slot() {
             faults.lose_sessions(0);
         });
         daemon.seed(0, 1, &[1; 48]);
-        let (failure, open) = seed_failed(&mut daemon).await;
+        let (failure, open) = daemon.seed_failed().await;
         assert_eq!((failure.class, open), (FailureClass::TokenMissing, false));
         // Opened anew it is found where it is now.
         daemon
@@ -214,7 +229,7 @@ fn seeding_refused_is_permanent_and_leaves_the_partition_open() {
                 .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
             daemon.opened().await;
             daemon.seed(0, 1, &[1; 48]);
-            let (failure, open) = seed_failed(&mut daemon).await;
+            let (failure, open) = daemon.seed_failed().await;
             assert_eq!((failure.class, open), (FailureClass::Permanent, true));
             daemon.shut_down().await;
         });
@@ -249,7 +264,7 @@ fn after_any_answer_to_a_seed_the_next_one_gets_through() {
             if renewed {
                 assert_eq!(daemon.seeded().await, (job, 2));
             } else {
-                let (failure, open) = seed_failed(&mut daemon).await;
+                let (failure, open) = daemon.seed_failed().await;
                 assert!(open, "{failure}");
                 assert_eq!(failure.ckr.map(|ckr| ckr.0), Some(code));
             }

@@ -40,6 +40,9 @@ pub struct TokenSettings {
     pub firmware: [u8; 2],
     /// What the fixed-width texts are filled up with.
     pub padding: Padding,
+    /// A clock (`CKF_CLOCK_ON_TOKEN`) that always says this, at most 16 bytes, filled up as the
+    /// other texts are; none: no clock.
+    pub clock: Option<String>,
     /// Token flags that are set whatever the token's state, as names: `"CKF_USER_PIN_FINAL_TRY"`.
     pub set_flags: Vec<TokenFlag>,
     /// Token flags that are clear whatever the token's state.
@@ -150,6 +153,7 @@ impl Default for TokenSettings {
             slot_description: "faulty slot {n}".to_owned(),
             firmware: [1, 0],
             padding: Padding::Blank,
+            clock: None,
             set_flags: Vec::new(),
             clear_flags: Vec::new(),
             login_required: true,

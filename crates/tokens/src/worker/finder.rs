@@ -1,6 +1,5 @@
 //! Finding tokens: one fresh listing serves all who ask within a second.
 
-use std::fmt::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use cryptoki::slot::Slot;
 
 use super::module::Module;
 use super::pulse::Pulse;
-use crate::directory::{SlotReport, SlotToken, TokenFlag, TokenInfo};
+use crate::directory::{SlotReport, SlotToken, TokenFlag, TokenInfo, unreadable};
 use crate::failure::{FailureClass, TokenFailure};
 use crate::uri::TokenUri;
 use crate::wire::TokenChoice;
@@ -146,15 +145,9 @@ fn named(module: &Module, uri: &TokenUri, slots: &[SlotReport]) -> Result<TokenI
         (Some(token), None) => Ok(token.clone()),
         (None, _) => {
             let there = enumerate(tokens().map(describe));
-            let unreadable = slots
-                .iter()
-                .filter(|s| matches!(s.token, SlotToken::Unreadable(_)));
-            let mut text = format!("no token matches {uri}; the tokens are {there}");
-            let unreadable = unreadable.count();
-            if unreadable > 0 {
-                let _ = write!(text, "; {unreadable} more cannot be read");
-            }
-            Err(TokenFailure::new(FailureClass::TokenMissing, text))
+            let unreadable = unreadable(slots).unwrap_or_default();
+            let text = format!("no token matches {uri}; the tokens are {there}{unreadable}");
+            Err(TokenFailure::new(class_of_missing(slots), text))
         }
         (Some(_), Some(_)) => {
             let all = slots
@@ -164,6 +157,17 @@ fn named(module: &Module, uri: &TokenUri, slots: &[SlotReport]) -> Result<TokenI
             let text = format!("several tokens match {uri}: {all}; add serial= to the URI");
             Err(TokenFailure::new(FailureClass::AmbiguousUri, text))
         }
+    }
+}
+
+/// `SoftHSM`'s list holds on to a token that was deleted, and never gets the one that was made in
+/// its place: where a token cannot be read in this process, another one is to look.
+fn class_of_missing(slots: &[SlotReport]) -> FailureClass {
+    let mut unreadable = slots.iter().filter_map(SlotReport::unreadable);
+    if unreadable.any(|failure| failure.class == FailureClass::General) {
+        FailureClass::General
+    } else {
+        FailureClass::TokenMissing
     }
 }
 

@@ -6,6 +6,7 @@
 //! that the daemon reads; the worker itself writes nothing there.
 
 mod crew;
+mod elf;
 mod finder;
 mod guard;
 mod inbox;
@@ -24,6 +25,7 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use qseed_secrets::Secret;
 
@@ -47,6 +49,12 @@ const INTERNAL: u8 = 70;
 /// input. Returns when the daemon said `Shutdown`; ends the process where the daemon is gone.
 #[must_use]
 pub fn run() -> ExitCode {
+    run_looking_again_after(seeding::LOOK_AGAIN_AFTER)
+}
+
+/// [`run`], with another age at which a look at a token is too old for a seed: tests cannot wait.
+#[must_use]
+pub fn run_looking_again_after(look_again_after: Duration) -> ExitCode {
     let socket = process::harden().and_then(|()| process::take_socket());
     let Ok(Some(socket)) = socket else {
         eprintln!("qseed: the worker is started by qseed itself, never by hand");
@@ -62,14 +70,14 @@ pub fn run() -> ExitCode {
             if !process::is_child_of(hello.daemon) {
                 process::end();
             }
-            serve(hello, link, &mut mail)
+            serve(hello, link, &mut mail, look_again_after)
         }
         _ => ExitCode::from(INTERNAL),
     }
 }
 
 /// Loads the module and does what the daemon says until it says `Shutdown`.
-fn serve(hello: Hello, link: Link, mail: &mut Mail) -> ExitCode {
+fn serve(hello: Hello, link: Link, mail: &mut Mail, look_again_after: Duration) -> ExitCode {
     let memory_locked = qseed_secrets::memory::lock().is_ok();
     let module = match Module::load(&hello.module, hello.init_args) {
         Ok(module) => module,
@@ -93,6 +101,7 @@ fn serve(hello: Hello, link: Link, mail: &mut Mail) -> ExitCode {
         asks: AtomicU64::new(1),
         crew: Crew::new(hello.concurrency),
         inboxes: Mutex::default(),
+        look_again_after,
     });
     loop {
         match mail.next() {
@@ -134,6 +143,7 @@ struct Worker {
     asks: AtomicU64,
     crew: Crew,
     inboxes: Mutex<HashMap<u32, Arc<Inbox>>>,
+    look_again_after: Duration,
 }
 
 impl Worker {

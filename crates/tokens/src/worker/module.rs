@@ -9,18 +9,21 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::RawAuthPin;
 
+use super::elf;
 use crate::ckr::{Ckr, Function};
 use crate::directory::{
     LibraryInfo, SlotReport, SlotToken, TokenFlag, TokenFlags, TokenInfo, Version, field,
 };
 use crate::failure::{FailureClass, TokenFailure};
 use crate::nss_args::initialize_args;
+use crate::token_info::ClocklessTokenInfo;
 
 type Answer<T> = Result<T, TokenFailure>;
 
 /// A module that is loaded and initialised. Its calls may be made from several threads at once.
 pub(super) struct Module {
     pkcs11: Pkcs11,
+    clockless: Option<ClocklessTokenInfo>,
     library: LibraryInfo,
 }
 
@@ -28,25 +31,38 @@ impl Module {
     /// Loads the library and initialises it.
     pub(super) fn load(path: &Path, init_args: Option<String>) -> Answer<Self> {
         let failed = |text: String| TokenFailure::new(FailureClass::ReloadModule, text);
+        let has_init_args = init_args.is_some();
         let init_args = init_args
             .map(CString::new)
             .transpose()
             .map_err(|_| failed("init_args holds a NUL character".to_owned()))?;
         let pkcs11 = Pkcs11::new(path).map_err(|error| match error {
-            Error::LibraryLoading(error) => failed(format!("cannot load the module: {error}")),
+            Error::LibraryLoading(error) => failed(match elf::foreign_machine(path) {
+                Some(machine) => format!(
+                    "cannot load the module: {} is there, but it is made for {machine}, not for \
+                     this machine",
+                    path.display()
+                ),
+                None => format!("cannot load the module: {error}"),
+            }),
             Error::MissingSymbol(symbol) => failed(format!(
                 "{} is no PKCS#11 module: it has no {symbol}",
                 path.display()
             )),
             error => TokenFailure::of_call(Function::GetFunctionList, &error),
         })?;
+        let clockless = ClocklessTokenInfo::of_loaded(path);
         match pkcs11.initialize(initialize_args(init_args)) {
             // Libraries that this one uses may have been there first.
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-            Err(error) => return Err(TokenFailure::of_call(Function::Initialize, &error)),
+            Err(error) => return Err(not_initialised(&error, has_init_args)),
         }
         let library = library_info(&pkcs11);
-        Ok(Self { pkcs11, library })
+        Ok(Self {
+            pkcs11,
+            clockless,
+            library,
+        })
     }
 
     /// What the module says about itself.
@@ -104,8 +120,9 @@ impl Module {
         slot_description: &str,
         slot_manufacturer: &str,
     ) -> Answer<TokenInfo> {
-        let info = self.pkcs11.get_token_info(slot);
-        let info = info.map_err(|error| TokenFailure::of_call(Function::GetTokenInfo, &error))?;
+        let info = self
+            .token_info(slot)
+            .map_err(|error| TokenFailure::of_call(Function::GetTokenInfo, &error))?;
         Ok(TokenInfo {
             slot_id: slot.id(),
             slot_description: slot_description.to_owned(),
@@ -118,6 +135,14 @@ impl Module {
             firmware: version(info.firmware_version()),
             flags: flags(&info),
         })
+    }
+
+    /// `C_GetTokenInfo`; a clock that cannot be read is let be.
+    fn token_info(&self, slot: Slot) -> Result<cryptoki::slot::TokenInfo, Error> {
+        match (self.pkcs11.get_token_info(slot), &self.clockless) {
+            (Err(Error::ParseInt(_) | Error::Utf8(_)), Some(clockless)) => clockless.get(slot),
+            (info, _) => info,
+        }
     }
 
     /// Opens a session that stays open until [`Self::close`]: dropping it calls nothing, since it
@@ -170,6 +195,20 @@ impl Module {
     pub(super) fn finalize(&self) {
         let _ = self.pkcs11.clone().finalize();
     }
+}
+
+/// Why `C_Initialize` failed, with a text for it or without one.
+fn not_initialised(error: &Error, has_init_args: bool) -> TokenFailure {
+    let mut failure = TokenFailure::of_call(Function::Initialize, error);
+    if failure.ckr == Some(Ckr::ARGUMENTS_BAD) {
+        let text = if has_init_args {
+            "the module does not take this text of `init_args`"
+        } else {
+            "the module wants a text at its start, as NSS does: `init_args`"
+        };
+        text.clone_into(&mut failure.text);
+    }
+    failure
 }
 
 /// `C_GetInfo`; a module that does not answer it well is no worse at seeding.

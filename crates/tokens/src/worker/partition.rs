@@ -5,6 +5,7 @@
 //! on with others.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
@@ -41,6 +42,8 @@ pub(super) struct Place {
     pub(super) session: Session,
     pub(super) slot: Slot,
     pub(super) token: TokenInfo,
+    /// When the token in the slot was last seen to be this one.
+    pub(super) looked_at: Instant,
     /// The login that the session came in by.
     pub(super) login: Option<LoginNumber>,
     /// How the partition is to be opened, should the session be lost.
@@ -115,7 +118,7 @@ impl Partition {
     fn seed(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>, job: u64, seed: Seed) {
         let job = SeedJob::new(job, seed);
         match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Open(place) => self.inject(worker, pulse, place, job),
+            Phase::Open(place) => self.inject_after_a_look(worker, pulse, place, job),
             other => {
                 let is_open = !matches!(other, Phase::Closed);
                 self.phase = other;
@@ -230,6 +233,7 @@ fn open_session(worker: &Worker, pulse: &Pulse<'_>, how: Open) -> Result<Place, 
         session,
         slot,
         token,
+        looked_at: Instant::now(),
         login: None,
         how,
     })

@@ -12,6 +12,13 @@ use super::pulse::Pulse;
 use crate::failure::{FailureClass, TokenFailure};
 use crate::wire::FromWorker;
 
+/// How old the last look at a token may be when it gets a seed.
+///
+/// `SoftHSM` takes seeds for a token that another process deleted or initialised anew, for as long
+/// as the session is open, and answers `CKR_OK`. One `C_GetTokenInfo` a minute and partition is
+/// what a monitoring script asks of an HSM, and less than the seeds of most.
+pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 /// A seed on its way. It is wiped when this is dropped, whatever became of it.
 pub(super) struct SeedJob {
     job: u64,
@@ -84,6 +91,26 @@ impl SeedJob {
 }
 
 impl Partition {
+    /// Injects a seed into the token that was opened, if it is still there.
+    pub(super) fn inject_after_a_look(
+        &mut self,
+        worker: &Arc<Worker>,
+        pulse: &Pulse<'_>,
+        mut place: Place,
+        job: SeedJob,
+    ) {
+        if place.looked_at.elapsed() >= worker.look_again_after {
+            if let Err(failure) = look_again(worker, pulse, &place) {
+                // What the others know of the slots may be as old.
+                worker.finder.forget();
+                let purpose = Purpose::Seed(job);
+                return self.give_up(worker, pulse, Entry { place, purpose }, failure);
+            }
+            place.looked_at = Instant::now();
+        }
+        self.inject(worker, pulse, place, job);
+    }
+
     /// Injects a seed. A session or a login that was lost is renewed, once each, and the same
     /// seed tried again: it goes into the same token or nowhere.
     pub(super) fn inject(
@@ -141,6 +168,7 @@ impl Partition {
             session,
             slot,
             token,
+            looked_at: Instant::now(),
             login: None,
             how,
         };

@@ -1,6 +1,6 @@
 //! A worker with a token that misbehaves on demand.
 
-use qseed_faulty_token::FaultyToken;
+use qseed_faulty_token::{FaultyToken, Function};
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::{LoginKind, Open};
 
@@ -35,6 +35,19 @@ impl Bench {
 
     pub fn set(&self, change: impl FnOnce(&mut qseed_faulty_token::Faults)) {
         self.token.set(change).expect("steered");
+    }
+
+    /// Has workers look at a token before each seed, not only when the last look is old.
+    pub fn look_before_each_seed(&mut self) {
+        self.spec.environment.push(super::look_before_each_seed());
+    }
+
+    /// How often tokens were looked at, where every call is recorded.
+    pub fn looks(&self) -> usize {
+        let record = self.token.record().expect("a record").into_iter();
+        record
+            .filter(|line| line.ended(Function::GetTokenInfo).is_some())
+            .count()
     }
 
     pub fn logins(&self) -> usize {

@@ -85,10 +85,15 @@ impl SoftHsm {
     }
 
     pub fn add_token(&self, label: &str) {
+        self.change_token(&["--init-token", "--free", "--label", label]);
+    }
+
+    /// Has another process change what tokens there are: arguments of `softhsm2-util`.
+    pub fn change_token(&self, arguments: &[&str]) {
         let mut command = Command::new("softhsm2-util");
         command
             .env("SOFTHSM2_CONF", self.folder.path().join("softhsm2.conf"))
-            .args(["--init-token", "--free", "--label", label])
+            .args(arguments)
             .args(["--so-pin", "87654321", "--pin", "1234"]);
         set_up(&mut command, "softhsm2");
     }
@@ -123,6 +128,11 @@ impl SoftHsm {
         let text = std::fs::read(self.folder.path().join("spy.log")).expect("a spy's log");
         SpyLog(String::from_utf8_lossy(&text).into_owned())
     }
+}
+
+/// The variable that has the tests' worker look at a token before each seed.
+pub fn look_before_each_seed() -> (String, String) {
+    ("LOOK_BEFORE_EACH_SEED".to_owned(), "1".to_owned())
 }
 
 /// A worker's specification for a module without surroundings.
@@ -323,6 +333,14 @@ impl Daemon {
         match self.message().await {
             FromWorker::Seeded { job, calls, .. } => (job, calls),
             other => panic!("not seeded: {other:?}"),
+        }
+    }
+
+    /// Why a seed was not injected, and whether the partition is still open.
+    pub async fn seed_failed(&mut self) -> (TokenFailure, bool) {
+        match self.message().await {
+            FromWorker::SeedFailed { failure, open, .. } => (failure, open),
+            other => panic!("seeding did not fail: {other:?}"),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use cryptoki_sys::{
     CK_FLAGS, CK_INFO, CK_SESSION_INFO, CK_SLOT_INFO, CK_TOKEN_INFO, CK_UNAVAILABLE_INFORMATION,
-    CK_VERSION, CKF_HW_SLOT, CKF_LOGIN_REQUIRED, CKF_PROTECTED_AUTHENTICATION_PATH,
-    CKF_REMOVABLE_DEVICE, CKF_RNG, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKF_SO_PIN_COUNT_LOW,
-    CKF_SO_PIN_FINAL_TRY, CKF_SO_PIN_LOCKED, CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT,
-    CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_INITIALIZED, CKF_USER_PIN_LOCKED,
-    CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS, CKS_RW_PUBLIC_SESSION, CKS_RW_SO_FUNCTIONS,
-    CKS_RW_USER_FUNCTIONS,
+    CK_VERSION, CKF_CLOCK_ON_TOKEN, CKF_HW_SLOT, CKF_LOGIN_REQUIRED,
+    CKF_PROTECTED_AUTHENTICATION_PATH, CKF_REMOVABLE_DEVICE, CKF_RNG, CKF_RW_SESSION,
+    CKF_SERIAL_SESSION, CKF_SO_PIN_COUNT_LOW, CKF_SO_PIN_FINAL_TRY, CKF_SO_PIN_LOCKED,
+    CKF_TOKEN_INITIALIZED, CKF_TOKEN_PRESENT, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY,
+    CKF_USER_PIN_INITIALIZED, CKF_USER_PIN_LOCKED, CKS_RO_PUBLIC_SESSION, CKS_RO_USER_FUNCTIONS,
+    CKS_RW_PUBLIC_SESSION, CKS_RW_SO_FUNCTIONS, CKS_RW_USER_FUNCTIONS,
 };
 
 use super::login::pin_flags;
@@ -74,7 +74,10 @@ pub(crate) fn token(token: Token<'_>, usage: TokenUse, state: &State) -> CK_TOKE
         ulFreePrivateMemory: CK_UNAVAILABLE_INFORMATION,
         hardwareVersion: LIBRARY_VERSION,
         firmwareVersion: firmware(settings.firmware),
-        utcTime: [b' '; 16],
+        utcTime: settings
+            .clock
+            .as_deref()
+            .map_or([b' '; 16], |time| padded(time, settings.padding)),
     }
 }
 
@@ -111,6 +114,7 @@ fn token_flags(token: Token<'_>, state: &State) -> CK_FLAGS {
             CKF_RNG,
         ),
         (settings.login_required, CKF_LOGIN_REQUIRED),
+        (settings.clock.is_some(), CKF_CLOCK_ON_TOKEN),
         (settings.user.pin.is_some(), CKF_USER_PIN_INITIALIZED),
         (
             settings.pin_pad.is_some(),

@@ -1,0 +1,85 @@
+//! The worker looks at tokens: what they say of themselves, and whether they still are who they were.
+
+mod support;
+
+use qseed_faulty_token::Padding;
+use qseed_tokens::failure::FailureClass;
+use qseed_tokens::wire::{LoginKind, PinOutcome, ToWorker};
+use support::faulty::{Bench, faulty};
+use support::{Daemon, on_one_thread};
+
+#[test]
+fn a_clock_that_tells_no_time_is_let_be() {
+    // openCryptoki's, filled up with NUL, and two that say nothing.
+    for time in ["17:20:14", "", "                "] {
+        let bench = Bench::new(|faults| {
+            faults.defaults.clock = Some(time.to_owned());
+            faults.defaults.padding = Padding::Nul;
+        });
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+            let slots = daemon.list().await;
+            let token = slots[0].token().expect("a token that can be read");
+            assert_eq!(
+                (token.label.as_str(), token.serial.as_str()),
+                ("faulty-0", "FT0")
+            );
+            daemon
+                .worker
+                .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+            assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+            assert_eq!(&daemon.opened().await.1, token);
+            daemon.seed(0, 1, &[1; 48]);
+            daemon.seeded().await;
+            daemon.shut_down().await;
+        });
+        assert_eq!(bench.mixed_in(), [(0, vec![1; 48])]);
+    }
+}
+
+#[test]
+fn a_seed_does_not_go_into_a_session_whose_token_is_another_one() {
+    let mut bench = Bench::new(|_| {});
+    bench.look_before_each_seed();
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
+        daemon.opened().await;
+        daemon.seed(0, 1, &[1; 48]);
+        daemon.seeded().await;
+        // The session lives on and would take the seed.
+        bench.set(|faults| faults.token(0).serial = "OTHER".to_owned());
+        daemon.seed(0, 2, &[2; 48]);
+        let (failure, open) = daemon.seed_failed().await;
+        assert_eq!((failure.class, open), (FailureClass::TokenMissing, false));
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
+        assert_eq!(daemon.opened().await.1.serial, "OTHER");
+        daemon.seed(0, 3, &[3; 48]);
+        daemon.seeded().await;
+        daemon.shut_down().await;
+    });
+    assert_eq!(bench.mixed_in(), [(0, vec![1; 48]), (0, vec![3; 48])]);
+}
+
+#[test]
+fn a_token_is_not_looked_at_before_each_seed() {
+    let bench = Bench::new(|faults| faults.record_all = true);
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        daemon
+            .worker
+            .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
+        daemon.opened().await;
+        let looks = bench.looks();
+        for job in 0..10 {
+            daemon.seed(0, job, &[1; 48]);
+            daemon.seeded().await;
+        }
+        assert_eq!(bench.looks(), looks);
+        daemon.shut_down().await;
+    });
+}
