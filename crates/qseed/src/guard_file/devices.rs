@@ -51,7 +51,7 @@ impl GuardFile {
         let refused: Vec<Device> = self
             .records
             .values()
-            .filter(|other| other.is_held_back() && other.partition != record.partition)
+            .filter(|other| other.is_held_back() && !is_one_partition(other, record))
             .filter(|other| !self.was_put_right(other))
             .filter_map(|other| other.device)
             .filter(|theirs| theirs.id == ours.id)
@@ -62,14 +62,19 @@ impl GuardFile {
                 .any(|theirs| theirs.pin == ours.pin || theirs.token == ours.token)
     }
 
-    /// Whether the device has accepted another PIN of the same partition since.
+    /// Whether the token has accepted another PIN of the same partition since.
     pub(crate) fn was_put_right(&self, refused: &Record) -> bool {
-        let device = |record: &Record| record.device.map(|device| device.id);
         self.records.values().any(|other| {
             other.standing == Some(Known::Accepted)
-                && other.partition == refused.partition
-                && device(other) == device(refused)
+                && is_one_partition(other, refused)
                 && other.since >= refused.since
         })
     }
+}
+
+/// Whether two records are of one partition. Its name alone does not tell: daemons that share a
+/// state directory may each have one of that name.
+fn is_one_partition(one: &Record, other: &Record) -> bool {
+    let token = |record: &Record| record.device.map(|device| device.token);
+    one.partition == other.partition && token(one) == token(other)
 }

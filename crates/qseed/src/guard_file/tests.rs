@@ -261,3 +261,13 @@ fn records_of_one_writing_are_judged_by_those_before_them() {
     let taken = guard.append(accepted.into_iter().chain(next).collect());
     assert_eq!(taken.expect("written"), [Taken::Written, Taken::Written]);
 }
+
+#[test]
+fn a_name_that_two_daemons_have_is_not_one_partition() {
+    let wrong = at_device("default", 1, 1, Known::Refused);
+    let same_pin = at_device("default", 1, 2, Known::Presented);
+    assert_eq!(after(&[&wrong], same_pin), Taken::DeviceInDoubt);
+    let another = at_device("default", 2, 2, Known::Accepted);
+    let same_pin = at_device("other", 1, 3, Known::Presented);
+    assert_eq!(after(&[&wrong, &another], same_pin), Taken::DeviceInDoubt);
+}
