@@ -119,6 +119,12 @@ fn not_open(
             format!("no PIN was presented: that it is cannot be written down: {why}"),
             "let qseed's user write to `state_dir`",
         ),
+        (Some(held @ Held::DeviceInDoubt), _) => subject.fault(
+            "login",
+            format!("no PIN was presented: {held}"),
+            "mend the other partition first, or run qseed guard --clear for it; `qseed guard` \
+             lists it",
+        ),
         (Some(held), _) => subject.fault(
             "login",
             format!("no PIN was presented: {held}"),

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::FromWorkers;
 use super::daemon::Daemon;
 use super::sources::{SourceEvent, SourceSaid, engine_limits};
-use crate::log::Entry;
+use crate::log::{Entry, printable};
 
 impl Daemon {
     pub(super) fn source_says(&mut self, event: SourceEvent) {
@@ -236,6 +236,15 @@ impl Daemon {
         let held_back = self.held_back.remove(&id);
         let (fault, text) = match (failure.class, held_back) {
             (FailureClass::PinHeld, Some(reason)) => super::pins::held_back(reason),
+            // It is the vendor's decision, so the vendor is named.
+            (FailureClass::Permanent, _) => {
+                let opened = self.opened.get(&id);
+                let vendor = opened.map_or(String::new(), |(token, _)| {
+                    let made = format!("{} {}", token.manufacturer, token.model);
+                    format!(", as {} has it", printable(made.trim()))
+                });
+                (TokenFault::SeedingRefused, format!("{failure}{vendor}"))
+            }
             (class, _) => (token_fault(class), failure.to_string()),
         };
         TokenFailure { fault, text }

@@ -189,6 +189,7 @@ fn a_token_that_takes_no_seeds_rests_and_the_others_go_on() {
             message.contains(code.name().expect("standard")),
             "{message}"
         );
+        assert!(message.contains("as qseed faulty has it"), "{message}");
         assert!(
             attempts(token) <= 1,
             "{name} was seeded {} times",
