@@ -72,6 +72,13 @@ impl Complaint {
         self.raise(now, kind).filter(|_| !known)
     }
 
+    /// Somebody changed something about it: what comes of that is said, whatever was said before.
+    pub(crate) fn say_next(&mut self) {
+        if let Some(fault) = &mut self.0 {
+            fault.kinds.clear();
+        }
+    }
+
     /// All is well. Returns how the fault stood, if there was one.
     pub(crate) fn end(&mut self, now: Moment) -> Option<Repeats> {
         let fault = self.0.take()?;

@@ -11,8 +11,8 @@
 //!
 //! Tokens may count wrong PINs together: those of a TPM, or the PINs of one smart card that its
 //! library shows as several tokens. What has the same manufacturer, model and serial number is one
-//! *device*; of PINs that never succeeded, one at a time is presented to it, and none where it
-//! refused another partition's before and this one would be counted with that.
+//! *device*; of PINs that never succeeded, one at a time is presented to it, and none after it
+//! refused another partition's, which the guard's file knows.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -52,6 +52,7 @@ impl Engine {
     pub(super) fn look_at_once(&mut self, id: PartitionId) {
         if let Some(partition) = self.partitions.get_mut(&id) {
             partition.look_again = matches!(partition.phase, Phase::Opening);
+            partition.complaint.say_next();
         }
         self.open_now(id);
     }

@@ -174,6 +174,8 @@ fn record(
 pub(super) struct Opening {
     /// The token, or why it is not open.
     pub(super) result: Result<TokenInfo, TokenFailure>,
+    /// Whether the guard was asked: until then, the token's flags said nothing against it.
+    pub(super) asked: bool,
     /// Why the PIN was held back, where it was.
     pub(super) held: Option<Held>,
     /// Why the outcome of a presentation could not be written down.
@@ -229,6 +231,7 @@ pub(super) async fn open(
             FromWorker::Opened { token, .. } => {
                 return Ok(Opening {
                     result: Ok(token),
+                    asked: presented.is_some(),
                     held,
                     unwritten,
                 });
@@ -238,6 +241,7 @@ pub(super) async fn open(
                 let no_key = failure.class == FailureClass::GuardKeyMissing;
                 return Ok(Opening {
                     result: Err(failure),
+                    asked: presented.is_some(),
                     held: held.or_else(|| locked().unusable().filter(|_| no_key)),
                     unwritten,
                 });
@@ -261,7 +265,6 @@ mod tests {
     const DEVICE: Device = Device {
         id: [1; 32],
         token: [2; 32],
-        pin: [3; 32],
     };
     const WRONG: PinOutcome = PinOutcome::Refused(Ckr::PIN_INCORRECT);
 

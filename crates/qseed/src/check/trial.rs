@@ -93,8 +93,13 @@ fn opened(subject: &Subject, partition: &Partition, opening: &Opening) -> Vec<Ve
             verdicts.push(subject.ok("login", format!("logged in as {login}")));
         }
         Err(_) if opening.held == Some(Held::NotWanted) => {}
-        // The token's flags have a verdict of their own.
-        Err(failure) if failure.class == FailureClass::PinGuarded => {}
+        // The token's flags have a verdict of their own, if they were like this before.
+        Err(failure) if failure.class == FailureClass::PinGuarded && !opening.asked => {}
+        Err(failure) if failure.class == FailureClass::PinGuarded => {
+            let fix =
+                "log in once with the vendor's tool, or have the security officer reset the PIN";
+            verdicts.push(subject.fault("login", failure.to_string(), fix));
+        }
         Err(failure) => verdicts.push(not_open(subject, partition, failure, opening)),
     }
     if let Some(why) = &opening.unwritten {

@@ -13,8 +13,6 @@ pub(crate) struct Device {
     pub(crate) id: [u8; 32],
     #[serde(with = "hex")]
     pub(crate) token: [u8; 32],
-    #[serde(with = "hex")]
-    pub(crate) pin: [u8; 32],
 }
 
 impl From<DeviceTags> for Device {
@@ -22,7 +20,6 @@ impl From<DeviceTags> for Device {
         Self {
             id: tags.device.0,
             token: tags.token.0,
-            pin: tags.pin.0,
         }
     }
 }
@@ -41,25 +38,21 @@ impl GuardFile {
         Taken::Written
     }
 
-    /// Whether the device of a PIN that never succeeded refused, or may have refused, what this
-    /// one would be counted with: the same PIN, another PIN of the same token, or two PINs of
-    /// others. A partition's own earlier PIN does not count, since the operator has changed it.
+    /// Whether the device of a PIN that never succeeded refused, or may have refused, another
+    /// partition's: one that was not put right since, or two in all, since a device may go on
+    /// counting after a good login. A partition's own earlier PIN does not count: the operator has
+    /// changed it.
     fn device_is_in_doubt(&self, record: &Record) -> bool {
         let Some(ours) = record.device else {
             return false;
         };
-        let refused: Vec<Device> = self
+        let refused: Vec<&Record> = self
             .records
             .values()
             .filter(|other| other.is_held_back() && !is_one_partition(other, record))
-            .filter(|other| !self.was_put_right(other))
-            .filter_map(|other| other.device)
-            .filter(|theirs| theirs.id == ours.id)
+            .filter(|other| other.device.is_some_and(|theirs| theirs.id == ours.id))
             .collect();
-        refused.len() > 1
-            || refused
-                .iter()
-                .any(|theirs| theirs.pin == ours.pin || theirs.token == ours.token)
+        refused.len() > 1 || refused.iter().any(|other| !self.was_put_right(other))
     }
 
     /// Whether the token has accepted another PIN of the same partition since.

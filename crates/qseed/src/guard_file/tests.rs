@@ -175,7 +175,6 @@ fn at_device(partition: &str, pin: u8, token: u8, standing: Known) -> Record {
         device: Some(Device {
             id: [1; 32],
             token: [token; 32],
-            pin: [pin; 32],
         }),
         ..record(0, standing)
     }
@@ -194,37 +193,46 @@ fn after(refused: &[&Record], wish: Record) -> Taken {
 }
 
 #[test]
-fn a_device_that_refused_a_pin_is_not_offered_it_for_another_token() {
+fn a_device_that_refused_a_pin_is_offered_no_other_that_never_succeeded() {
     let wrong = at_device("a", 1, 1, Known::Refused);
-    let same_pin = at_device("b", 1, 2, Known::Presented);
-    assert_eq!(after(&[&wrong], same_pin.clone()), Taken::DeviceInDoubt);
     let unknown = Record {
         standing: Some(Known::Presented),
         ..wrong.clone()
     };
-    assert_eq!(after(&[&unknown], same_pin.clone()), Taken::DeviceInDoubt);
-    // Another device's is not concerned, nor one that was accepted before.
-    let mut elsewhere = same_pin.clone();
-    elsewhere.device.as_mut().expect("one").id = [2; 32];
-    assert_eq!(after(&[&wrong], elsewhere), Taken::Written);
-    let known_good = Record {
-        standing: Some(Known::PresentedAgain),
-        ..same_pin
-    };
-    assert_eq!(after(&[&wrong], known_good), Taken::Written);
+    for other in [
+        at_device("b", 1, 2, Known::Presented),
+        at_device("b", 2, 1, Known::Presented),
+        at_device("b", 2, 2, Known::Presented),
+    ] {
+        assert_eq!(after(&[&wrong], other.clone()), Taken::DeviceInDoubt);
+        assert_eq!(after(&[&unknown], other.clone()), Taken::DeviceInDoubt);
+        // Another device's is not concerned, nor one that was accepted before.
+        let mut elsewhere = other.clone();
+        elsewhere.device.as_mut().expect("one").id = [2; 32];
+        assert_eq!(after(&[&wrong], elsewhere), Taken::Written);
+        let known_good = Record {
+            standing: Some(Known::PresentedAgain),
+            ..other
+        };
+        assert_eq!(after(&[&wrong], known_good), Taken::Written);
+    }
 }
 
+/// A TPM goes on counting after a good login: the third wrong PIN would lock it.
 #[test]
-fn wrong_pins_of_several_partitions_are_not_added_up_at_a_device() {
-    let first = at_device("a", 1, 1, Known::Refused);
-    // The same token: nothing more.
-    let same_token = at_device("b", 2, 1, Known::Presented);
-    assert_eq!(after(&[&first], same_token), Taken::DeviceInDoubt);
-    // Other tokens, other PINs: two of them at most.
-    let second = at_device("b", 2, 2, Known::Refused);
-    let third = at_device("c", 3, 3, Known::Presented);
-    assert_eq!(after(&[&first], third.clone()), Taken::Written);
-    assert_eq!(after(&[&first, &second], third), Taken::DeviceInDoubt);
+fn a_device_that_refused_two_pins_waits_for_the_operator_even_if_they_were_put_right() {
+    let wrong = [1, 2].map(|n| at_device(&format!("p{n}"), n, n, Known::Refused));
+    let right = [1, 2].map(|n| at_device(&format!("p{n}"), n + 4, n, Known::Accepted));
+    let next = || at_device("p3", 3, 3, Known::Presented);
+    assert_eq!(after(&[&wrong[0], &right[0]], next()), Taken::Written);
+    let all = [&wrong[0], &right[0], &wrong[1], &right[1]];
+    assert_eq!(after(&all, next()), Taken::DeviceInDoubt);
+    let cleared = Record {
+        standing: None,
+        ..wrong[0].clone()
+    };
+    let all = [&wrong[0], &right[0], &wrong[1], &right[1], &cleared];
+    assert_eq!(after(&all, next()), Taken::Written);
 }
 
 #[test]
@@ -250,9 +258,6 @@ fn a_pin_that_was_put_right_frees_its_device() {
 fn records_of_one_writing_are_judged_by_those_before_them() {
     let folder = folder();
     let mut guard = GuardFile::open(folder.path()).expect("made");
-    guard
-        .append(outcome(at_device("a", 1, 1, Known::Refused)))
-        .expect("written");
     guard
         .append(presentation(at_device("b", 2, 2, Known::Presented)))
         .expect("written");

@@ -123,9 +123,9 @@ pub(super) fn held_back(reason: HeldBack) -> (TokenFault, String) {
         // Nor here, as far as anybody knows.
         HeldBack::DeviceInDoubt => (
             TokenFault::PinUnavailable,
-            "the device has refused another partition's PIN, it may count wrong PINs of all its \
-             tokens together, and this one was never accepted: mend the other one first, or run \
-             qseed guard --clear for it (`qseed guard` lists it)",
+            "the device has refused the PIN of another partition, it may count wrong PINs of all its \
+             tokens together, and this one was never accepted: mend the other one (`qseed guard` \
+             lists it) or, where that is done, run qseed guard --clear for it",
         ),
     };
     (fault, text.to_owned())

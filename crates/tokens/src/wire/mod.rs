@@ -270,7 +270,7 @@ pub struct Ready {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PinTag(pub [u8; 32]);
 
-/// Digests like [`PinTag`], by which PINs that are counted together are known.
+/// Digests like [`PinTag`], by which tokens are known that count wrong PINs together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeviceTags {
     /// Over manufacturer, model and serial number, and kind of user: tokens with the same ones may
@@ -278,8 +278,6 @@ pub struct DeviceTags {
     pub device: PinTag,
     /// Over the token, and kind of user.
     pub token: PinTag,
-    /// Over the device and the PIN.
-    pub pin: PinTag,
 }
 
 /// What the token's flags say about the kind of user that is to log in, read just before.

@@ -24,7 +24,6 @@ const PURPOSE: &[u8] = b"qseed PIN guard 1";
 /// The same for the tags of devices.
 const OF_DEVICE: &[u8] = b"qseed PIN guard 1, device";
 const OF_TOKEN: &[u8] = b"qseed PIN guard 1, token";
-const OF_PIN_AT_DEVICE: &[u8] = b"qseed PIN guard 1, PIN at device";
 
 /// What a digest is about.
 struct Named<'a> {
@@ -84,18 +83,16 @@ impl Guard {
         self.digest(PURPOSE, &Named::token(token, user_type), PinPart::Of(pin))
     }
 
-    /// The tags by which PINs that a token may count together with this one are known.
+    /// The tags by which tokens are known that may count wrong PINs together with this one.
     pub(super) fn device_tags(
         &self,
         token: &TokenInfo,
         user_type: u64,
-        pin: Option<&Secret>,
     ) -> Result<DeviceTags, TokenFailure> {
         let device = Named::device(token, user_type);
         Ok(DeviceTags {
             device: self.digest(OF_DEVICE, &device, PinPart::None)?,
             token: self.digest(OF_TOKEN, &Named::token(token, user_type), PinPart::None)?,
-            pin: self.digest(OF_PIN_AT_DEVICE, &device, PinPart::Of(pin))?,
         })
     }
 

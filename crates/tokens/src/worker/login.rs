@@ -211,7 +211,7 @@ fn prepare(
         .then(|| read_pin(worker, &place.how))
         .transpose()?;
     let tag = worker.guard.tag(&token, user_type, pin.as_ref())?;
-    let device = worker.guard.device_tags(&token, user_type, pin.as_ref())?;
+    let device = worker.guard.device_tags(&token, user_type)?;
     Ok(Some(Offer {
         login: Login { user_type, tag },
         user: match place.how.login {
