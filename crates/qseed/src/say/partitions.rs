@@ -52,8 +52,9 @@ pub(super) fn entry(note: &Note, plan: &Plan) -> Option<Entry> {
             Level::Warn,
             "partition-isolated",
             format!(
-                "{name}: its calls took the module down again and again; it has a worker process \
-                 of its own from now on, so that the module's other partitions are left in peace."
+                "{name}: its calls took the module down, or found it out of order, again and again; \
+                 it has a worker process of its own from now on, so that the module's other \
+                 partitions are left in peace."
             ),
         )
         .with("partition", &**name),
