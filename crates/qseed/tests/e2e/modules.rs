@@ -140,6 +140,68 @@ fn a_tpm_is_not_locked_by_one_wrong_pin_for_all_its_tokens() {
     assert!(!tpm.lockout().1);
 }
 
+/// Each has another wrong PIN, and they are mended one after the other.
+#[test]
+fn a_tpm_is_not_locked_by_mending_its_partitions_one_by_one() {
+    let (service, site, tpm) = (service(), Site::new(), Tpm::start());
+    let labels = ["tpm", "second", "third", "fourth"];
+    for label in &labels[1..] {
+        tpm.add_token(label);
+    }
+    let partitions = labels.map(|label| {
+        let wrong = if label == "tpm" {
+            "1234".to_owned()
+        } else {
+            format!("99-{label}")
+        };
+        let pin = format!("file:{}", site.write_secret(label, &wrong).display());
+        json!({ "name": label, "token": format!("pkcs11:token={label}"), "pin": pin })
+    });
+    let mut config = site.full(&service, &json!(partitions));
+    let environment: serde_json::Map<_, _> = tpm
+        .environment()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .collect();
+    config["defaults"] = json!({ "module": TPM2_PKCS11, "period": "1s" });
+    config["modules"] = json!([{ "path": TPM2_PKCS11, "environment": environment }]);
+    site.configure_full(&config);
+    let qseed = site.start();
+    let refused = |n: usize| {
+        qseed.log.wait_until("a refusal", |lines| {
+            let mut names: Vec<String> = Vec::new();
+            for line in lines
+                .iter()
+                .filter(|line| is_event(line, "partition-failed"))
+            {
+                let line: Value = serde_json::from_str(line).expect("JSON");
+                let name = line["partition"].as_str().expect("a name").to_owned();
+                if line["fault"] == "pin-refused" && !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+            names.get(n).cloned()
+        })
+    };
+    let seeded = |label: &str, count: usize| {
+        qseed.log.wait_many(count, label, |line| {
+            is_event(line, "seeded")
+                && serde_json::from_str::<Value>(line).is_ok_and(|line| line["partition"] == label)
+        });
+    };
+    let first = refused(0);
+    assert_eq!(tpm.lockout(), (1, false));
+    site.write_secret(&first, "1234");
+    seeded(&first, 1);
+    let second = refused(1);
+    assert_eq!(tpm.lockout(), (2, false));
+    site.write_secret(&second, "1234");
+    seeded(&second, 5);
+    seeded(&first, 8);
+    assert_eq!(tpm.lockout(), (2, false));
+    qseed.stop();
+}
+
 #[test]
 fn a_module_that_fails_disturbs_no_other() {
     let faults = [
