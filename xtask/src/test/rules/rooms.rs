@@ -9,18 +9,26 @@ use crate::workspace::Workspace;
 
 /// Each crate of the workspace, and which others it may use.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("qseed-model", &[]),
     ("qseed-entropy", &[]),
     ("qseed-secrets", &[]),
-    ("qseed-engine", &["qseed-entropy"]),
-    ("qseed-config", &["qseed-secrets"]),
-    ("qseed-sources", &["qseed-entropy", "qseed-secrets"]),
-    ("qseed-tokens", &["qseed-entropy", "qseed-secrets"]),
+    ("qseed-engine", &["qseed-entropy", "qseed-model"]),
+    ("qseed-config", &["qseed-model", "qseed-secrets"]),
+    (
+        "qseed-sources",
+        &["qseed-entropy", "qseed-model", "qseed-secrets"],
+    ),
+    (
+        "qseed-tokens",
+        &["qseed-entropy", "qseed-model", "qseed-secrets"],
+    ),
     (
         "qseed",
         &[
             "qseed-config",
             "qseed-engine",
             "qseed-entropy",
+            "qseed-model",
             "qseed-secrets",
             "qseed-sources",
             "qseed-tokens",
