@@ -1,6 +1,7 @@
 //! How commands end: one line that says what, why and what to do, and a code of sysexits.
 
 use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// Exit codes, as sysexits.h names them.
@@ -51,10 +52,15 @@ impl Failure {
     /// Says why on standard error and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         for line in self.text.lines() {
-            crate::print::remark(line);
+            remark(line);
         }
         ExitCode::from(self.code as u8)
     }
+}
+
+/// Writes a line to standard error, which nobody may be reading.
+pub(crate) fn remark(line: &str) {
+    let _ = writeln!(io::stderr(), "qseed: {line}");
 }
 
 #[cfg(test)]

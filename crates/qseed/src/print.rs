@@ -26,11 +26,6 @@ pub(crate) fn print_json(document: &serde_json::Value) -> Result<(), Failure> {
     print(&format!("{document:#}\n"))
 }
 
-/// Writes a line to standard error, where somebody reads it.
-pub(crate) fn remark(line: &str) {
-    let _ = writeln!(io::stderr(), "qseed: {line}");
-}
-
 /// `1 slot`, `2 slots`.
 pub(crate) fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };

@@ -11,9 +11,9 @@ use qseed_tokens::directory::{
 use serde_json::{Value, json};
 
 use crate::cli::SlotsArgs;
-use crate::exit::{Code, Failure};
+use crate::exit::{Code, Failure, remark};
 use crate::log::printable;
-use crate::print::{print, print_json, remark};
+use crate::print::{print, print_json};
 use crate::visit::{Lost, Visit, block_on, worker_spec};
 
 /// The longest that one call of the module may take.

@@ -7,13 +7,20 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::authority::Certificate;
+use crate::error::StartError;
 use crate::fault::{FaultOrder, Layer};
 use crate::options::RateLimit;
-use crate::server::Command;
-use crate::service::StartError;
 use crate::state::Shared;
 
-/// A hand on a running service.
+/// What the server has to do.
+pub(crate) enum Command {
+    /// Opens or closes the listener, as the settings say now, and reports.
+    Settle(Box<dyn FnOnce(io::Result<()>) + Send>),
+    /// Ends.
+    Quit,
+}
+
+/// Changes a running service.
 #[derive(Clone)]
 pub(crate) struct Control {
     pub(crate) shared: Arc<Shared>,

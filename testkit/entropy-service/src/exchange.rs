@@ -17,10 +17,11 @@ use crate::answer::{Answer, Question, Refusal, give, refuse};
 use crate::api::{Api, Ask};
 use crate::body::ScriptedBody;
 use crate::fault::Fault;
+use crate::lock::lock;
 use crate::log::{Request, Served};
 use crate::options::Scope;
 use crate::pending::Struck;
-use crate::state::{Shared, lock};
+use crate::state::Shared;
 use crate::wire::Flow;
 
 /// The longest request body that is read, in bytes. Requests for entropy have about fifty.

@@ -31,9 +31,11 @@ mod body;
 mod control;
 mod document;
 mod durations;
+mod error;
 mod exchange;
 mod fault;
 mod gzip;
+mod lock;
 mod log;
 mod notation;
 mod options;
@@ -48,11 +50,12 @@ pub use api::{Api, Ask};
 pub use authority::Certificate;
 pub use blocks::Blocks;
 pub use durations::parse_duration;
+pub use error::StartError;
 pub use fault::{Base64Fault, Fault, FaultOrder, RetryAfter, StatusFault};
 pub use log::{Connection, Counts, Log, Outcome, Request, Served, TlsFacts};
 pub use notation::{FAULT_NOTATIONS, FaultNotationError};
 pub use options::{Groups, Limits, Options, RateLimit, RateLimitError, Scope};
-pub use service::{EntropyService, StartError};
+pub use service::EntropyService;
 
 /// What the service says about its entropy, in each answer's `X-Entropy-Origin` header too.
 pub const ENTROPY_ORIGIN: &str = "local kernel, for tests; not quantum";

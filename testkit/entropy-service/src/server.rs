@@ -14,20 +14,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::control::Command;
 use crate::exchange::{Visit, exchange};
 use crate::fault::Fault;
 use crate::log::Outcome;
 use crate::state::Shared;
 use crate::tls;
 use crate::wire::Wire;
-
-/// What the server is told from outside.
-pub(crate) enum Command {
-    /// Opens or closes the listener, whichever the settings say now, and reports.
-    Settle(Box<dyn FnOnce(io::Result<()>) + Send>),
-    /// Ends.
-    Quit,
-}
 
 /// A service's place on the network.
 pub(crate) struct Server {

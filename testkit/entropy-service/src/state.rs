@@ -9,16 +9,11 @@ use hyper::header::AUTHORIZATION;
 use tokio::sync::{Notify, watch};
 
 use crate::fault::RetryAfter;
+use crate::lock::lock;
 use crate::log::{Log, Served};
 use crate::options::{Limits, Options, RateLimit, Scope};
 use crate::pending::Pending;
 use crate::tls::Tls;
-
-/// Locks, also where a predicate or an assertion of a test panicked inside the lock: what is
-/// guarded here is whole between any two statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Everything that answers depend on.
 pub(crate) struct Shared {

@@ -9,10 +9,10 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig, ServerConnection};
 
 use crate::authority::{Authority, Certificate, Folder};
+use crate::error::StartError;
+use crate::lock::lock;
 use crate::log::TlsFacts;
 use crate::options::{Groups, TlsOptions};
-use crate::service::StartError;
-use crate::state::lock;
 
 /// The CA and the configuration for new connections, which can be exchanged while serving.
 pub(crate) struct Tls {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::state::lock;
+use crate::lock::lock;
 
 /// How bytes leave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

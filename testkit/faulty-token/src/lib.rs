@@ -29,6 +29,7 @@
 
 mod ckr;
 mod control;
+mod crash;
 mod error;
 mod faults;
 mod ffi;

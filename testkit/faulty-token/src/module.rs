@@ -270,7 +270,7 @@ impl Module {
                     thread::sleep(HANG_LOOK);
                 }
             }
-            Action::Segfault => crate::ffi::segfault(),
+            Action::Segfault => crate::crash::segfault(),
             Action::Abort => std::process::abort(),
             Action::Exit(status) => std::process::exit(*status),
             Action::Kill => {

@@ -24,7 +24,8 @@ pub(super) fn steering_file() -> Result<PathBuf, Error> {
 fn beside_module() -> Result<PathBuf, Error> {
     let maps = Path::new("/proc/self/maps");
     let text = fs::read_to_string(maps).map_err(Error::file(maps))?;
-    let module = mapped_file(&text, crate::ffi::address()).unwrap_or_default();
+    // This function is in the module, so its address tells which file the module is.
+    let module = mapped_file(&text, beside_module as *const () as usize).unwrap_or_default();
     Ok(Path::new(module).with_file_name(STEERING_FILE))
 }
 

@@ -1,5 +1,6 @@
 //! The house's rules: what docs/architecture.md promises of the code and no compiler checks.
 
+mod circles;
 mod dependencies;
 mod documents;
 mod rooms;
@@ -15,7 +16,10 @@ use crate::failure::Failure;
 pub(super) async fn check(steps: &mut Steps<'_>) -> Result<(), Failure> {
     let workspace = steps.workspace();
     if steps.begin("rooms") {
-        let faults = rooms::faults(workspace).await;
+        let faults = rooms::faults(workspace).await.and_then(|mut faults| {
+            faults.extend(circles::faults(workspace.root())?);
+            Ok(faults)
+        });
         steps.end(outcome(faults)?);
     }
     if steps.begin("dependencies") {
