@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::num::NonZeroU32;
+
 use qseed_faulty_token::{Ckr, Function, PinPad, PinSettings, Rule, TokenFlag, User};
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::wire::{FromWorker, LoginKind, Open, PinOutcome, ToWorker, TokenChoice, Verdict};
@@ -36,6 +38,32 @@ fn a_lost_session_is_renewed_and_the_same_seed_tried_once_more() {
         });
         assert_eq!(bench.mixed_in(), [(0, vec![1; 48]), (0, vec![2; 48])]);
         assert_eq!(bench.logins(), 2);
+    }
+}
+
+#[test]
+fn a_chunk_that_went_in_does_not_go_in_again_after_a_lost_session_or_login() {
+    for code in [Ckr::SESSION_HANDLE_INVALID, Ckr::USER_NOT_LOGGED_IN] {
+        let bench = Bench::new(|faults| {
+            let third = Rule::answer(Function::SeedRandom, code).from(3).times(1);
+            faults.rules.push(third);
+        });
+        let seed: Vec<u8> = (0..48).collect();
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+            daemon.worker.send(ToWorker::Open(Open {
+                chunk: NonZeroU32::new(20),
+                ..faulty(0, LoginKind::User, Some("1234"))
+            }));
+            daemon.let_log_in().await;
+            daemon.opened().await;
+            daemon.seed(0, 1, &seed);
+            daemon.let_log_in().await;
+            assert_eq!(daemon.seeded().await, (1, 4));
+            daemon.shut_down().await;
+        });
+        let chunks = [&seed[..20], &seed[20..40], &seed[40..]];
+        assert_eq!(bench.mixed_in(), chunks.map(|chunk| (0, chunk.to_vec())));
     }
 }
 

@@ -23,6 +23,8 @@ pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 pub(super) struct SeedJob {
     job: u64,
     seed: Seed,
+    /// The bytes that the token took, in calls that answered `CKR_OK`.
+    mixed_in: usize,
     spent: Duration,
     calls: u32,
     /// Each way to mend things is gone once for a seed.
@@ -35,6 +37,7 @@ impl SeedJob {
         Self {
             job,
             seed,
+            mixed_in: 0,
             spent: Duration::ZERO,
             calls: 0,
             reopened: false,
@@ -66,25 +69,26 @@ impl SeedJob {
         u64::try_from(self.spent.as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Mixes the whole seed in, in as many calls as `chunk` asks for.
+    /// Mixes in what the token has not taken yet, in as many calls as `chunk` asks for.
     fn mix_in(
         &mut self,
         worker: &Worker,
         pulse: &Pulse<'_>,
         place: &Place,
     ) -> Result<(), TokenFailure> {
-        let whole = self.seed.len();
+        let rest = &self.seed.expose()[self.mixed_in..];
         let chunk = place
             .how
             .chunk
             .and_then(|chunk| usize::try_from(chunk.get()).ok());
-        for part in self.seed.expose().chunks(chunk.unwrap_or(whole).min(whole)) {
+        for part in rest.chunks(chunk.unwrap_or(rest.len()).min(rest.len())) {
             pulse.beat();
             let began = Instant::now();
             let answer = worker.module.seed(&place.session, part);
             self.spent += began.elapsed();
             self.calls = self.calls.saturating_add(1);
             answer?;
+            self.mixed_in += part.len();
         }
         Ok(())
     }
@@ -111,8 +115,8 @@ impl Partition {
         self.inject(worker, pulse, place, job);
     }
 
-    /// Injects a seed. A session or a login that was lost is renewed, once each, and the same
-    /// seed tried again: it goes into the same token or nowhere.
+    /// Injects a seed. A session or a login that was lost is renewed, once each, and the seed goes
+    /// on where it stopped: into the same token or nowhere, and no chunk twice.
     pub(super) fn inject(
         &mut self,
         worker: &Arc<Worker>,
