@@ -18,7 +18,9 @@ use steps::{Outcome, Steps};
 /// `cargo xtask test`
 #[derive(Args)]
 pub(crate) struct TestArgs {
-    /// Only the steps whose names begin so, for example `clippy` or `fuzz`
+    /// Only the steps whose names begin so, for example `clippy` or `fuzz`; `quick` checks in under
+    /// two minutes what an edit breaks most often: format, clippy, unit tests, the engine's
+    /// simulation in short, and the house's rules
     #[arg(value_name = "STEP")]
     steps: Vec<String>,
     /// How long each fuzz target runs, in seconds
@@ -28,13 +30,28 @@ pub(crate) struct TestArgs {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// The word that asks for [`quick`] instead of everything.
+const QUICK: &str = "quick";
+
 /// Runs the steps, each even when one before it failed. Whether all passed.
 pub(crate) async fn test(
     args: &TestArgs,
     workspace: &Workspace,
     stop: &mut Stop,
 ) -> Result<bool, Failure> {
-    let mut steps = Steps::new(workspace, &args.steps, stop)?;
+    let is_quick = args.steps == [QUICK];
+    let only = if is_quick { &[] } else { &args.steps[..] };
+    let mut steps = Steps::new(workspace, only, stop)?;
+    if is_quick {
+        quick(&mut steps).await?;
+    } else {
+        everything(&mut steps, args.fuzz).await?;
+    }
+    rules::check(&mut steps).await?;
+    steps.finish()
+}
+
+async fn everything(steps: &mut Steps<'_>, fuzz_seconds: u32) -> Result<(), Failure> {
     if steps.begin("packages") {
         let installed = packages::install(packages::TEST, steps.stop()).await;
         steps.end(Outcome::of(installed)?);
@@ -43,6 +60,46 @@ pub(crate) async fn test(
     steps
         .cargo("build", &["build", "--workspace", "--locked"], 20 * MINUTE)
         .await?;
+    lints(steps).await?;
+    let mut docs = steps
+        .workspace()
+        .cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    steps.command("docs", &mut docs, 15 * MINUTE).await?;
+    let tests = ["test", "--workspace", "--locked", "--no-fail-fast"];
+    let mut tests = steps.workspace().cargo(&tests);
+    // Most of them wait for a daemon most of the time.
+    tests.env("RUST_TEST_THREADS", "8");
+    steps.tests("tests", &mut tests, 30 * MINUTE).await?;
+    fuzz(steps, fuzz_seconds).await?;
+    licences(steps).await
+}
+
+/// What an edit breaks most often. It needs no package, starts no daemon and no token.
+async fn quick(steps: &mut Steps<'_>) -> Result<(), Failure> {
+    lints(steps).await?;
+    let tests = ["test", "--workspace", "--locked", "--no-fail-fast"];
+    let mut tests = steps.workspace().cargo(&tests);
+    tests.args(["--lib", "--bins"]);
+    for name in QUICK_TESTS {
+        tests.args(["--test", name]);
+    }
+    tests.env("QSEED_SIMULATION_RUNS", "20");
+    steps.tests("quick tests", &mut tests, 15 * MINUTE).await
+}
+
+/// The test programs of the engine and of the configuration, which need nothing but themselves.
+const QUICK_TESTS: &[&str] = &[
+    "limits",
+    "scenarios",
+    "simulation",
+    "faults",
+    "files",
+    "forms",
+    "secrets",
+];
+
+async fn lints(steps: &mut Steps<'_>) -> Result<(), Failure> {
     steps
         .cargo("format", &["fmt", "--all", "--", "--check", "-l"], MINUTE)
         .await?;
@@ -51,23 +108,12 @@ pub(crate) async fn test(
     steps.cargo("format fuzz", &fuzzers, MINUTE).await?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked"];
     let clippy = [&clippy[..], &["--", "-D", "warnings"]].concat();
-    steps.cargo("clippy", &clippy, 15 * MINUTE).await?;
-    let mut docs = workspace.cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
-    docs.env("RUSTDOCFLAGS", "-D warnings");
-    steps.command("docs", &mut docs, 15 * MINUTE).await?;
-    let tests = ["test", "--workspace", "--locked", "--no-fail-fast"];
-    let mut tests = workspace.cargo(&tests);
-    // Most of them wait for a daemon most of the time.
-    tests.env("RUST_TEST_THREADS", "8");
-    steps.tests("tests", &mut tests, 30 * MINUTE).await?;
-    fuzz(&mut steps, workspace, args.fuzz).await?;
-    licences(&mut steps).await?;
-    rules::check(&mut steps).await?;
-    steps.finish()
+    steps.cargo("clippy", &clippy, 15 * MINUTE).await
 }
 
 /// Each fuzz target, for a short while from its corpus. What it finds new stays out of the corpus.
-async fn fuzz(steps: &mut Steps<'_>, workspace: &Workspace, seconds: u32) -> Result<(), Failure> {
+async fn fuzz(steps: &mut Steps<'_>, seconds: u32) -> Result<(), Failure> {
+    let workspace = steps.workspace();
     if !steps.wants("fuzz") {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod dependencies;
 mod documents;
 mod rooms;
 mod sources;
+mod walls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ pub(super) async fn check(steps: &mut Steps<'_>) -> Result<(), Failure> {
     if steps.begin("rooms") {
         let faults = rooms::faults(workspace).await.and_then(|mut faults| {
             faults.extend(circles::faults(workspace.root())?);
+            faults.extend(walls::faults(workspace.root())?);
             Ok(faults)
         });
         steps.end(outcome(faults)?);
