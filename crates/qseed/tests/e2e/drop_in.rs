@@ -1,6 +1,7 @@
 //! The original's flat file, unchanged: a token behind `pkcs11-spy`, a service over TLS.
 
 use crate::support::accounts::assert_delivered_once;
+use crate::support::cadence::assert_cadence;
 use crate::support::daemon::{Ended, Qseed, run};
 use crate::support::faulty::{Faulty, seeds_of};
 use crate::support::figures::{Figures, figures};
@@ -11,7 +12,11 @@ use qseed_entropy_service::{EntropyService, Fault, Log, Options};
 use std::process::Command;
 use std::time::Duration;
 
-const MILLISECONDS: u64 = 1_000_000;
+/// In nanoseconds: the period of most partitions here.
+const SECOND: u64 = 1_000_000_000;
+
+/// The seeds after an outage that are counted.
+const AFTER: usize = 6;
 
 /// The original's file for a slot, with more keys behind.
 fn flat(service: &EntropyService, site: &Site, slot: u64, more: &str) -> String {
@@ -157,22 +162,10 @@ fn the_cadence_does_not_drift_with_a_slow_service() {
     let faulty = Faulty::new(site.folder(), |_| ());
     site.configure_full(&site.full(&service, &serde_json::json!([faulty.partition("p", 0)])));
     let qseed = site.start();
-    faulty.wait_seeds(0, 13);
+    faulty.wait_seeds(0, 16);
     qseed.stop();
-    // The first seed comes when it can; the cadence begins behind it.
-    let times: Vec<u64> = faulty
-        .injected()
-        .iter()
-        .skip(1)
-        .map(|seed| seed.ns / MILLISECONDS)
-        .collect();
-    let took = times[11] - times[0];
-    println!("eleven periods of 1 s took {took} ms");
-    // A period that began only when the seed before was in would make this 15,400 ms.
-    assert!(
-        (10_000..13_200).contains(&took),
-        "eleven periods of 1 s took {took} ms"
-    );
+    // A period that began only when the seed before was in would be 1.4 s long.
+    println!("longest gap {:?}", assert_cadence(&faulty.injected(), 0));
 }
 
 /// Ten seconds of warming up, then as long as `QSEED_SOAK_SECONDS` says (30 unless told).
@@ -232,17 +225,14 @@ fn missed_periods_are_not_made_up_for() {
             .filter(|answer| answer.status == 503)
             .count()
     };
-    assert!(service.wait_for(|log| refused(log) == 3, PATIENCE));
+    assert!(service.wait_for(|log| refused(log) >= 3, PATIENCE));
     service.clear_faults();
     let known = seeds_of(&faulty.token.record().expect("a record"), 0);
-    faulty.wait_seeds(0, known + 3);
+    faulty.wait_seeds(0, known + AFTER);
     qseed.stop();
-    let seeds = faulty.injected();
-    let behind: Vec<_> = seeds[known..]
-        .windows(2)
-        .map(|two| two[1].ns - two[0].ns)
-        .collect();
-    // The second one after the outage is on the grid of periods, wherever the first one fell; the
-    // third follows a whole period later, where a backlog would come at once.
-    assert!(behind[1] > 500 * MILLISECONDS, "{behind:?}");
+    let seeds = &faulty.injected()[known..][..AFTER];
+    // The first one comes when it can and may lie anywhere between two periods. Three missed periods that
+    // were made up for would come with it at once.
+    let periods = (seeds[AFTER - 1].ns - seeds[0].ns) / SECOND;
+    assert!(AFTER as u64 <= periods + 3, "{AFTER} in {periods} periods");
 }

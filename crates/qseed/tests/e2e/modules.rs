@@ -2,39 +2,22 @@
 
 use std::time::Duration;
 
+use qseed_entropy_service::EntropyService;
 use qseed_faulty_token::{Action, Function, Record, Rule, SlotList};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::support::accounts::assert_delivered_once;
-use crate::support::daemon::{is_event, kill};
-use crate::support::faulty::{Faulty, Injected, calls_of, seeds_of};
+use crate::support::cadence::assert_cadence;
+use crate::support::daemon::{Qseed, is_event, kill};
+use crate::support::faulty::{Faulty, Injected, calls_of, has_struck, seeds_of};
 use crate::support::site::Site;
 use crate::support::softhsm::{SOFTOKN, SPY, SoftHsm, nss_database};
 use crate::support::tpm::{TPM2_PKCS11, Tpm};
 use crate::support::{for_each_case, service};
 
-/// A seed a second: twelve seeds in no more than fourteen periods, from wherever they are looked
-/// at. Returns the longest gap.
-pub(crate) fn assert_cadence(seeds: &[Injected], token: u32) -> Duration {
-    let times: Vec<u64> = seeds
-        .iter()
-        .filter(|seed| seed.token == token)
-        .map(|seed| seed.ns)
-        .collect();
-    let took = |from: &[u64]| Duration::from_nanos(from[from.len() - 1] - from[0]);
-    for stretch in times.windows(13) {
-        assert!(
-            took(stretch) <= Duration::from_secs(14),
-            "token {token}: {:?}",
-            took(stretch)
-        );
-    }
-    times.windows(2).map(took).max().expect("two seeds")
-}
-
 /// Asserts that what a token mixed in was delivered, each byte once.
-pub(crate) fn assert_accounts(service: &qseed_entropy_service::EntropyService, of: &[&Faulty]) {
+pub(crate) fn assert_accounts(service: &EntropyService, of: &[&Faulty]) {
     let seeds: Vec<Injected> = of.iter().flat_map(|faulty| faulty.injected()).collect();
     assert_delivered_once(service, seeds.iter().map(|seed| seed.bytes.as_slice()));
 }
@@ -57,27 +40,16 @@ fn tokens_of_three_makers_are_seeded_side_by_side() {
         "name": "tpm", "module": TPM2_PKCS11, "token": "pkcs11:token=tpm", "pin": "1234", "period": "1s",
     }));
     let mut config = site.full(&service, &json!(partitions));
-    let of_tpm: serde_json::Map<_, _> = tpm
-        .environment()
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), json!(value)))
-        .collect();
     // The spy's lines of several calls at a time would mix.
     config["modules"] = json!([
         { "path": SPY, "environment": hsm.environment_json(), "concurrency": 1 },
         { "path": SOFTOKN, "init_args": nss_database(site.folder()) },
-        { "path": TPM2_PKCS11, "environment": of_tpm },
+        { "path": TPM2_PKCS11, "environment": tpm.environment_json() },
     ]);
     site.configure_full(&config);
     let qseed = site.start();
-    let pushed = |name: &str, wanted: usize| {
-        qseed.log.wait_many(wanted, name, |line| {
-            is_event(line, "seeded")
-                && serde_json::from_str::<Value>(line).is_ok_and(|line| line["partition"] == name)
-        });
-    };
     for name in labels.iter().map(String::as_str).chain(["nss", "tpm"]) {
-        pushed(name, 3);
+        wait_seeded(&qseed, name, 3);
     }
     assert_eq!(qseed.workers().len(), 3);
     let log = qseed.stop();
@@ -100,41 +72,51 @@ fn tokens_of_three_makers_are_seeded_side_by_side() {
     );
 }
 
-/// A TPM counts the wrong PINs of all its tokens together and locks itself after three.
-#[test]
-fn a_tpm_is_not_locked_by_one_wrong_pin_for_all_its_tokens() {
-    let (service, site, tpm) = (service(), Site::new(), Tpm::start());
-    let labels = ["tpm", "second", "third", "fourth"];
-    for label in &labels[1..] {
+/// The four tokens of a TPM, which counts the wrong PINs of all of them together and locks itself after
+/// three.
+const TPM_TOKENS: [&str; 4] = ["tpm", "second", "third", "fourth"];
+
+/// A TPM with four tokens.
+fn tpm_with_four_tokens() -> Tpm {
+    let tpm = Tpm::start();
+    for label in &TPM_TOKENS[1..] {
         tpm.add_token(label);
     }
-    let partition = |pin: &str| {
-        let partitions = labels.map(
-            |label| json!({ "name": label, "token": format!("pkcs11:token={label}"), "pin": pin }),
-        );
-        let mut config = site.full(&service, &json!(partitions));
-        let environment: serde_json::Map<_, _> = tpm
-            .environment()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), json!(value)))
-            .collect();
-        config["defaults"] = json!({ "module": TPM2_PKCS11, "period": "1s" });
-        config["modules"] = json!([{ "path": TPM2_PKCS11, "environment": environment }]);
-        site.configure_full(&config);
-    };
-    partition("9999");
+    tpm
+}
+
+/// Writes a configuration with a partition for each token of the TPM, with the PINs that `pin` gives.
+fn configure_tpm(site: &Site, service: &EntropyService, tpm: &Tpm, pin: impl Fn(&str) -> String) {
+    let partitions = TPM_TOKENS.map(
+        |label| json!({ "name": label, "token": format!("pkcs11:token={label}"), "pin": pin(label) }),
+    );
+    let mut config = site.full(service, &json!(partitions));
+    config["defaults"] = json!({ "module": TPM2_PKCS11, "period": "1s" });
+    config["modules"] = json!([{ "path": TPM2_PKCS11, "environment": tpm.environment_json() }]);
+    site.configure_full(&config);
+}
+
+/// Waits until a partition has got so many seeds.
+fn wait_seeded(qseed: &Qseed, partition: &str, count: usize) {
+    qseed.log.wait_many(count, partition, |line| {
+        is_event(line, "seeded")
+            && serde_json::from_str::<Value>(line).is_ok_and(|line| line["partition"] == partition)
+    });
+}
+
+#[test]
+fn a_tpm_is_not_locked_by_one_wrong_pin_for_all_its_tokens() {
+    let (service, site, tpm) = (service(), Site::new(), tpm_with_four_tokens());
+    configure_tpm(&site, &service, &tpm, |_| "9999".to_owned());
     for _ in 0..2 {
         assert_eq!(site.once().code, Some(69));
         assert_eq!(tpm.lockout(), (1, false));
     }
-    partition("1234");
+    configure_tpm(&site, &service, &tpm, |_| "1234".to_owned());
     // The one that was refused goes first; the others follow at once.
     let qseed = site.start();
-    for label in labels {
-        qseed.log.wait(label, |line| {
-            is_event(line, "seeded")
-                && serde_json::from_str::<Value>(line).is_ok_and(|line| line["partition"] == label)
-        });
+    for label in TPM_TOKENS {
+        wait_seeded(&qseed, label, 1);
     }
     qseed.stop();
     assert!(!tpm.lockout().1);
@@ -143,29 +125,14 @@ fn a_tpm_is_not_locked_by_one_wrong_pin_for_all_its_tokens() {
 /// Each has another wrong PIN, and they are mended one after the other.
 #[test]
 fn a_tpm_is_not_locked_by_mending_its_partitions_one_by_one() {
-    let (service, site, tpm) = (service(), Site::new(), Tpm::start());
-    let labels = ["tpm", "second", "third", "fourth"];
-    for label in &labels[1..] {
-        tpm.add_token(label);
-    }
-    let partitions = labels.map(|label| {
-        let wrong = if label == "tpm" {
-            "1234".to_owned()
-        } else {
-            format!("99-{label}")
+    let (service, site, tpm) = (service(), Site::new(), tpm_with_four_tokens());
+    configure_tpm(&site, &service, &tpm, |label| {
+        let pin = match label {
+            "tpm" => "1234".to_owned(),
+            wrong => format!("99-{wrong}"),
         };
-        let pin = format!("file:{}", site.write_secret(label, &wrong).display());
-        json!({ "name": label, "token": format!("pkcs11:token={label}"), "pin": pin })
+        format!("file:{}", site.write_secret(label, pin).display())
     });
-    let mut config = site.full(&service, &json!(partitions));
-    let environment: serde_json::Map<_, _> = tpm
-        .environment()
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), json!(value)))
-        .collect();
-    config["defaults"] = json!({ "module": TPM2_PKCS11, "period": "1s" });
-    config["modules"] = json!([{ "path": TPM2_PKCS11, "environment": environment }]);
-    site.configure_full(&config);
     let qseed = site.start();
     let refused = |n: usize| {
         qseed.log.wait_until("a refusal", |lines| {
@@ -183,21 +150,15 @@ fn a_tpm_is_not_locked_by_mending_its_partitions_one_by_one() {
             names.get(n).cloned()
         })
     };
-    let seeded = |label: &str, count: usize| {
-        qseed.log.wait_many(count, label, |line| {
-            is_event(line, "seeded")
-                && serde_json::from_str::<Value>(line).is_ok_and(|line| line["partition"] == label)
-        });
-    };
     let first = refused(0);
     assert_eq!(tpm.lockout(), (1, false));
     site.write_secret(&first, "1234");
-    seeded(&first, 1);
+    wait_seeded(&qseed, &first, 1);
     let second = refused(1);
     assert_eq!(tpm.lockout(), (2, false));
     site.write_secret(&second, "1234");
-    seeded(&second, 5);
-    seeded(&first, 8);
+    wait_seeded(&qseed, &second, 5);
+    wait_seeded(&qseed, &first, 8);
     assert_eq!(tpm.lockout(), (2, false));
     qseed.stop();
 }
@@ -256,6 +217,34 @@ fn a_module_that_fails_disturbs_no_other() {
         assert_eq!(calls_of(&record, Function::Initialize), 1);
         assert_accounts(&service, &[&healthy, &failing]);
     });
+}
+
+/// However long the call takes: it takes longer here than this test.
+#[test]
+fn a_call_that_hangs_delays_no_other_module() {
+    let (service, site) = (service(), Site::new());
+    let healthy = Faulty::named(site.folder(), "healthy", |_| ());
+    let hanging = Faulty::named(site.folder(), "hanging", |faults| {
+        faults
+            .rules
+            .push(Rule::new(Function::SeedRandom, Action::Hang));
+    });
+    let partitions = json!([
+        healthy.partition("healthy", 0),
+        hanging.partition("hanging", 0)
+    ]);
+    let mut config = site.full(&service, &partitions);
+    config["modules"] = json!([{ "path": hanging.module, "deadline": "1h" }]);
+    site.configure_full(&config);
+    let qseed = site.start();
+    hanging.wait(|record| has_struck(record, Function::SeedRandom));
+    for _ in 0..5 {
+        healthy.wait_next_seed(0);
+    }
+    let record = hanging.token.record().expect("a record");
+    assert_eq!(calls_of(&record, Function::SeedRandom), 0, "it still hangs");
+    assert_eq!(calls_of(&record, Function::Initialize), 1);
+    qseed.stop();
 }
 
 #[test]

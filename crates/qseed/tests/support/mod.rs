@@ -8,6 +8,7 @@
 )]
 
 pub mod accounts;
+pub mod cadence;
 pub mod clock;
 pub mod daemon;
 pub mod disk;

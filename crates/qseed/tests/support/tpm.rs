@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{PATIENCE, daemon, need, set_up};
@@ -97,6 +98,14 @@ impl Tpm {
                 self.folder.path().join("store").display().to_string(),
             ),
         ]
+    }
+
+    /// The same as a module's `environment`.
+    pub fn environment_json(&self) -> Value {
+        let pairs = self.environment().into_iter();
+        pairs
+            .map(|(name, value)| (name.to_owned(), json!(value)))
+            .collect()
     }
 
     fn ptool(&self, command: &str) -> Command {
