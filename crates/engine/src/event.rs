@@ -121,8 +121,6 @@ pub enum Event {
         /// What is known now; none: it was cleared, and the PIN is tried at once.
         standing: Option<Standing>,
     },
-    /// The end is near: what is summed up each minute is to be summed up now.
-    Ending,
     /// The partition has an open session, logged in where that is configured.
     Opened {
         /// The worker.
@@ -204,6 +202,17 @@ pub struct TokenFailure {
     pub fault: TokenFault,
     /// For people: the function, its return value, what is there instead. Holds no secret.
     pub text: String,
+    /// The call that failed, where it came to a return value.
+    pub returned: Option<Returned>,
+}
+
+/// What a Cryptoki function returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Returned {
+    /// The function's name in the standard.
+    pub function: &'static str,
+    /// Its return value (`CK_RV`).
+    pub value: u64,
 }
 
 /// What a token's failure asks of the schedule. The classes are those of PKCS#11 return values as

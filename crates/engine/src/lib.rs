@@ -14,11 +14,12 @@
 //! as a [`Seed`](qseed_entropy::Seed), which leaves in [`Action::Seed`] and never returns.
 
 mod action;
+pub mod announcer;
 mod backoff;
 pub mod checks;
-mod complaint;
 mod engine;
 mod event;
+mod fact;
 pub mod guard;
 mod ids;
 mod partition;
@@ -33,10 +34,10 @@ mod timers;
 mod view;
 mod worker;
 
-pub use action::{Action, Next, Note};
-pub use complaint::Repeats;
+pub use action::{Action, Next};
 pub use engine::{Engine, Start};
-pub use event::{Event, FetchFailure, FetchFault, TokenFailure, TokenFault};
+pub use event::{Event, FetchFailure, FetchFault, Returned, TokenFailure, TokenFault};
+pub use fact::{Fact, Named, Process, WorkerFailure};
 pub use ids::{DeviceTag, JobId, ModuleId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
 pub use reservoir::Portion;
 pub use settings::{

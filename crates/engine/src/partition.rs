@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
-use crate::complaint::Complaint;
 use crate::event::TokenFault;
-use crate::ids::{DeviceTag, JobId, PinTag};
+use crate::fact::Named;
+use crate::ids::{DeviceTag, JobId, PartitionId, PinTag};
 use crate::reservoir::Portion;
 use crate::settings::PartitionSettings;
 use crate::time::Moment;
@@ -66,7 +66,6 @@ pub(crate) struct Partition {
     /// The point of the cadence that the next seed is for.
     pub(crate) due: Moment,
     pub(crate) backoff: Backoff,
-    pub(crate) complaint: Complaint,
     pub(crate) trouble: Option<(Trouble, Moment)>,
     pub(crate) last_error: Option<Arc<str>>,
     /// The PIN that the guard holds back for it.
@@ -100,7 +99,6 @@ impl Partition {
             phase: Phase::Closed,
             due: now,
             backoff: Backoff::default(),
-            complaint: Complaint::default(),
             trouble: None,
             last_error: None,
             held_tag: None,
@@ -115,6 +113,14 @@ impl Partition {
             seeds: 0,
             failures: 0,
             settings,
+        }
+    }
+
+    /// Its number and name.
+    pub(crate) fn named(&self) -> Named<PartitionId> {
+        Named {
+            id: self.settings.id,
+            name: self.settings.name.clone(),
         }
     }
 

@@ -18,8 +18,6 @@ pub struct Settings {
     pub modules: Vec<ModuleSettings>,
     /// The partitions.
     pub partitions: Vec<PartitionSettings>,
-    /// Whether injections are summed up once a minute.
-    pub summaries: bool,
 }
 
 /// How several sources serve one seed.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::backoff::Backoff;
 use crate::checks::{Check, Checks};
-use crate::complaint::Complaint;
-use crate::ids::RequestId;
+use crate::fact::Named;
+use crate::ids::{RequestId, SourceId};
 use crate::rate::RateLimit;
 use crate::reservoir::Reservoir;
 use crate::settings::{Limits, SourceSettings};
@@ -21,6 +21,8 @@ pub(crate) const FAILED_DELIVERIES: u32 = 3;
 pub(crate) struct InFlight {
     pub(crate) request: RequestId,
     pub(crate) shape: Shape,
+    /// When it left.
+    pub(crate) began: Moment,
     /// Places of the rate limit that it holds.
     pub(crate) places: u32,
     /// The secret or the configuration changed since it left.
@@ -89,7 +91,8 @@ pub(crate) struct Source {
     pub(crate) budget: Budget,
     /// Bytes that have still to pass the checks before the first use.
     pub(crate) startup_left: usize,
-    pub(crate) complaint: Complaint,
+    /// Since when its exchanges have been failing.
+    pub(crate) failing_since: Option<Moment>,
     pub(crate) last_error: Option<Arc<str>>,
     /// The service refuses the token or the request, until something changes.
     pub(crate) refused: bool,
@@ -112,7 +115,7 @@ impl Source {
             failed_deliveries: 0,
             budget: Budget::default(),
             startup_left: settings.startup_bytes as usize,
-            complaint: Complaint::default(),
+            failing_since: None,
             last_error: None,
             refused: false,
             limits_learnt: false,
@@ -131,6 +134,14 @@ impl Source {
         self.checks = before.checks;
         self.counts = before.counts;
         self.budget = before.budget;
+    }
+
+    /// Its number and name.
+    pub(crate) fn named(&self) -> Named<SourceId> {
+        Named {
+            id: self.settings.id,
+            name: self.settings.name.clone(),
+        }
     }
 
     /// Bytes that seeds can take now.

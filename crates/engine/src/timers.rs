@@ -19,10 +19,6 @@ pub(crate) enum Timer {
     Worker(WorkerKey),
     /// Partitions that opened one after the other are asked for together.
     Gather,
-    /// Faults that were too many to be said one by one are summed up.
-    Notes,
-    /// The minute's summary.
-    Summary,
 }
 
 /// The wake-up times in order.

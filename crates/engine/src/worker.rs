@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::backoff::{Backoff, CEILING};
-use crate::complaint::Complaint;
 use crate::ids::{ModuleId, PartitionId, WorkerId};
 use crate::partition::SLOW;
 use crate::time::Moment;
@@ -99,7 +98,8 @@ pub(crate) struct Worker {
     /// Partitions that are due.
     pub(crate) ready: Lines,
     pub(crate) backoff: Backoff,
-    pub(crate) complaint: Complaint,
+    /// Since when it has been ending that should not.
+    pub(crate) failing_since: Option<Moment>,
     pub(crate) restarts: u64,
     /// The last time it was started anew because every token was missing.
     pub(crate) looked_anew: Moment,
@@ -130,7 +130,7 @@ impl Worker {
             to_open: Lines::default(),
             ready: Lines::default(),
             backoff: Backoff::default(),
-            complaint: Complaint::default(),
+            failing_since: None,
             restarts: 0,
             looked_anew: now,
             hung: false,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use qseed_engine::{
-    Action, Combine, Engine, Event, FetchFailure, FetchFault, Limits, ModuleId, ModuleSettings,
-    Moment, Note, PartitionId, PartitionSettings, RequestId, Settings, Shape, SourceId,
+    Action, Combine, Engine, Event, Fact, FetchFailure, FetchFault, Limits, ModuleId,
+    ModuleSettings, Moment, PartitionId, PartitionSettings, RequestId, Settings, Shape, SourceId,
     SourceSettings, Start,
 };
 
@@ -44,7 +44,6 @@ fn settings() -> Settings {
             size: 48,
             period: Duration::from_secs(10),
         }],
-        summaries: false,
     }
 }
 
@@ -66,9 +65,9 @@ impl Still {
         Self { engine, now }
     }
 
-    /// Carries out what is to be done; returns the requests, and whether a failure was noted.
+    /// Carries out what is to be done; returns the requests, and whether a request failed.
     fn carry_out(&mut self) -> (Vec<(RequestId, Shape)>, bool) {
-        let (mut asked, mut noted) = (Vec::new(), false);
+        let mut asked = Vec::new();
         while let Some(action) = self.engine.next_action() {
             match action {
                 Action::Fetch { request, shape, .. } => asked.push((request, shape)),
@@ -76,11 +75,14 @@ impl Still {
                 Action::Open { worker, partition } => {
                     self.tell(Event::Opened { worker, partition });
                 }
-                Action::Note(Note::SourceFailed { .. }) => noted = true,
                 _ => {}
             }
         }
-        (asked, noted)
+        let mut failed = false;
+        while let Some(fact) = self.engine.next_fact() {
+            failed |= matches!(fact, Fact::FetchFailed { .. });
+        }
+        (asked, failed)
     }
 
     fn tell(&mut self, event: Event) {
@@ -123,8 +125,8 @@ fn a_request_that_was_made_too_early_is_made_again_at_once() {
     let first = still.first();
     still.learn();
     still.nothing_was_asked(first, 0);
-    let (asked, noted) = still.carry_out();
-    assert!(!noted, "that is no fault");
+    let (asked, failed) = still.carry_out();
+    assert!(!failed, "that is no fault");
     let [(_, shape)] = asked[..] else {
         panic!("at once: {asked:?}");
     };
@@ -136,11 +138,11 @@ fn a_source_that_never_makes_up_its_mind_is_a_fault() {
     let mut still = Still::new();
     let first = still.first();
     still.nothing_was_asked(first, 1);
-    let (asked, noted) = still.carry_out();
-    assert!(!noted && asked.len() == 1, "limits were learnt: {asked:?}");
+    let (asked, failed) = still.carry_out();
+    assert!(!failed && asked.len() == 1, "limits were learnt: {asked:?}");
     still.nothing_was_asked(asked[0].0, 1);
-    let (asked, noted) = still.carry_out();
-    assert!(noted && asked.is_empty(), "{asked:?}");
+    let (asked, failed) = still.carry_out();
+    assert!(failed && asked.is_empty(), "{asked:?}");
 }
 
 #[test]
@@ -148,6 +150,6 @@ fn a_request_within_the_limits_that_is_not_sent_is_a_fault() {
     let mut still = Still::new();
     let first = still.first();
     still.nothing_was_asked(first, 0);
-    let (asked, noted) = still.carry_out();
-    assert!(noted && asked.is_empty(), "{asked:?}");
+    let (asked, failed) = still.carry_out();
+    assert!(failed && asked.is_empty(), "{asked:?}");
 }

@@ -224,7 +224,6 @@ impl Plan {
                     period: planned.config.period,
                 })
                 .collect(),
-            summaries: self.sums_up(),
         }
     }
 

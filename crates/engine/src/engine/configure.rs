@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Engine;
 use crate::action::Action;
+use crate::fact::Fact;
 use crate::ids::{ModuleId, PartitionId, SourceId};
 use crate::partition::{Partition, Phase};
 use crate::settings::{ModuleSettings, PartitionSettings, Settings, SourceSettings};
@@ -15,7 +16,6 @@ impl Engine {
     pub(super) fn configure(&mut self, settings: Settings) {
         self.combine = settings.combine;
         self.reserve = settings.reserve;
-        self.announcer.summaries = settings.summaries;
         self.configure_sources(settings.sources);
         self.configure_modules(settings.modules);
         self.configure_partitions(settings.partitions);
@@ -40,6 +40,7 @@ impl Engine {
             .collect();
         for id in gone {
             self.sources.remove(&id);
+            self.emit(Fact::SourceRemoved(id));
             self.timers.set(Timer::Source(id), None);
             self.timers.set(Timer::Expiry(id), None);
         }
@@ -64,6 +65,7 @@ impl Engine {
                     if let Some(before) = self.sources.remove(&id) {
                         // The rate limit holds for the service, whatever is configured here.
                         source.take_over(before, self.now);
+                        self.emit(Fact::SourceRemoved(id));
                     }
                     self.sources.insert(id, source);
                 }
@@ -146,6 +148,7 @@ impl Engine {
         self.drop_session(id);
         self.timers.set(Timer::Partition(id), None);
         self.partitions.remove(&id);
+        self.emit(Fact::PartitionRemoved(id));
         if let Some(worker) = self.workers.get_mut(&key) {
             worker.members.remove(&id);
             // A call on it may still be in flight and holds its place until its worker answers.

@@ -1,9 +1,10 @@
 //! How long a worker may take: to start, to answer a call, to end.
 
 use super::Engine;
-use crate::action::{Action, Note};
+use crate::action::Action;
+use crate::fact::Fact;
 use crate::ids::{PartitionId, WorkerId};
-use crate::partition::Trouble;
+use crate::partition::{Partition, Trouble};
 use crate::timers::Timer;
 use crate::worker::{END_WITHIN, Ending, RECOVERED_AFTER, WorkerKey, WorkerState};
 
@@ -18,7 +19,7 @@ impl Engine {
             WorkerState::Starting { deadline } => Some(deadline),
             WorkerState::Ending { by, step } => (step != Ending::Stuck).then_some(by),
             WorkerState::Up { since } => {
-                let recovered = worker.complaint.since().map(|_| since + RECOVERED_AFTER);
+                let recovered = worker.failing_since.map(|_| since + RECOVERED_AFTER);
                 // Whoever waits for its end asks in `settle`.
                 let place = Some(worker.quick_ones_until).filter(|at| *at > self.now);
                 [worker.next_deadline(), recovered, place]
@@ -61,18 +62,12 @@ impl Engine {
     }
 
     fn worker_recovered(&mut self, key: WorkerKey) {
-        let now = self.now;
         let Some(worker) = self.workers.get_mut(&key) else {
             return;
         };
         worker.backoff.succeeded();
-        if let Some(repeats) = worker.complaint.end(now) {
-            let name = self.modules[&key.module].name.clone();
-            self.note(Note::WorkerRecovered {
-                module: key.module,
-                name,
-                repeats,
-            });
+        if worker.failing_since.take().is_some() {
+            self.emit(Fact::WorkerRecovered(self.process(key)));
         }
     }
 
@@ -97,11 +92,7 @@ impl Engine {
                 by,
                 step: Ending::Stuck,
             };
-            let name = self.modules[&key.module].name.clone();
-            self.note(Note::WorkerStuck {
-                module: key.module,
-                name,
-            });
+            self.emit(Fact::WorkerStuck(self.process(key)));
         }
         self.arm_worker(key);
     }
@@ -109,16 +100,16 @@ impl Engine {
     /// A call, or the library's start where `culprits` is empty, is past its deadline.
     fn hung(&mut self, key: WorkerKey, culprits: Vec<PartitionId>) {
         let now = self.now;
-        let module = &self.modules[&key.module];
-        let (name, deadline) = (module.name.clone(), module.deadline);
+        let deadline = self.modules[&key.module].deadline;
         let partition = culprits
             .first()
             .and_then(|id| self.partitions.get(id))
-            .map(|partition| partition.settings.name.clone());
+            .map(Partition::named);
         let Some(worker) = self.workers.get_mut(&key) else {
             return;
         };
         worker.hung = true;
+        worker.failing_since.get_or_insert(now);
         worker.failure = None;
         // Where everything hangs at once, nobody in particular is to blame.
         let suspicious = now - deadline / 2;
@@ -127,14 +118,11 @@ impl Engine {
         let everything = worker.calls.len() > 1
             && began.all(|began| began <= suspicious)
             && worker.last_success < first;
-        if worker.complaint.raise(now, "hung").is_some() {
-            self.note(Note::ModuleHung {
-                module: key.module,
-                name,
-                partition,
-                deadline,
-            });
-        }
+        self.emit(Fact::ModuleHung {
+            process: self.process(key),
+            partition,
+            deadline,
+        });
         for id in &culprits {
             if let Some(partition) = self.partitions.get_mut(id) {
                 partition.failures += 1;

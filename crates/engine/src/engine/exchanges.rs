@@ -5,11 +5,12 @@ use std::time::Duration;
 use qseed_entropy::Entropy;
 
 use super::Engine;
-use crate::action::{Next, Note};
+use crate::action::Next;
 use crate::checks::Check;
 use crate::event::{FetchFailure, FetchFault};
+use crate::fact::Fact;
 use crate::ids::{RequestId, SourceId};
-use crate::source::{FAILED_DELIVERIES, InFlight};
+use crate::source::InFlight;
 use crate::timers::Timer;
 
 /// A service that refuses a token or a request is asked again this often.
@@ -65,24 +66,24 @@ impl Engine {
                 source.failed_deliveries = 0;
                 source.limits_learnt = false;
                 source.up_since.get_or_insert(now);
-                if let Some(repeats) = source.complaint.end(now) {
-                    let name = source.settings.name.clone();
-                    self.note(Note::SourceRecovered {
-                        source: id,
-                        name,
-                        repeats,
-                    });
-                }
+                source.failing_since = None;
+                let source = source.named();
+                self.emit(Fact::Delivered {
+                    source,
+                    request,
+                    bytes: delivered,
+                    duration: now.since(in_flight.began),
+                });
                 if self.ready_bytes > self.bytes_for_seeds() {
                     self.sort_by_urgency();
                 }
                 self.arm_expiry(id);
             }
-            Err(check) => self.delivery_failed(id, check, delivered),
+            Err(check) => self.delivery_failed(id, request, check, delivered),
         }
     }
 
-    fn delivery_failed(&mut self, id: SourceId, check: Check, bytes: usize) {
+    fn delivery_failed(&mut self, id: SourceId, request: RequestId, check: Check, bytes: usize) {
         let now = self.now;
         let Some(source) = self.sources.get_mut(&id) else {
             return;
@@ -101,20 +102,17 @@ impl Engine {
         );
         let wait = source.backoff.failed(&mut self.random);
         source.not_before = Some(now + wait);
-        let repeats = source.complaint.raise(now, check.name());
-        let name = source.settings.name.clone();
+        source.failing_since.get_or_insert(now);
+        let source = source.named();
         self.timers.set(Timer::Source(id), Some(now + wait));
-        if repeats.is_some() || in_a_row <= FAILED_DELIVERIES {
-            let next = Next::TryAgain(wait);
-            self.note(Note::CheckFailed {
-                source: id,
-                name,
-                check,
-                bytes,
-                in_a_row,
-                next,
-            });
-        }
+        self.emit(Fact::DeliveryRejected {
+            source,
+            request,
+            check,
+            bytes,
+            in_a_row,
+            next: Next::TryAgain(wait),
+        });
     }
 
     pub(super) fn fetch_failed(&mut self, id: SourceId, request: RequestId, failure: FetchFailure) {
@@ -161,18 +159,14 @@ impl Engine {
                 Next::TryAgain(wait)
             }
         };
-        if let Some(repeats) = source.complaint.raise(now, failure.code) {
-            let name = source.settings.name.clone();
-            let (text, code) = (failure.text, failure.code);
-            self.note(Note::SourceFailed {
-                source: id,
-                name,
-                text,
-                code,
-                repeats,
-                next,
-            });
-        }
+        source.failing_since.get_or_insert(now);
+        let source = source.named();
+        self.emit(Fact::FetchFailed {
+            source,
+            request,
+            failure,
+            next,
+        });
     }
 
     /// A delivery was counted, or another month began.
@@ -191,10 +185,9 @@ impl Engine {
             && budget.is_low()
             && !std::mem::replace(&mut budget.warned, true)
         {
-            let name = source.settings.name.clone();
-            self.note(Note::BudgetLow {
-                source: id,
-                name,
+            let source = source.named();
+            self.emit(Fact::BudgetLow {
+                source,
                 spent,
                 limit,
             });
@@ -211,10 +204,9 @@ impl Engine {
         }
         let (spent, limit) = (source.budget.spent, source.budget.limit.unwrap_or(0));
         source.last_error = Some(format!("its budget of {limit} bytes a month is spent").into());
-        let name = source.settings.name.clone();
-        self.note(Note::BudgetSpent {
-            source: id,
-            name,
+        let source = source.named();
+        self.emit(Fact::BudgetSpent {
+            source,
             spent,
             limit,
         });
@@ -233,6 +225,13 @@ impl Engine {
         };
         let wiped = source.reservoir.wipe_arrived_by(self.now, reserve.max_age);
         source.counts.discarded += wiped as u64;
+        if wiped > 0 {
+            let source = source.named();
+            self.emit(Fact::Expired {
+                source,
+                bytes: wiped,
+            });
+        }
         self.arm_expiry(id);
     }
 

@@ -214,6 +214,7 @@ impl Engine {
             source.in_flight = Some(InFlight {
                 request,
                 shape,
+                began: now,
                 places,
                 outdated: false,
             });

@@ -10,7 +10,8 @@
 use std::time::Duration;
 
 use super::Engine;
-use crate::action::{Action, Note};
+use crate::action::Action;
+use crate::fact::Fact;
 use crate::ids::{ModuleId, PartitionId};
 use crate::timers::Timer;
 use crate::worker::{RECOVERED_AFTER, Worker, WorkerKey, WorkerState};
@@ -114,11 +115,7 @@ impl Engine {
             worker.backoff.succeeded();
         }
         if let Some(partition) = self.partitions.get(&id) {
-            let name = partition.settings.name.clone();
-            self.note(Note::Isolated {
-                partition: id,
-                name,
-            });
+            self.emit(Fact::Isolated(partition.named()));
         }
         true
     }
@@ -130,6 +127,7 @@ impl Engine {
             return;
         };
         let (_, last_strike) = partition.strikes;
+        let named = partition.named();
         let alone = partition.worker;
         if alone.alone.is_none() || self.now.since(last_strike) < BACK_AFTER {
             return;
@@ -140,6 +138,7 @@ impl Engine {
         };
         self.move_to(id, common);
         self.end_worker(alone, false);
+        self.emit(Fact::Rejoined(named));
     }
 
     /// Moves a partition, which has no call in flight, to another worker.

@@ -6,7 +6,6 @@ mod dispatch;
 mod exchanges;
 mod fetching;
 mod isolation;
-mod notes;
 mod partitions;
 mod pins;
 mod views;
@@ -14,8 +13,9 @@ mod workers;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::action::{Action, Note};
+use crate::action::Action;
 use crate::event::Event;
+use crate::fact::{Fact, Named, Process};
 use crate::guard::{PinGuard, Standing};
 use crate::ids::{JobId, ModuleId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
 use crate::partition::Partition;
@@ -25,8 +25,6 @@ use crate::source::Source;
 use crate::time::Moment;
 use crate::timers::{Timer, Timers};
 use crate::worker::{Worker, WorkerKey};
-
-use notes::Announcer;
 
 /// What an engine starts from.
 #[derive(Debug)]
@@ -59,7 +57,7 @@ pub struct Engine {
     guard: PinGuard,
     timers: Timers,
     actions: VecDeque<Action>,
-    announcer: Announcer,
+    facts: VecDeque<Fact>,
     lives_begun: u64,
     requests_made: u64,
     jobs_made: u64,
@@ -93,7 +91,7 @@ impl Engine {
             guard: PinGuard::new(start.standings),
             timers: Timers::default(),
             actions: VecDeque::new(),
-            announcer: Announcer::default(),
+            facts: VecDeque::new(),
             lives_begun: 0,
             requests_made: 0,
             jobs_made: 0,
@@ -121,6 +119,11 @@ impl Engine {
     /// The next thing to be done.
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// The next thing that happened.
+    pub fn next_fact(&mut self) -> Option<Fact> {
+        self.facts.pop_front()
     }
 
     /// When the engine wants a `Tick`, if nothing happens before.
@@ -184,7 +187,6 @@ impl Engine {
                 self.pin_answered(worker, partition, answer);
             }
             Event::GuardChanged { tag, standing } => self.guard_changed(tag, standing),
-            Event::Ending => self.sum_up(),
             Event::Opened { worker, partition } => self.opened(worker, partition),
             Event::OpenFailed {
                 worker,
@@ -217,8 +219,6 @@ impl Engine {
             Timer::Worker(key) => self.worker_wakes(key),
             // Whoever waited for these asks in `settle`.
             Timer::Source(_) | Timer::Gather => {}
-            Timer::Notes => self.notes_due(),
-            Timer::Summary => self.summary_due(),
         }
     }
 
@@ -233,8 +233,19 @@ impl Engine {
         self.actions.push_back(action);
     }
 
-    fn note(&mut self, note: Note) {
-        self.act(Action::Note(note));
+    fn emit(&mut self, fact: Fact) {
+        self.facts.push_back(fact);
+    }
+
+    fn process(&self, key: WorkerKey) -> Process {
+        Process {
+            module: Named {
+                id: key.module,
+                name: self.modules[&key.module].name.clone(),
+            },
+            alone: key.alone,
+            worker: self.workers.get(&key).map_or(WorkerId(0), |w| w.life),
+        }
     }
 
     fn new_request(&mut self) -> RequestId {

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use super::Engine;
-use crate::action::{Action, Next, Note};
+use crate::action::{Action, Next};
 use crate::backoff::CEILING;
 use crate::event::{TokenFailure, TokenFault};
+use crate::fact::Fact;
 use crate::guard::Standing;
 use crate::ids::{JobId, PartitionId, WorkerId};
 use crate::partition::{Phase, SLOW, Trouble};
@@ -52,7 +53,7 @@ impl Engine {
     pub(super) fn look_at_once(&mut self, id: PartitionId) {
         if let Some(partition) = self.partitions.get_mut(&id) {
             partition.look_again = matches!(partition.phase, Phase::Opening);
-            partition.complaint.say_next();
+            self.emit(Fact::Mended(id));
         }
         self.open_now(id);
     }
@@ -113,11 +114,12 @@ impl Engine {
     }
 
     pub(super) fn opened(&mut self, life: WorkerId, id: PartitionId) {
-        let Some((key, _)) = self.end_call(life, id) else {
+        let Some((key, began)) = self.end_call(life, id) else {
             return;
         };
         let now = self.now;
         let partition = self.partitions.get_mut(&id).expect("its call just ended");
+        let named = partition.named();
         partition.held_tag = None;
         partition.held_device = None;
         partition.look_again = false;
@@ -140,6 +142,10 @@ impl Engine {
             partition.healthy_since = now;
         }
         let due = partition.due;
+        self.emit(Fact::Opened {
+            partition: named,
+            duration: now.since(began),
+        });
         if let Some(worker) = self.workers.get_mut(&key) {
             worker.last_success = Some(now);
         }
@@ -154,7 +160,7 @@ impl Engine {
     }
 
     pub(super) fn seeded(&mut self, life: WorkerId, id: PartitionId, job: JobId) {
-        let Some((key, _)) = self.end_call(life, id) else {
+        let Some((key, began)) = self.end_call(life, id) else {
             return;
         };
         let Some((bytes, made_of)) = self.end_seeding(id, job) else {
@@ -169,6 +175,7 @@ impl Engine {
         }
         let partition = self.partitions.get_mut(&id).expect("its call just ended");
         partition.seeds += 1;
+        let gap = partition.last_seed.map(|last| now.since(last));
         partition.last_seed = Some(now);
         partition.backoff.succeeded();
         partition.general_errors = 0;
@@ -176,25 +183,16 @@ impl Engine {
         if partition.trouble.take().is_some() || partition.seeds == 1 {
             partition.healthy_since = now;
         }
-        let recovered = partition.complaint.end(now);
         partition.due = now.next_multiple(partition.settings.period);
-        let name = partition.settings.name.clone();
-        let due = partition.due;
+        let (named, due) = (partition.named(), partition.due);
         self.set_phase(id, if is_up { Phase::Idle } else { Phase::Closed });
         self.timers.set(Timer::Partition(id), is_up.then_some(due));
-        self.count_seed(id, bytes);
-        if let Some(repeats) = recovered {
-            self.note_recovery(Note::PartitionRecovered {
-                partition: id,
-                name: name.clone(),
-                repeats,
-            });
-        }
-        self.note(Note::Seeded {
-            partition: id,
-            name,
+        self.emit(Fact::Seeded {
+            partition: named,
             bytes,
             made_of,
+            duration: now.since(began),
+            gap,
         });
         self.end_isolation(id);
     }
@@ -233,7 +231,7 @@ impl Engine {
     pub(super) fn open_failed(&mut self, life: WorkerId, id: PartitionId, failure: TokenFailure) {
         if let Some((key, began)) = self.end_call(life, id) {
             self.set_phase(id, Phase::Closed);
-            self.partition_failed(key, id, failure, began);
+            self.partition_failed(key, id, failure, began, None);
         }
     }
 
@@ -247,25 +245,27 @@ impl Engine {
         let Some((key, began)) = self.end_call(life, id) else {
             return;
         };
-        let Some((_, made_of)) = self.end_seeding(id, job) else {
+        let Some(seed) = self.end_seeding(id, job) else {
             return;
         };
-        self.count_portions(&made_of, false);
+        self.count_portions(&seed.1, false);
         self.set_phase(id, Phase::Closed);
         self.act(Action::Close {
             worker: life,
             partition: id,
         });
-        self.partition_failed(key, id, failure, began);
+        self.partition_failed(key, id, failure, began, Some(seed));
     }
 
-    /// Decides what becomes of a closed partition that failed in a call that began at `began`.
+    /// Decides what becomes of a closed partition that failed in a call that began at `began`: in
+    /// opening it, or in injecting `seed`.
     fn partition_failed(
         &mut self,
         key: WorkerKey,
         id: PartitionId,
         failure: TokenFailure,
         began: Moment,
+        seed: Option<(usize, Vec<Portion>)>,
     ) {
         let now = self.now;
         let partition = self.partitions.get_mut(&id).expect("its call just ended");
@@ -277,7 +277,7 @@ impl Engine {
             partition.trouble = Some((Trouble::Token(fault), now));
         }
         let next = self.next_try(id, fault);
-        self.say_failure(id, failure, next);
+        self.emit_failure(id, failure, next, now.since(began), seed);
         match next {
             Next::TryAgain(wait) | Next::Operator(wait) => {
                 self.timers.set(Timer::Partition(id), Some(now + wait));
@@ -324,27 +324,31 @@ impl Engine {
         }
     }
 
-    fn say_failure(&mut self, id: PartitionId, failure: TokenFailure, next: Next) {
-        let partition = self
-            .partitions
-            .get_mut(&id)
-            .expect("the caller looked it up");
-        let kind = failure.fault.name();
-        let said = match next {
-            // Nothing will change it but a change: said once.
-            Next::Operator(REST) => partition.complaint.raise_once(self.now, kind),
-            _ => partition.complaint.raise(self.now, kind),
-        };
-        if let Some(repeats) = said {
-            let name = partition.settings.name.clone();
-            self.note_fault(Note::PartitionFailed {
-                partition: id,
-                name,
+    fn emit_failure(
+        &mut self,
+        id: PartitionId,
+        failure: TokenFailure,
+        next: Next,
+        duration: Duration,
+        seed: Option<(usize, Vec<Portion>)>,
+    ) {
+        let partition = self.partitions[&id].named();
+        self.emit(match seed {
+            None => Fact::OpenFailed {
+                partition,
                 failure,
-                repeats,
                 next,
-            });
-        }
+                duration,
+            },
+            Some((bytes, made_of)) => Fact::Refused {
+                partition,
+                bytes,
+                made_of,
+                failure,
+                next,
+                duration,
+            },
+        });
     }
 
     /// Whether a login ended with an error that says nothing about a PIN that never succeeded: it

@@ -38,7 +38,7 @@ impl Engine {
     #[must_use]
     pub fn source(&self, id: SourceId) -> Option<SourceView> {
         let source = self.sources.get(&id)?;
-        let failing = source.complaint.since();
+        let failing = source.failing_since;
         let known = source.up_since.is_some() || failing.is_some();
         Some(SourceView {
             id,
@@ -105,6 +105,7 @@ impl Engine {
             + self.timers.len()
             + self.guard.under_way()
             + self.actions.len()
+            + self.facts.len()
     }
 
     fn view(&self, partition: &Partition) -> PartitionView {
@@ -140,7 +141,7 @@ impl Engine {
             let since = self
                 .sources
                 .values()
-                .filter_map(|source| source.complaint.since())
+                .filter_map(|source| source.failing_since)
                 .max();
             let since = since.unwrap_or(partition.due).max(partition.due);
             return (PartitionState::WaitingForEntropy, since);

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::Engine;
-use crate::action::{Action, Next, Note};
+use crate::action::{Action, Next};
 use crate::event::TokenFault;
+use crate::fact::{Fact, WorkerFailure};
 use crate::ids::{PartitionId, WorkerId};
 use crate::partition::{Phase, Trouble};
 use crate::timers::Timer;
@@ -33,6 +34,7 @@ impl Engine {
         worker.state = WorkerState::Starting { deadline };
         self.lives.insert(life, key);
         self.arm_worker(key);
+        self.emit(Fact::WorkerStarted(self.process(key)));
         self.act(Action::StartWorker {
             worker: life,
             module: key.module,
@@ -111,43 +113,33 @@ impl Engine {
             self.mark_members_down(key);
             self.blame(key, &blamed);
         }
+        let process = self.process(key);
         let Some(worker) = self.workers.get_mut(&key) else {
             return;
         };
+        let mut unintended = None;
+        let starts_again = intended && at_once && !worker.members.is_empty();
         if worker.members.is_empty() {
             self.workers.remove(&key);
             self.timers.set(Timer::Worker(key), None);
-        } else if intended && at_once {
-            self.start_worker(key);
-        } else {
+        } else if !starts_again {
             let wait = worker.backoff.failed(&mut self.random);
             self.timers.set(Timer::Worker(key), Some(now + wait));
             if !intended {
-                self.say_worker_failed(key, failure, text, wait);
+                worker.failing_since.get_or_insert(now);
             }
-        }
-    }
-
-    fn say_worker_failed(
-        &mut self,
-        key: WorkerKey,
-        failure: Option<String>,
-        text: String,
-        wait: Duration,
-    ) {
-        let Some(worker) = self.workers.get_mut(&key) else {
-            return;
-        };
-        let kind = if failure.is_some() { "load" } else { "died" };
-        if let Some(repeats) = worker.complaint.raise(self.now, kind) {
-            let name = self.modules[&key.module].name.clone();
-            self.note(Note::WorkerFailed {
-                module: key.module,
-                name,
+            unintended = (!intended).then(|| WorkerFailure {
+                loaded: failure.is_none(),
                 text: failure.unwrap_or(text),
-                repeats,
                 next: Next::TryAgain(wait),
             });
+        }
+        self.emit(Fact::WorkerEnded {
+            process,
+            failure: unintended,
+        });
+        if starts_again {
+            self.start_worker(key);
         }
     }
 

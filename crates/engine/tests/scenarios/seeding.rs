@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use qseed_engine::{FetchFault, Note, PartitionState};
+use qseed_engine::announcer::Line;
+use qseed_engine::{FetchFault, PartitionState};
 
 use crate::story::{Did, Source, Story, p, s, secs, usual};
 
@@ -86,12 +87,12 @@ fn thousands_of_failures_and_recoveries_are_not_thousands_of_lines() {
             .insert(p(number), Call::Fails(TokenFault::Device));
     }
     story.run(secs(20));
-    assert!(story.notes(|note| matches!(note, Note::PartitionFailed { .. })) <= 100);
-    assert!(story.notes(|note| matches!(note, Note::MorePartitionsFailed { .. })) >= 1);
+    assert!(story.lines(|line| matches!(line, Line::PartitionFailed { .. })) <= 100);
+    assert!(story.lines(|line| matches!(line, Line::MorePartitionsFailed { .. })) >= 1);
     story.seeding.clear();
     story.run(secs(120));
-    assert!(story.notes(|note| matches!(note, Note::PartitionRecovered { .. })) <= 700);
-    assert!(story.notes(|note| matches!(note, Note::MorePartitionsRecovered { .. })) >= 1);
+    assert!(story.lines(|line| matches!(line, Line::PartitionRecovered { .. })) <= 700);
+    assert!(story.lines(|line| matches!(line, Line::MorePartitionsRecovered { .. })) >= 1);
     assert!((0..1000).all(|number| story.state(number) == PartitionState::Seeded));
 }
 

@@ -1,8 +1,7 @@
 use std::time::Duration;
 
-use qseed_engine::{
-    Combine, Event, FetchFault, Limits, Moment, Note, PartitionState, Rate, Reserve,
-};
+use qseed_engine::announcer::Line;
+use qseed_engine::{Combine, Event, FetchFault, Limits, Moment, PartitionState, Rate, Reserve};
 
 use crate::story::{Did, Source, Story, s, secs, source, usual};
 
@@ -131,7 +130,7 @@ fn a_delivery_that_fails_a_check_is_dropped_and_the_next_one_serves() {
     story.sources.insert(s(0), Source::Lies);
     story.run(secs(3));
     assert_eq!(story.seeds(0).len(), 0);
-    assert!(story.notes(|note| matches!(note, Note::CheckFailed { .. })) >= 1);
+    assert!(story.lines(|line| matches!(line, Line::CheckFailed { .. })) >= 1);
     story.sources.clear();
     story.run(secs(61));
     assert!(!story.seeds(0).is_empty());

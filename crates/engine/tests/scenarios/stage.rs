@@ -62,7 +62,6 @@ impl Story {
                 held_back,
                 ..
             } => self.verdict(worker, partition, held_back),
-            Action::Note(note) => self.notes.push((self.now(), note)),
         }
     }
 
@@ -200,6 +199,7 @@ impl Story {
         let failure = fault.map(|fault| TokenFailure {
             fault,
             text: "it failed".to_owned(),
+            returned: None,
         });
         let event = match (job, failure) {
             (None, None) => Event::Opened { worker, partition },

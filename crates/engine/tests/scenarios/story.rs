@@ -4,9 +4,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
+use qseed_engine::announcer::{Announcer, Line};
 use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
 use qseed_engine::{
-    Combine, DeviceTag, Engine, Event, FetchFault, Limits, ModuleId, ModuleSettings, Moment, Note,
+    Combine, DeviceTag, Engine, Event, FetchFault, Limits, ModuleId, ModuleSettings, Moment,
     PartitionId, PartitionSettings, PartitionState, PinTag, Portion, Settings, SourceId,
     SourceSettings, Start, TokenFault, WorkerId,
 };
@@ -93,7 +94,8 @@ pub(crate) struct Story {
     pub(crate) disk_takes: Duration,
     pub(crate) disk: BTreeMap<PinTag, Standing>,
     pub(crate) did: Vec<(Moment, Did)>,
-    pub(crate) notes: Vec<(Moment, Note)>,
+    announcer: Announcer,
+    pub(crate) lines: Vec<(Moment, Line)>,
     /// When each partition was seeded.
     pub(crate) seeded: BTreeMap<PartitionId, Vec<Moment>>,
     now: Moment,
@@ -118,7 +120,6 @@ pub(crate) fn usual(partitions: u32) -> Settings {
             revision: 0,
         }],
         partitions: (0..partitions).map(partition).collect(),
-        summaries: false,
     }
 }
 
@@ -169,7 +170,8 @@ impl Story {
             disk_takes: Duration::from_millis(5),
             disk,
             did: Vec::new(),
-            notes: Vec::new(),
+            announcer: Announcer::default(),
+            lines: Vec::new(),
             seeded: BTreeMap::new(),
             now: Moment::START,
             order: 0,
@@ -266,8 +268,9 @@ impl Story {
         view.expect("a configured partition").state
     }
 
-    pub(crate) fn notes(&self, which: impl Fn(&Note) -> bool) -> usize {
-        self.notes.iter().filter(|(_, note)| which(note)).count()
+    /// The lines of the log of a kind.
+    pub(crate) fn lines(&self, which: impl Fn(&Line) -> bool) -> usize {
+        self.lines.iter().filter(|(_, line)| which(line)).count()
     }
 
     pub(crate) fn later(&mut self, wait: Duration, from: Option<WorkerId>, event: Event) {
@@ -277,6 +280,14 @@ impl Story {
     }
 
     fn carry_out(&mut self) {
+        let due = self.announcer.due(self.now);
+        self.lines
+            .extend(due.into_iter().map(|line| (self.now, line)));
+        while let Some(fact) = self.engine.next_fact() {
+            let lines = self.announcer.take(self.now, &fact);
+            self.lines
+                .extend(lines.into_iter().map(|line| (self.now, line)));
+        }
         while let Some(action) = self.engine.next_action() {
             self.act(action);
         }

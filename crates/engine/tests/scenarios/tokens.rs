@@ -1,4 +1,5 @@
-use qseed_engine::{Note, PartitionState, TokenFault};
+use qseed_engine::announcer::Line;
+use qseed_engine::{PartitionState, TokenFault};
 
 use crate::story::{Call, DEADLINE, Did, Story, p, secs, usual};
 
@@ -14,7 +15,7 @@ fn a_token_that_takes_no_seeds_rests_and_is_said_once() {
         7
     );
     assert_eq!(
-        story.notes(|note| matches!(note, Note::PartitionFailed { .. })),
+        story.lines(|line| matches!(line, Line::PartitionFailed { .. })),
         1
     );
     assert_eq!(story.state(0), PartitionState::SeedingRefused);
@@ -184,7 +185,7 @@ fn a_token_that_hangs_is_kept_apart_and_comes_back() {
     let mut story = Story::new(usual(4));
     story.seeding.insert(p(0), Call::Hangs);
     story.run(3 * DEADLINE + secs(10));
-    assert_eq!(story.notes(|note| matches!(note, Note::Isolated { .. })), 1);
+    assert_eq!(story.lines(|line| matches!(line, Line::Isolated { .. })), 1);
     let since = story.now();
     story.run(secs(3000));
     for number in 1..4 {
@@ -208,7 +209,7 @@ fn two_that_hang_together_are_found_both() {
     story.seeding.insert(p(2), Call::Hangs);
     story.seeding.insert(p(5), Call::Hangs);
     story.run(secs(400));
-    assert_eq!(story.notes(|note| matches!(note, Note::Isolated { .. })), 2);
+    assert_eq!(story.lines(|line| matches!(line, Line::Isolated { .. })), 2);
     let since = story.now();
     story.run(secs(100));
     assert_eq!(story.seeds_since(0, since), 10);

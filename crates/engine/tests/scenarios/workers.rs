@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use qseed_engine::{Event, JobId, Note, PartitionState, TokenFault, WorkerId};
+use qseed_engine::announcer::Line;
+use qseed_engine::{Event, JobId, PartitionState, TokenFault, WorkerId};
 
 use crate::story::{Call, Did, Story, p, secs, usual};
 
@@ -26,7 +27,7 @@ fn a_crash_spends_the_seed_and_the_worker_comes_back() {
     let distinct: BTreeSet<_> = requests.iter().map(|p| (p.request, p.offset)).collect();
     assert_eq!(distinct.len(), requests.len(), "no byte twice");
     assert_eq!(
-        story.notes(|note| matches!(note, Note::WorkerRecovered { .. })),
+        story.lines(|line| matches!(line, Line::WorkerRecovered { .. })),
         1
     );
 }
@@ -39,10 +40,10 @@ fn the_culprit_of_crashes_is_found_among_several_calls() {
     story.seeding.insert(p(3), Call::CrashesWorker);
     story.run(secs(120));
     let isolated: Vec<_> = story
-        .notes
+        .lines
         .iter()
-        .filter_map(|(_, note)| match note {
-            Note::Isolated { partition, .. } => Some(*partition),
+        .filter_map(|(_, line)| match line {
+            Line::Isolated(partition) => Some(partition.id),
             _ => None,
         })
         .collect();
@@ -61,7 +62,7 @@ fn one_that_finds_the_library_out_of_order_is_kept_apart_where_others_are_well()
     story.seeding.insert(p(0), Call::Fails(TokenFault::General));
     story.run(secs(300));
     let starts = story.count(|did| matches!(did, Did::Start(_)));
-    assert_eq!(story.notes(|note| matches!(note, Note::Isolated { .. })), 1);
+    assert_eq!(story.lines(|line| matches!(line, Line::Isolated { .. })), 1);
     assert!(starts >= 2);
     for number in 1..3 {
         assert_eq!(story.seeds(number).len(), 32, "undisturbed");

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use qseed_engine::announcer::Line;
 use qseed_engine::guard::{HeldBack, Recording};
 use qseed_engine::{
-    Action, Combine, Event, Limits, Note, PartitionId, RequestId, Shape, SourceId, TokenFault,
-    WorkerId,
+    Action, Combine, Event, Limits, PartitionId, RequestId, Shape, SourceId, TokenFault, WorkerId,
 };
 use qseed_entropy::{Entropy, Seed};
 
@@ -73,10 +73,6 @@ impl World {
                 ask,
                 held_back,
             } => self.verdict(worker, partition, ask, held_back),
-            Action::Note(note) => {
-                self.note(&note);
-                Ok(())
-            }
         }
     }
 
@@ -326,13 +322,14 @@ impl World {
         self.look_at_all_tokens()
     }
 
-    fn note(&mut self, note: &Note) {
-        match note {
-            Note::Isolated { .. } => self.summary.isolated += 1,
-            Note::PartitionFailed {
+    /// The operator reads the log.
+    pub(crate) fn reads(&mut self, line: &Line) {
+        match line {
+            Line::Isolated(_) => self.summary.isolated += 1,
+            Line::PartitionFailed {
                 partition, failure, ..
             } if matches!(failure.fault, TokenFault::PinRefused | TokenFault::PinHeld) => {
-                self.call_operator(*partition);
+                self.call_operator(partition.id);
             }
             _ => {}
         }

@@ -10,6 +10,7 @@
 //!   set.
 
 mod actions;
+mod announcements;
 mod bytes;
 mod cadence;
 mod dice;

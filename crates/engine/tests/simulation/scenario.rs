@@ -43,6 +43,7 @@ pub(crate) struct TokenPlan {
 pub(crate) struct Scenario {
     pub(crate) number: u64,
     pub(crate) settings: Settings,
+    pub(crate) summaries: bool,
     pub(crate) reaches: Vec<Reach>,
     pub(crate) tokens: Vec<TokenPlan>,
     pub(crate) lasts: Duration,
@@ -81,14 +82,15 @@ impl Scenario {
             reserve,
             modules,
             partitions,
-            summaries: dice.one_in(2),
         };
+        let summaries = dice.one_in(2);
         let lasts = lasts(&mut dice, &settings);
         let faulty = !dice.one_in(8);
         let slack = slack(&settings);
         Self {
             number,
             settings,
+            summaries,
             reaches,
             tokens,
             lasts,

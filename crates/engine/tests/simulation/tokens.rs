@@ -279,7 +279,11 @@ impl World {
             return;
         };
         let text = format!("{fault:?}");
-        let failure = TokenFailure { fault, text };
+        let failure = TokenFailure {
+            fault,
+            text,
+            returned: None,
+        };
         let event = match operation.job {
             Some(job) => Event::SeedFailed {
                 worker,

@@ -13,6 +13,7 @@ use qseed_engine::{
 };
 
 use crate::Checked;
+use crate::announcements::Announcements;
 use crate::bytes::Bytes;
 use crate::cadence::Cadence;
 use crate::dice::Dice;
@@ -99,6 +100,7 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) now: Moment,
     pub(crate) engine: Engine,
+    announcements: Announcements,
     pub(crate) services: BTreeMap<SourceId, Service>,
     pub(crate) tokens: Vec<Token>,
     pub(crate) module_troubles: BTreeMap<ModuleId, ModuleTrouble>,
@@ -155,6 +157,7 @@ impl World {
             dice: Dice::new(scenario.number),
             now: Moment::START,
             engine,
+            announcements: Announcements::new(scenario.summaries),
             cadence: Cadence::new(scenario.slack, tokens.len()),
             tokens,
             module_troubles: BTreeMap::new(),
@@ -323,6 +326,7 @@ impl World {
     }
 
     fn carry_out(&mut self) -> Checked {
+        self.take_facts();
         while let Some(action) = self.engine.next_action() {
             let text = format!("{action:?}");
             text.hash(&mut self.hasher);
@@ -336,11 +340,25 @@ impl World {
         Ok(())
     }
 
-    /// What the engine keeps must not grow with time.
+    fn take_facts(&mut self) {
+        while let Some(fact) = self.engine.next_fact() {
+            let text = format!("{fact:?}");
+            text.hash(&mut self.hasher);
+            if self.trace {
+                println!("{:?}   :: {text}", self.now.since_start());
+            }
+            for line in self.announcements.take(self.now, &fact) {
+                self.reads(&line);
+            }
+        }
+    }
+
+    /// What the engine keeps must not grow with time, and every fault is announced.
     fn check_growth(&mut self) -> Checked {
+        self.announcements.due(self.now)?;
         let max_age = self.settings.reserve.map(|reserve| reserve.max_age);
         self.bytes.prune(self.now, max_age);
-        let entries = self.engine.entries();
+        let entries = self.engine.entries() + self.announcements.entries();
         let bound = 8 * self.settings.partitions.len() + 300;
         if entries > bound {
             return Err(format!("{entries} entries, where {bound} are plenty"));
@@ -369,6 +387,7 @@ impl World {
         }
         let number = self.dice.next();
         self.engine = start(&self.settings, self.now, number, &self.pins);
+        self.announcements = Announcements::new(self.scenario.summaries);
         self.cadence.begin_anew(self.now);
         for token in 0..self.tokens.len() {
             self.tokens[token].took_down.clear();

@@ -1,22 +1,21 @@
-//! What the daemon says by itself, beside the engine's notes.
+//! What the daemon logs by itself, beside the engine's facts.
 
 use std::sync::Arc;
 
-use qseed_config::{Combine, Level};
-use qseed_engine::{Note, PartitionId, SourceId, WorkerId};
+use qseed_config::Level;
+use qseed_engine::{PartitionId, SourceId, WorkerId};
 use qseed_sources::Link;
-use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::wire::PinFlags;
 
 use super::daemon::Daemon;
-use crate::log::{Entry, format_time, printable};
+use crate::log::{Entry, format_time};
 
 impl Daemon {
     /// Says how a source is reached, once a connection; where seeds are summed up, when that
     /// changes.
     pub(super) fn say_link(&mut self, source: SourceId, link: Option<Arc<Link>>) {
         let Some(link) = link else { return };
-        let known = self.links.insert(source, Arc::clone(&link));
+        let known = self.known.set_link(source, Arc::clone(&link));
         if known
             .as_ref()
             .is_some_and(|known| Arc::ptr_eq(known, &link))
@@ -77,37 +76,6 @@ impl Daemon {
         });
     }
 
-    /// `SLOT #<slot id> (<slot description>): <token label>`, as the original says it.
-    pub(super) fn say_opened(&mut self, id: PartitionId, token: &TokenInfo) {
-        let Some(planned) = self.plan.partitions.get(&id) else {
-            return;
-        };
-        let message = format!(
-            "SLOT #{} ({}): {}",
-            token.slot_id,
-            printable(&token.slot_description),
-            printable(&token.label)
-        );
-        // One that is opened again and again and takes no seeds is no news.
-        let seeds = self.engine.partition(id).map_or(0, |view| view.seeds);
-        let now = (token.clone(), seeds);
-        let no_news = self.opened.insert(id, now.clone()) == Some(now);
-        let level = if no_news || self.plan.sums_up() {
-            Level::Debug
-        } else {
-            Level::Info
-        };
-        self.log.write(
-            Entry::new(level, "token-opened", message)
-                .with("partition", planned.config.name.as_str())
-                .with("slot", token.slot_id)
-                .with("slot_description", token.slot_description.as_str())
-                .with("label", token.label.as_str())
-                .with("serial", token.serial.as_str())
-                .with("model", token.model.as_str()),
-        );
-    }
-
     pub(super) fn say_count_low(&mut self, id: PartitionId, flags: PinFlags) {
         let Some(planned) = self.plan.partitions.get(&id).filter(|_| flags.count_low) else {
             return;
@@ -119,39 +87,6 @@ impl Daemon {
         );
         let entry = Entry::new(Level::Warn, "pin-count-low", message);
         self.log.write(entry.with("partition", name.as_str()));
-    }
-
-    /// Where seeds are made of more than one source, or of different ones in turn: says of what,
-    /// when that changes.
-    pub(super) fn say_composition(&mut self, note: &Note) {
-        let Note::Seeded { made_of, .. } = note else {
-            return;
-        };
-        if self.plan.sources.len() < 2 && !self.plan.config.mix_local {
-            return;
-        }
-        let mut names: Vec<String> = made_of
-            .iter()
-            .filter_map(|portion| self.plan.sources.get(&portion.source))
-            .map(|source| source.config.name.clone())
-            .collect();
-        names.dedup();
-        if names == self.made_of {
-            return;
-        }
-        let with = match self.plan.config.combine {
-            Combine::Xor => " xor ",
-            Combine::Failover => " and ",
-        };
-        let local = if self.plan.config.mix_local {
-            " xor the local kernel"
-        } else {
-            ""
-        };
-        let message = format!("Seeds are made of {}{local}.", names.join(with));
-        let entry = Entry::info("composition", message);
-        self.log.write(entry.with("sources", names.clone()));
-        self.made_of = names;
     }
 
     /// A module's name for the log: the file's name says enough.

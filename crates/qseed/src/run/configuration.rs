@@ -45,7 +45,7 @@ impl Daemon {
         self.sources
             .retain(|id, _| self.plan.sources.contains_key(id));
         for (id, revision, adapter) in adapters {
-            self.links.remove(&id);
+            self.known.forget_source(id);
             let Some(planned) = self.plan.sources.get(&id) else {
                 continue;
             };
@@ -133,6 +133,7 @@ impl Daemon {
         self.watch = Watch::new(&self.plan);
         self.start_sources(adapters);
         self.tell_pins_again();
+        self.announcer.sum_up(self.plan.sums_up());
         self.handle(Event::Configured(self.plan.engine_settings()));
         self.tell_budgets();
         Ok(())

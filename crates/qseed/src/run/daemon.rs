@@ -1,16 +1,13 @@
 //! The daemon's loop: wait for what happens next, hand it to the engine, carry out its actions.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qseed_config::Config;
+use qseed_engine::announcer::Announcer;
 use qseed_engine::guard::HeldBack;
-use qseed_engine::{
-    Action, Engine, Event, Moment, Note, PartitionId, PinTag, SourceId, Start, WorkerId,
-};
-use qseed_sources::{Link, SystemRoots};
-use qseed_tokens::directory::TokenInfo;
+use qseed_engine::{Action, Engine, Event, Moment, PartitionId, PinTag, SourceId, Start, WorkerId};
+use qseed_sources::SystemRoots;
 use qseed_tokens::supervisor::Worker;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
@@ -29,7 +26,7 @@ use crate::cli::RunArgs;
 use crate::exit::Failure;
 use crate::guard_file::{Device, GuardFile};
 use crate::log::{Entry, Log};
-use crate::say;
+use crate::say::Known;
 
 /// Workers' events that wait to be handled, before workers are read no further.
 const WAITING_EVENTS: usize = 1024;
@@ -44,10 +41,9 @@ pub(super) struct Daemon {
     pub(super) log: Log,
     pub(super) roots: SystemRoots,
     pub(super) sources: BTreeMap<SourceId, SourceTask>,
-    /// The connection of each source that was said last.
-    pub(super) links: BTreeMap<SourceId, Arc<Link>>,
-    /// The token of each partition that was said last, and the seeds that it had by then.
-    pub(super) opened: BTreeMap<PartitionId, (TokenInfo, u64)>,
+    /// What the engine does not know of its things.
+    pub(super) known: Known,
+    pub(super) announcer: Announcer,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
     /// Why the guard held a partition's PIN back, until its worker says so.
     pub(super) held_back: BTreeMap<PartitionId, HeldBack>,
@@ -55,8 +51,6 @@ pub(super) struct Daemon {
     pub(super) token_said: Option<String>,
     /// The devices of the PINs that workers asked about.
     pub(super) devices: HashMap<PinTag, Device>,
-    /// The sources that the last seed was made of.
-    pub(super) made_of: Vec<String>,
     pub(super) keeper: Keeper,
     pub(super) budgets: Budgets,
     pub(super) watch: Watch,
@@ -67,7 +61,7 @@ pub(super) struct Daemon {
     signals: Signals,
     ready_told: bool,
     /// Whether something failed that a changed file may mend.
-    troubled: bool,
+    pub(super) troubled: bool,
     pub(super) stopping: bool,
 }
 
@@ -132,13 +126,12 @@ impl Daemon {
             log,
             roots: SystemRoots::default(),
             sources: BTreeMap::new(),
-            links: BTreeMap::new(),
-            opened: BTreeMap::new(),
+            known: Known::default(),
+            announcer: Announcer::default(),
             workers: BTreeMap::new(),
             held_back: BTreeMap::new(),
             token_said: None,
             devices: HashMap::new(),
-            made_of: Vec::new(),
             keeper,
             budgets,
             incoming,
@@ -150,6 +143,7 @@ impl Daemon {
             troubled: false,
             stopping: false,
         };
+        daemon.announcer.sum_up(daemon.plan.sums_up());
         let adapters = daemon.open_sources(&daemon.plan)?;
         daemon.start_sources(adapters);
         daemon.tell_budgets();
@@ -170,7 +164,8 @@ impl Daemon {
             {
                 break result;
             }
-            let wake = self.engine.wake().map(|at| self.instant(at));
+            let wakes = [self.engine.wake(), self.announcer.wake()];
+            let wake = wakes.into_iter().flatten().min().map(|at| self.instant(at));
             let waits_for_files = self.troubled;
             tokio::select! {
                 biased;
@@ -192,7 +187,7 @@ impl Daemon {
         result
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         Moment::new(self.began.elapsed())
     }
 
@@ -207,7 +202,11 @@ impl Daemon {
 
     /// Carries out everything that the engine decided; at the end, only what concerns PINs.
     pub(super) fn carry_out(&mut self) {
-        while let Some(action) = self.engine.next_action() {
+        loop {
+            self.hand_out_facts();
+            let Some(action) = self.engine.next_action() else {
+                return;
+            };
             let of_pin = matches!(action, Action::RecordPin { .. } | Action::Verdict { .. });
             if self.stopping && !of_pin {
                 continue;
@@ -222,18 +221,6 @@ impl Daemon {
                     let counted = self.count_ask(source, shape.bytes());
                     if let Some(source) = self.sources.get(&source) {
                         source.fetch(request, shape, spare_attempt, counted);
-                    }
-                }
-                Action::Note(note) => {
-                    self.troubled |= matches!(
-                        note,
-                        Note::PartitionFailed { .. }
-                            | Note::SourceFailed { .. }
-                            | Note::BudgetSpent { .. }
-                    );
-                    self.say_composition(&note);
-                    if let Some(entry) = say::entry(&note, &self.plan) {
-                        self.log.write(entry);
                     }
                 }
                 Action::RecordPin {

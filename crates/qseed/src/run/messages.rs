@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use qseed_config::Budget;
 use qseed_engine::{
-    Event, FetchFault, JobId, PartitionId, SourceId, TokenFailure, TokenFault, WorkerId,
+    Event, FetchFault, JobId, PartitionId, Returned, SourceId, TokenFailure, TokenFault, WorkerId,
 };
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::{Stream, WorkerEvent};
@@ -163,7 +163,7 @@ impl Daemon {
                 partition: id,
                 token,
             } => {
-                self.say_opened(partition(id), &token);
+                self.known.set_token(partition(id), token);
                 self.handle(Event::Opened {
                     worker,
                     partition: partition(id),
@@ -238,8 +238,7 @@ impl Daemon {
             (FailureClass::PinHeld, Some(reason)) => super::pins::held_back(reason),
             // It is the vendor's decision, so the vendor is named.
             (FailureClass::Permanent, _) => {
-                let opened = self.opened.get(&id);
-                let vendor = opened.map_or(String::new(), |(token, _)| {
+                let vendor = self.known.token(id).map_or(String::new(), |(token, _)| {
                     let made = format!("{} {}", token.manufacturer, token.model);
                     format!(", as {} has it", printable(made.trim()))
                 });
@@ -247,7 +246,15 @@ impl Daemon {
             }
             (class, _) => (token_fault(class), failure.to_string()),
         };
-        TokenFailure { fault, text }
+        let returned = failure.function.zip(failure.ckr);
+        TokenFailure {
+            fault,
+            text,
+            returned: returned.map(|(function, ckr)| Returned {
+                function: function.name(),
+                value: ckr.0,
+            }),
+        }
     }
 }
 

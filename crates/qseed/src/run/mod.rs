@@ -9,6 +9,7 @@ mod announce;
 mod budget;
 mod configuration;
 mod daemon;
+mod facts;
 mod keeper;
 mod manager;
 mod messages;

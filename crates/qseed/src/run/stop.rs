@@ -19,8 +19,9 @@ const KILLED_WITHIN: Duration = Duration::from_millis(500);
 
 impl Daemon {
     pub(super) async fn stop(mut self) {
-        self.handle(Event::Ending);
-        self.carry_out();
+        self.hand_out_facts();
+        let left = self.announcer.finish();
+        self.announce(left);
         self.stopping = true;
         notify(&[sd_notify::NotifyState::Stopping]);
         self.sources.clear();

@@ -1,6 +1,7 @@
-//! What the engine notes, in words: what happened, what qseed does next and when, and what the
+//! The lines of the log, in words: what happened, what qseed does next and when, and what the
 //! operator is to do where only they can.
 
+mod known;
 mod modules;
 mod partitions;
 mod sources;
@@ -8,32 +9,68 @@ mod sources;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use qseed_engine::{Next, Note, Repeats};
+use qseed_engine::announcer::{Line, Repeats};
+use qseed_engine::{Engine, Next, PartitionState};
 use serde_json::{Value, json};
 
 use crate::assemble::Plan;
 use crate::log::{Entry, format_duration, format_time};
+pub(crate) use known::Known;
 
-/// The entry for a note, or none where the configuration sums injections up.
-pub(crate) fn entry(note: &Note, plan: &Plan) -> Option<Entry> {
-    match note {
-        Note::Seeded { .. } if plan.sums_up() => None,
-        Note::Seeded {
-            name,
+/// What a line needs beside what it says.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) known: &'a Known,
+    pub(crate) engine: &'a Engine,
+}
+
+/// The entry for a line, or none where it tells nothing new.
+pub(crate) fn entry(line: &Line, context: &Context<'_>) -> Option<Entry> {
+    let plan = context.plan;
+    Some(match line {
+        Line::Seeded {
+            partition,
             bytes,
             made_of,
-            ..
-        } => Some(partitions::seeded(name, *bytes, made_of, plan)),
-        Note::Summary {
+        } => partitions::seeded(&partition.name, *bytes, made_of, plan),
+        Line::Composition(made_of) => return sources::composition(made_of, plan),
+        Line::Summary {
             seeds,
             bytes,
             partitions,
-            troubled,
-        } => Some(summary(*seeds, *bytes, *partitions, *troubled)),
-        _ => partitions::entry(note, plan)
-            .or_else(|| sources::entry(note, plan))
-            .or_else(|| modules::entry(note)),
-    }
+        } => summary(*seeds, *bytes, *partitions, troubled(context.engine)),
+        Line::Opened { partition, again } => {
+            return partitions::opened(*partition, *again, context);
+        }
+        Line::PartitionFailed {
+            partition,
+            failure,
+            repeats,
+            next,
+        } => partitions::failed(partition, failure, *repeats, *next, plan),
+        Line::PartitionRecovered { partition, repeats } => {
+            partitions::recovered(&partition.name, *repeats)
+        }
+        Line::MorePartitionsFailed { count } => partitions::more_failed(*count),
+        Line::MorePartitionsRecovered { count } => partitions::more_recovered(*count),
+        Line::Isolated(partition) => partitions::isolated(&partition.name),
+        Line::Rejoined(partition) => partitions::rejoined(&partition.name),
+        Line::SourceFailed { .. }
+        | Line::CheckFailed { .. }
+        | Line::BudgetLow { .. }
+        | Line::BudgetSpent { .. }
+        | Line::SourceRecovered { .. } => return sources::entry(line, plan),
+        Line::WorkerFailed { .. }
+        | Line::ModuleHung { .. }
+        | Line::WorkerStuck(_)
+        | Line::WorkerRecovered { .. } => return modules::entry(line),
+    })
+}
+
+fn troubled(engine: &Engine) -> usize {
+    let well = |state| matches!(state, PartitionState::Starting | PartitionState::Seeded);
+    engine.partitions().filter(|p| !well(p.state)).count()
 }
 
 /// The line of a minute in which partitions were too many to be named.
@@ -54,29 +91,22 @@ fn summary(seeds: u64, bytes: u64, partitions: usize, troubled: usize) -> Entry 
         .with("troubled", troubled)
 }
 
-/// What failed as a sentence: `… (12 failures in 5 min).` where it is not the first one. Failures
-/// of other kinds that came before are counted as well, until something succeeds.
-fn sentence(what: &str, repeats: Repeats) -> String {
+/// What failed as a sentence: `… (12 failed requests in 5 min).` where it is not the first
+/// failure. Failures of other kinds that came before are counted as well, until something succeeds.
+fn sentence(what: &str, repeats: Repeats, of: &str) -> String {
     let what = what.trim_end_matches('.');
     match repeats.count {
         1 if what.ends_with(['?', '!']) => what.to_owned(),
         1 => format!("{what}."),
-        _ => format!("{what} ({}).", trouble_was(repeats)),
+        _ => format!("{what} ({}).", failed_before(repeats, of)),
     }
 }
 
-/// `3 failures in 40 s`.
-fn trouble_was(repeats: Repeats) -> String {
-    let failures = if repeats.count == 1 {
-        "failure"
-    } else {
-        "failures"
-    };
-    format!(
-        "{} {failures} in {}",
-        repeats.count,
-        format_duration(repeats.lasting)
-    )
+/// `3 failed requests in 40 s`.
+fn failed_before(repeats: Repeats, of: &str) -> String {
+    let several = if repeats.count == 1 { "" } else { "s" };
+    let time = format_duration(repeats.lasting);
+    format!("{} failed {of}{several} in {time}", repeats.count)
 }
 
 fn next_step(next: Next) -> String {
@@ -88,12 +118,12 @@ fn next_step(next: Next) -> String {
     };
     match next {
         Next::TryAgain(wait) => {
-            format!("Trying again in {}, {}.", format_duration(wait), at(wait))
+            format!("Retrying in {}, {}.", format_duration(wait), at(wait))
         }
         Next::Operator(wait) => {
-            format!("Looking again in {}, {}.", format_duration(wait), at(wait))
+            format!("Checking again in {}, {}.", format_duration(wait), at(wait))
         }
-        Next::RestartWorker => "The module's worker process is started anew.".to_owned(),
+        Next::RestartWorker => "Restarting the module's worker process.".to_owned(),
     }
 }
 
@@ -117,7 +147,7 @@ impl Entry {
 mod tests {
     use std::time::Duration;
 
-    use qseed_engine::Repeats;
+    use qseed_engine::announcer::Repeats;
 
     use super::sentence;
 
@@ -127,12 +157,15 @@ mod tests {
             count,
             lasting: Duration::from_secs(40),
         };
-        assert_eq!(sentence("it hangs", times(1)), "it hangs.");
-        assert_eq!(sentence("it hangs.", times(1)), "it hangs.");
-        assert_eq!(sentence("a wrong url?", times(1)), "a wrong url?");
+        assert_eq!(sentence("it hangs", times(1), "call"), "it hangs.");
+        assert_eq!(sentence("it hangs.", times(1), "call"), "it hangs.");
         assert_eq!(
-            sentence("a wrong url?", times(3)),
-            "a wrong url? (3 failures in 40 s)."
+            sentence("a wrong url?", times(1), "request"),
+            "a wrong url?"
+        );
+        assert_eq!(
+            sentence("a wrong url?", times(3), "request"),
+            "a wrong url? (3 failed requests in 40 s)."
         );
     }
 }

@@ -1,62 +1,68 @@
-//! What is said of modules and their worker processes.
+//! Lines about modules and their worker processes.
 
 use qseed_config::Level;
-use qseed_engine::Note;
+use qseed_engine::announcer::Line;
 
-use super::{next_step, sentence, trouble_was};
+use super::{failed_before, next_step, sentence};
 use crate::log::{Entry, format_duration};
 
-/// The entry for a note on a module.
-pub(super) fn entry(note: &Note) -> Option<Entry> {
-    Some(match note {
-        Note::WorkerFailed {
-            name,
+/// The entry for a line about a module.
+pub(super) fn entry(line: &Line) -> Option<Entry> {
+    Some(match line {
+        Line::WorkerFailed {
+            module,
             text,
             repeats,
             next,
-            ..
         } => {
-            let message = format!("{name}: {} {}", sentence(text, *repeats), next_step(*next));
+            let message = format!(
+                "{}: {} {}",
+                module.name,
+                sentence(text, *repeats, "start"),
+                next_step(*next)
+            );
             Entry::new(Level::Error, "module-down", message)
-                .with("module", &**name)
+                .with("module", &*module.name)
                 .with("error", text.as_str())
                 .repeats(*repeats)
                 .next(*next)
         }
-        Note::ModuleHung {
-            name,
+        Line::ModuleHung {
+            module,
             partition,
             deadline,
-            ..
         } => {
-            let whose = partition
+            let call = partition
                 .as_ref()
-                .map_or("its start".to_owned(), |partition| {
+                .map_or("loading it".to_owned(), |partition| {
                     format!("a call for {partition}")
                 });
             let message = format!(
-                "{name}: {whose} has hung for {}. Its worker process is killed and started anew.",
+                "{}: {call} has hung for {}. Restarting its worker process.",
+                module.name,
                 format_duration(*deadline)
             );
             Entry::new(Level::Error, "module-hung", message)
-                .with("module", &**name)
+                .with("module", &*module.name)
                 .with("partition", partition.as_deref())
                 .with("deadline_seconds", deadline.as_secs_f64())
         }
-        Note::WorkerStuck { name, .. } => Entry::new(
+        Line::WorkerStuck(module) => Entry::new(
             Level::Error,
             "worker-stuck",
             format!(
-                "{name}: its worker process was killed and is still there: it hangs in the kernel, \
-                 probably in the HSM's driver. No second one is started behind it; look at the \
-                 driver or restart the host."
+                "{}: SIGKILL did not end its worker process, which hangs in the kernel, probably in \
+                 the HSM's driver. qseed does not start another one. Check the driver or restart \
+                 the host.",
+                module.name
             ),
         )
-        .with("module", &**name),
-        Note::WorkerRecovered { name, repeats, .. } => {
-            let message = format!("{name}: works again after {}.", trouble_was(*repeats));
+        .with("module", &*module.name),
+        Line::WorkerRecovered { module, repeats } => {
+            let before = failed_before(*repeats, "start");
+            let message = format!("{}: works again after {before}.", module.name);
             Entry::info("module-recovered", message)
-                .with("module", &**name)
+                .with("module", &*module.name)
                 .repeats(*repeats)
         }
         _ => return None,

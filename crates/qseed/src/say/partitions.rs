@@ -1,65 +1,92 @@
-//! What is said of partitions.
+//! Lines about partitions.
 
 use qseed_config::{Form, Level, Login, Partition, Pin};
-use qseed_engine::{Next, Note, Portion, Repeats, TokenFailure, TokenFault};
+use qseed_engine::announcer::Repeats;
+use qseed_engine::{Named, Next, PartitionId, Portion, TokenFailure, TokenFault};
 use qseed_secrets::{SecretError, SecretRef};
+use qseed_tokens::ckr::Ckr;
 
-use super::{next_step, sentence, trouble_was};
+use super::{Context, failed_before, next_step, sentence};
 use crate::assemble::Plan;
-use crate::log::Entry;
+use crate::log::{Entry, printable};
 
-/// The entry for a note on a partition's trouble.
-pub(super) fn entry(note: &Note, plan: &Plan) -> Option<Entry> {
-    Some(match note {
-        Note::PartitionFailed {
-            partition,
-            name,
-            failure,
-            repeats,
-            next,
-        } => {
-            let config = plan
-                .partitions
-                .get(partition)
-                .map(|planned| &planned.config);
-            let login = config.map_or(Login::User, |config| config.login);
-            let advice = match (failure.fault, config.and_then(unreadable_variable)) {
-                (TokenFault::PinUnavailable, Some(why)) => {
-                    format!("No PIN was presented: {why}. ")
-                }
-                _ => advice(failure, name, login),
-            };
-            partition_failed(name, &advice, failure, *repeats, *next)
-        }
-        Note::PartitionRecovered { name, repeats, .. } => {
-            let message = format!("{name}: seeded again after {}.", trouble_was(*repeats));
-            Entry::info("partition-recovered", message)
-                .with("partition", &**name)
-                .repeats(*repeats)
-        }
-        Note::MorePartitionsFailed { count } => Entry::new(
-            Level::Warn,
-            "more-partitions-failed",
-            format!("{count} more partitions failed in the last 10 s."),
-        )
-        .with("count", *count),
-        Note::MorePartitionsRecovered { count } => Entry::info(
-            "more-partitions-recovered",
-            format!("{count} more partitions are seeded again."),
-        )
-        .with("count", *count),
-        Note::Isolated { name, .. } => Entry::new(
-            Level::Warn,
-            "partition-isolated",
-            format!(
-                "{name}: its calls took the module down, or found it out of order, again and again; \
-                 it has a worker process of its own from now on, so that the module's other \
-                 partitions are left in peace."
-            ),
-        )
-        .with("partition", &**name),
-        _ => return None,
-    })
+/// `SLOT #<slot id> (<slot description>): <token label>`, as the original has it.
+pub(super) fn opened(id: PartitionId, again: bool, context: &Context<'_>) -> Option<Entry> {
+    let planned = context.plan.partitions.get(&id)?;
+    let (token, is_new) = context.known.token(id)?;
+    let message = format!(
+        "SLOT #{} ({}): {}",
+        token.slot_id,
+        printable(&token.slot_description),
+        printable(&token.label)
+    );
+    // A token that is opened again and again and takes no seeds is no news.
+    let level = if (again && !is_new) || context.plan.sums_up() {
+        Level::Debug
+    } else {
+        Level::Info
+    };
+    Some(
+        Entry::new(level, "token-opened", message)
+            .with("partition", planned.config.name.as_str())
+            .with("slot", token.slot_id)
+            .with("slot_description", token.slot_description.as_str())
+            .with("label", token.label.as_str())
+            .with("serial", token.serial.as_str())
+            .with("model", token.model.as_str()),
+    )
+}
+
+/// A partition that could not be opened or seeded, and what to do about it.
+pub(super) fn failed(
+    partition: &Named<PartitionId>,
+    failure: &TokenFailure,
+    repeats: Repeats,
+    next: Next,
+    plan: &Plan,
+) -> Entry {
+    let name = &partition.name;
+    let planned = plan.partitions.get(&partition.id);
+    let config = planned.map(|planned| &planned.config);
+    let login = config.map_or(Login::User, |config| config.login);
+    let advice = match (failure.fault, config.and_then(unreadable_variable)) {
+        (TokenFault::PinUnavailable, Some(why)) => format!("No PIN was presented: {why}. "),
+        _ => advice(failure, name, login),
+    };
+    partition_failed(name, &advice, failure, repeats, next)
+}
+
+pub(super) fn recovered(name: &str, repeats: Repeats) -> Entry {
+    let before = failed_before(repeats, "attempt");
+    Entry::info(
+        "partition-recovered",
+        format!("{name}: seeded again after {before}."),
+    )
+    .with("partition", name)
+    .repeats(repeats)
+}
+
+pub(super) fn more_failed(count: usize) -> Entry {
+    let message = format!("{count} more attempts to open or seed partitions failed in 10 s.");
+    Entry::new(Level::Warn, "more-partitions-failed", message).with("count", count)
+}
+
+pub(super) fn more_recovered(count: usize) -> Entry {
+    let message = format!("{count} more partitions are seeded again.");
+    Entry::info("more-partitions-recovered", message).with("count", count)
+}
+
+pub(super) fn isolated(name: &str) -> Entry {
+    let message = format!(
+        "{name}: repeatedly crashed or wedged the module; isolated in its own worker process."
+    );
+    Entry::new(Level::Warn, "partition-isolated", message).with("partition", name)
+}
+
+pub(super) fn rejoined(name: &str) -> Entry {
+    let message =
+        format!("{name}: caused no trouble for half a day; back in the common worker process.");
+    Entry::info("partition-rejoined", message).with("partition", name)
 }
 
 /// An injection, in the original's words.
@@ -96,7 +123,7 @@ fn partition_failed(
     };
     let message = format!(
         "{name}: {} {advice}{}",
-        sentence(&failure.text, repeats),
+        sentence(&failure.text, repeats, "attempt"),
         next_step(next)
     );
     Entry::new(level, "partition-failed", message)
@@ -119,7 +146,10 @@ fn unreadable_variable(partition: &Partition) -> Option<SecretError> {
 /// What the operator is to do, with a blank behind it; empty where time may mend it.
 fn advice(failure: &TokenFailure, name: &str, login: Login) -> String {
     match failure.fault {
-        TokenFault::PinRefused => refused(return_value(&failure.text), name, login),
+        TokenFault::PinRefused => {
+            let answer = failure.returned.and_then(|call| Ckr(call.value).name());
+            refused(answer, name, login)
+        }
         TokenFault::PinHeld if login == Login::Protected => format!(
             "Nobody is asked for a PIN at the token. If the PIN is known and the token is in \
              order, run: qseed guard --clear {name}. "
@@ -179,28 +209,30 @@ fn refused(answer: Option<&str>, name: &str, login: Login) -> String {
     }
 }
 
-/// The return value in a failure's text, which reads `C_Login: CKR_PIN_INCORRECT` and perhaps more.
-fn return_value(text: &str) -> Option<&str> {
-    let mut parts = text.split(": ");
-    parts.find(|part| part.starts_with("CKR_"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use qseed_config::Login;
-    use qseed_engine::{Next, Repeats, TokenFailure, TokenFault};
+    use qseed_engine::announcer::Repeats;
+    use qseed_engine::{Next, Returned, TokenFailure, TokenFault};
 
-    use super::{advice, partition_failed};
+    use super::{Ckr, advice, partition_failed};
 
-    fn said(fault: TokenFault, text: &str, login: Login) -> String {
+    fn said(fault: TokenFault, text: &str, returned: Option<Ckr>, login: Login) -> String {
         let text = text.to_owned();
         let repeats = Repeats {
             count: 1,
             lasting: Duration::ZERO,
         };
-        let failure = TokenFailure { fault, text };
+        let failure = TokenFailure {
+            fault,
+            text,
+            returned: returned.map(|value| Returned {
+                function: "C_Login",
+                value: value.0,
+            }),
+        };
         let next = Next::Operator(Duration::from_secs(300));
         let advice = advice(&failure, "ca", login);
         partition_failed("ca", &advice, &failure, repeats, next).message
@@ -210,27 +242,32 @@ mod tests {
     fn what_is_to_be_done_goes_by_what_the_token_answered() {
         const NEW_PIN: &str = "Put the right PIN into the configuration";
         for (answer, login, words) in [
-            ("CKR_PIN_INCORRECT", Login::User, NEW_PIN),
-            ("CKR_PIN_INCORRECT", Login::Protected, "entered there"),
-            ("CKR_PIN_LOCKED", Login::User, "security officer unlock it"),
-            ("CKR_PIN_LOCKED", Login::So, "vendor's manual"),
-            ("CKR_USER_TYPE_INVALID", Login::So, "correct `login`"),
+            (Ckr::PIN_INCORRECT, Login::User, NEW_PIN),
+            (Ckr::PIN_INCORRECT, Login::Protected, "entered there"),
+            (Ckr::PIN_LOCKED, Login::User, "security officer unlock it"),
+            (Ckr::PIN_LOCKED, Login::So, "vendor's manual"),
+            (Ckr::USER_TYPE_INVALID, Login::So, "correct `login`"),
             (
-                "CKR_USER_PIN_NOT_INITIALIZED",
+                Ckr::USER_PIN_NOT_INITIALIZED,
                 Login::User,
                 "security officer set one",
             ),
         ] {
-            let text = said(TokenFault::PinRefused, &format!("C_Login: {answer}"), login);
+            let text = said(TokenFault::PinRefused, "refused", Some(answer), login);
             assert!(text.contains(words), "{answer}: {text}");
             assert_eq!(text.contains(NEW_PIN), words == NEW_PIN, "{text}");
             assert_eq!(
                 text.contains("qseed guard --clear ca."),
-                answer != "CKR_USER_TYPE_INVALID",
+                answer != Ckr::USER_TYPE_INVALID,
                 "{text}"
             );
         }
-        let held = said(TokenFault::PinHeld, "refused before", Login::Protected);
+        let held = said(
+            TokenFault::PinHeld,
+            "refused before",
+            None,
+            Login::Protected,
+        );
         assert!(!held.contains("configuration"), "{held}");
     }
 
@@ -239,6 +276,7 @@ mod tests {
         let text = said(
             TokenFault::PinFlagged,
             "the token says that the PIN is locked; no PIN was offered",
+            None,
             Login::User,
         );
         assert!(!text.contains("presented"), "{text}");

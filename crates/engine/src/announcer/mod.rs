@@ -1,0 +1,346 @@
+//! Decides which facts are worth a line of the log.
+//!
+//! A fault that goes on is announced when it starts, at growing intervals and when it ends, and
+//! thousands of partitions that fail together get a few lines. The engine decides nothing by what
+//! is announced.
+
+mod line;
+mod repeats;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+pub use line::Line;
+pub use repeats::Repeats;
+
+use crate::action::Next;
+use crate::event::{TokenFailure, TokenFault};
+use crate::fact::{Fact, Named, Process};
+use crate::ids::{ModuleId, PartitionId, SourceId};
+use crate::reservoir::Portion;
+use crate::time::Moment;
+use repeats::Faults;
+
+/// Faults and recoveries of partitions that get a line each in a window; more are counted.
+const LINES_A_WINDOW: usize = 50;
+const WINDOW: Duration = Duration::from_secs(10);
+const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+/// Failed deliveries in a row that get a line each.
+const REJECTED_EACH: u32 = 3;
+
+/// Turns facts into lines of the log.
+#[derive(Debug, Default)]
+pub struct Announcer {
+    sources: Faults<SourceId>,
+    partitions: Faults<PartitionId>,
+    workers: Faults<(ModuleId, Option<PartitionId>)>,
+    /// Partitions that were opened and not seeded since.
+    opened: BTreeSet<PartitionId>,
+    /// The sources that the last seed was made of.
+    composition: Vec<SourceId>,
+    window: Window,
+    /// Injections since the last summary; none: each has a line.
+    summary: Option<Summary>,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    ends: Option<Moment>,
+    lines: usize,
+    faults_left_out: usize,
+    recoveries_left_out: usize,
+}
+
+#[derive(Debug, Default)]
+struct Summary {
+    due: Option<Moment>,
+    seeds: u64,
+    bytes: u64,
+    partitions: BTreeSet<PartitionId>,
+}
+
+impl Announcer {
+    /// Sets whether injections are summed up once a minute instead of having a line each.
+    pub fn sum_up(&mut self, summaries: bool) {
+        if summaries != self.summary.is_some() {
+            self.summary = summaries.then(Summary::default);
+        }
+    }
+
+    /// Takes in what happened at `now`; returns what is to be announced.
+    pub fn take(&mut self, now: Moment, fact: &Fact) -> Vec<Line> {
+        let mut lines = self.due(now);
+        match fact {
+            Fact::Delivered { source, .. } => {
+                let source = source.clone();
+                let ended = self.sources.end(now, &source.id);
+                lines.extend(ended.map(|repeats| Line::SourceRecovered { source, repeats }));
+            }
+            Fact::DeliveryRejected { .. } | Fact::FetchFailed { .. } => {
+                lines.extend(self.source_failed(now, fact));
+            }
+            Fact::BudgetLow {
+                source,
+                spent,
+                limit,
+            } => lines.push(Line::BudgetLow {
+                source: source.clone(),
+                spent: *spent,
+                limit: *limit,
+            }),
+            Fact::BudgetSpent {
+                source,
+                spent,
+                limit,
+            } => lines.push(Line::BudgetSpent {
+                source: source.clone(),
+                spent: *spent,
+                limit: *limit,
+            }),
+            Fact::SourceRemoved(id) => self.sources.retain(|other| other != id),
+            Fact::Opened { partition, .. } => lines.push(Line::Opened {
+                partition: partition.id,
+                again: !self.opened.insert(partition.id),
+            }),
+            Fact::OpenFailed {
+                partition,
+                failure,
+                next,
+                ..
+            }
+            | Fact::Refused {
+                partition,
+                failure,
+                next,
+                ..
+            } => lines.extend(self.partition_failed(now, partition, failure, *next)),
+            Fact::Seeded {
+                partition,
+                bytes,
+                made_of,
+                ..
+            } => self.seeded(now, partition, *bytes, made_of, &mut lines),
+            Fact::Mended(id) => self.partitions.announce_next(id),
+            Fact::Isolated(partition) => lines.push(Line::Isolated(partition.clone())),
+            Fact::Rejoined(partition) => {
+                let id = Some(partition.id);
+                self.workers.retain(|(_, alone)| *alone != id);
+                lines.push(Line::Rejoined(partition.clone()));
+            }
+            Fact::PartitionRemoved(id) => self.forget(*id),
+            Fact::WorkerEnded {
+                process,
+                failure: Some(failure),
+            } => {
+                let kind = if failure.loaded { "died" } else { "load" };
+                let repeats = self.workers.raise(now, key(process), kind);
+                lines.extend(repeats.map(|repeats| Line::WorkerFailed {
+                    module: process.module.clone(),
+                    text: failure.text.clone(),
+                    repeats,
+                    next: failure.next,
+                }));
+            }
+            Fact::ModuleHung {
+                process,
+                partition,
+                deadline,
+            } => {
+                let repeats = self.workers.raise(now, key(process), "hung");
+                lines.extend(repeats.map(|_| Line::ModuleHung {
+                    module: process.module.clone(),
+                    partition: partition.as_ref().map(|partition| partition.name.clone()),
+                    deadline: *deadline,
+                }));
+            }
+            Fact::WorkerStuck(process) => lines.push(Line::WorkerStuck(process.module.clone())),
+            Fact::WorkerRecovered(process) => {
+                let module = process.module.clone();
+                let ended = self.workers.end(now, &key(process));
+                lines.extend(ended.map(|repeats| Line::WorkerRecovered { module, repeats }));
+            }
+            Fact::Expired { .. }
+            | Fact::WorkerStarted(_)
+            | Fact::WorkerEnded { failure: None, .. } => {}
+        }
+        lines
+    }
+
+    /// When [`due`](Self::due) has something to announce, if no fact comes before.
+    #[must_use]
+    pub fn wake(&self) -> Option<Moment> {
+        let summary = self.summary.as_ref().and_then(|summary| summary.due);
+        [self.window.ends, summary].into_iter().flatten().min()
+    }
+
+    /// What was counted and is to be announced by now.
+    pub fn due(&mut self, now: Moment) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if self.window.ends.is_some_and(|at| at <= now) {
+            lines.extend(self.window.end());
+        }
+        if let Some(summary) = &mut self.summary
+            && summary.due.is_some_and(|at| at <= now)
+        {
+            lines.push(summary.end());
+        }
+        lines
+    }
+
+    /// Everything that was counted and not announced yet.
+    pub fn finish(&mut self) -> Vec<Line> {
+        let mut lines: Vec<_> = self.window.end().collect();
+        let summary = self.summary.as_mut();
+        lines.extend(summary.filter(|s| s.seeds > 0).map(Summary::end));
+        lines
+    }
+
+    /// How many things the announcer keeps track of.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        let summed = self.summary.as_ref().map_or(0, |s| s.partitions.len());
+        self.sources.len() + self.partitions.len() + self.workers.len() + self.opened.len() + summed
+    }
+
+    fn source_failed(&mut self, now: Moment, fact: &Fact) -> Option<Line> {
+        match fact {
+            Fact::DeliveryRejected {
+                source,
+                check,
+                bytes,
+                in_a_row,
+                next,
+                ..
+            } => {
+                let repeats = self.sources.raise(now, source.id, check.name());
+                (repeats.is_some() || *in_a_row <= REJECTED_EACH).then(|| Line::CheckFailed {
+                    source: source.clone(),
+                    check: *check,
+                    bytes: *bytes,
+                    in_a_row: *in_a_row,
+                    next: *next,
+                })
+            }
+            Fact::FetchFailed {
+                source,
+                failure,
+                next,
+                ..
+            } => {
+                let repeats = self.sources.raise(now, source.id, failure.code)?;
+                Some(Line::SourceFailed {
+                    source: source.clone(),
+                    text: failure.text.clone(),
+                    code: failure.code,
+                    repeats,
+                    next: *next,
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn partition_failed(
+        &mut self,
+        now: Moment,
+        partition: &Named<PartitionId>,
+        failure: &TokenFailure,
+        next: Next,
+    ) -> Option<Line> {
+        let kind = failure.fault.name();
+        let repeats = if failure.fault == TokenFault::SeedingRefused {
+            self.partitions.raise_once(now, partition.id, kind)
+        } else {
+            self.partitions.raise(now, partition.id, kind)
+        }?;
+        if !self.window.has_room(now) {
+            self.window.faults_left_out += 1;
+            return None;
+        }
+        Some(Line::PartitionFailed {
+            partition: partition.clone(),
+            failure: failure.clone(),
+            repeats,
+            next,
+        })
+    }
+
+    fn seeded(
+        &mut self,
+        now: Moment,
+        partition: &Named<PartitionId>,
+        bytes: usize,
+        made_of: &[Portion],
+        lines: &mut Vec<Line>,
+    ) {
+        let partition = partition.clone();
+        self.opened.remove(&partition.id);
+        if let Some(repeats) = self.partitions.end(now, &partition.id) {
+            if self.window.has_room(now) {
+                let partition = partition.clone();
+                lines.push(Line::PartitionRecovered { partition, repeats });
+            } else {
+                self.window.recoveries_left_out += 1;
+            }
+        }
+        let mut sources: Vec<_> = made_of.iter().map(|portion| portion.source).collect();
+        sources.dedup();
+        if sources != self.composition {
+            self.composition.clone_from(&sources);
+            lines.push(Line::Composition(sources));
+        }
+        if let Some(summary) = &mut self.summary {
+            summary.due.get_or_insert(now + SUMMARY_EVERY);
+            summary.seeds += 1;
+            summary.bytes += bytes as u64;
+            summary.partitions.insert(partition.id);
+        } else {
+            let made_of = made_of.to_vec();
+            lines.push(Line::Seeded {
+                partition,
+                bytes,
+                made_of,
+            });
+        }
+    }
+
+    fn forget(&mut self, id: PartitionId) {
+        self.partitions.retain(|other| *other != id);
+        self.workers.retain(|(_, alone)| *alone != Some(id));
+        self.opened.remove(&id);
+    }
+}
+
+fn key(process: &Process) -> (ModuleId, Option<PartitionId>) {
+    (process.module.id, process.alone)
+}
+
+impl Window {
+    /// Whether one more partition may have a line of its own.
+    fn has_room(&mut self, now: Moment) -> bool {
+        self.ends.get_or_insert(now + WINDOW);
+        let room = self.lines < LINES_A_WINDOW;
+        self.lines += usize::from(room);
+        room
+    }
+
+    fn end(&mut self) -> impl Iterator<Item = Line> + use<> {
+        let ended = std::mem::take(self);
+        let more = |count: usize| (count > 0).then_some(count);
+        let failed = more(ended.faults_left_out).map(|count| Line::MorePartitionsFailed { count });
+        let recovered =
+            more(ended.recoveries_left_out).map(|count| Line::MorePartitionsRecovered { count });
+        failed.into_iter().chain(recovered)
+    }
+}
+
+impl Summary {
+    fn end(&mut self) -> Line {
+        let ended = std::mem::take(self);
+        Line::Summary {
+            seeds: ended.seeds,
+            bytes: ended.bytes,
+            partitions: ended.partitions.len(),
+        }
+    }
+}

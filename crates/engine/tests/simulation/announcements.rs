@@ -1,0 +1,109 @@
+//! Judges what is announced: every fault is, soon after it began, and one that goes on is not
+//! announced again and again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use qseed_engine::announcer::{Announcer, Line};
+use qseed_engine::{Fact, Moment, PartitionId};
+
+use crate::Checked;
+
+/// A fault of a partition is announced within this time.
+const ANNOUNCED_WITHIN: Duration = Duration::from_secs(11);
+
+#[derive(Debug, Default)]
+pub(crate) struct Announcements {
+    announcer: Announcer,
+    /// Partitions whose last attempt failed, each with the lines about that.
+    failing: BTreeMap<PartitionId, Failing>,
+}
+
+#[derive(Debug)]
+struct Failing {
+    since: Moment,
+    failures: u32,
+    lines: u32,
+}
+
+impl Announcements {
+    pub(crate) fn new(summaries: bool) -> Self {
+        let mut new = Self::default();
+        new.announcer.sum_up(summaries);
+        new
+    }
+
+    /// Takes in what happened; returns what is announced.
+    pub(crate) fn take(&mut self, now: Moment, fact: &Fact) -> Vec<Line> {
+        match fact {
+            Fact::OpenFailed { partition, .. } | Fact::Refused { partition, .. } => {
+                let failing = self.failing.entry(partition.id).or_insert(Failing {
+                    since: now,
+                    failures: 0,
+                    lines: 0,
+                });
+                failing.failures += 1;
+            }
+            Fact::Seeded { partition, .. } => {
+                self.failing.remove(&partition.id);
+            }
+            Fact::PartitionRemoved(id) => {
+                self.failing.remove(id);
+            }
+            // It is announced again, whatever was announced before.
+            Fact::Mended(id) => {
+                if let Some(failing) = self.failing.get_mut(id) {
+                    failing.lines = failing.lines.min(1);
+                }
+            }
+            _ => {}
+        }
+        let lines = self.announcer.take(now, fact);
+        self.read(&lines);
+        lines
+    }
+
+    /// Lets time pass.
+    pub(crate) fn due(&mut self, now: Moment) -> Checked {
+        let lines = self.announcer.due(now);
+        self.read(&lines);
+        for (id, failing) in &self.failing {
+            if failing.lines == 0 && now.since(failing.since) > ANNOUNCED_WITHIN {
+                return Err(format!(
+                    "{id:?} fails since {:?}, unannounced",
+                    failing.since
+                ));
+            }
+            // Each kind of failure once, and then at growing intervals.
+            let days = now.since(failing.since).as_secs() / (24 * 3600);
+            let at_most = 12 + 6 + u32::try_from(days).unwrap_or(u32::MAX);
+            if failing.lines > at_most {
+                let (lines, failures) = (failing.lines, failing.failures);
+                return Err(format!("{id:?}: {lines} lines about {failures} failures"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.announcer.entries()
+    }
+
+    fn read(&mut self, lines: &[Line]) {
+        for line in lines {
+            match line {
+                Line::PartitionFailed { partition, .. } => {
+                    if let Some(failing) = self.failing.get_mut(&partition.id) {
+                        failing.lines += 1;
+                    }
+                }
+                Line::MorePartitionsFailed { .. } => {
+                    for failing in self.failing.values_mut().filter(|f| f.lines == 0) {
+                        failing.lines = 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What happened, handed to those who keep track of it.
+
+use qseed_engine::Fact;
+use qseed_engine::announcer::Line;
+
+use super::daemon::Daemon;
+use crate::say::{self, Context};
+
+impl Daemon {
+    /// Hands out everything that happened. Whatever else keeps track of facts (counters, history,
+    /// ledger) takes them here.
+    pub(super) fn hand_out_facts(&mut self) {
+        let now = self.now();
+        let due = self.announcer.due(now);
+        self.announce(due);
+        while let Some(fact) = self.engine.next_fact() {
+            match &fact {
+                Fact::FetchFailed { .. }
+                | Fact::BudgetSpent { .. }
+                | Fact::OpenFailed { .. }
+                | Fact::Refused { .. } => self.troubled = true,
+                Fact::PartitionRemoved(id) => self.known.forget_partition(*id),
+                _ => {}
+            }
+            let lines = self.announcer.take(now, &fact);
+            self.announce(lines);
+        }
+    }
+
+    /// Writes lines to the log; at the end of the daemon, nothing more.
+    pub(super) fn announce(&mut self, lines: Vec<Line>) {
+        if self.stopping {
+            return;
+        }
+        for line in lines {
+            let context = Context {
+                plan: &self.plan,
+                known: &self.known,
+                engine: &self.engine,
+            };
+            if let Some(entry) = say::entry(&line, &context) {
+                self.log.write(entry);
+            }
+        }
+    }
+}
