@@ -3,27 +3,27 @@
 use std::process::Command;
 
 use qseed_entropy_service::{Certificate, Groups, Options};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::service_faults::Stage;
-use crate::support::daemon::{QSEED, run, untouched};
+use crate::support::daemon::{QSEED, is_event, run, untouched};
 use crate::support::{for_each_case, service, service_with};
 
 #[test]
 fn a_certificate_that_is_wrong_is_refused_until_it_is_right() {
     let wrong = [
-        Certificate::Expired,
-        Certificate::NotYetValid,
-        Certificate::WrongName,
-        Certificate::OtherAuthority,
+        (Certificate::Expired, "tls-expired"),
+        (Certificate::NotYetValid, "tls-expired"),
+        (Certificate::WrongName, "tls-name"),
+        (Certificate::OtherAuthority, "tls-authority"),
     ];
-    for_each_case(&wrong, 4, |certificate| {
+    for_each_case(&wrong, 4, |(certificate, code)| {
         let stage = Stage::new(service());
         let qseed = stage.site.start();
         qseed.wait_pushed(1);
         stage.service.set_certificate(*certificate).expect("made");
         let failed = qseed.event("source-failed");
-        println!("{certificate:?}: {}", failed["message"]);
+        assert_eq!(failed["code"], *code, "{failed}");
         let served = stage.service.served().len();
         stage
             .service
@@ -36,11 +36,13 @@ fn a_certificate_that_is_wrong_is_refused_until_it_is_right() {
 }
 
 /// Starts with a service that can't be used as configured: exit code 69 and nothing injected.
-fn refused_at_once(stage: &Stage, why: &str) {
+fn refused_at_once(stage: &Stage, code: &str) {
     let ended = stage.site.once();
-    assert_eq!(ended.code, Some(69), "{why}: {ended:?}");
-    let said = format!("{}{}", ended.output, ended.errors).to_lowercase();
-    assert!(said.contains(why), "{why}: {said}");
+    assert_eq!(ended.code, Some(69), "{code}: {ended:?}");
+    let mut lines = ended.output.lines();
+    let failed = lines.find(|line| is_event(line, "source-failed"));
+    let failed: Value = serde_json::from_str(failed.expect("a failure")).expect("JSON");
+    assert_eq!(failed["code"], code, "{failed}");
     assert!(stage.token.injected().is_empty());
     assert!(stage.service.requests().is_empty(), "a request went out");
 }
@@ -50,14 +52,14 @@ fn a_link_that_is_not_as_configured_is_not_used() {
     let pinned = Stage::new(service()).with(|source| {
         source["tls"]["pin_sha256"] = json!(["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]);
     });
-    refused_at_once(&pinned, "pin");
+    refused_at_once(&pinned, "tls-pin");
     let classical = Stage::new(service_with(Options::default().groups(Groups::Classical)))
         .with(|source| source["tls"]["post_quantum"] = json!("require"));
-    refused_at_once(&classical, "x25519mlkem768");
+    refused_at_once(&classical, "tls-post-quantum");
     let unknown = Stage::new(service());
     let other = service();
     let unknown = unknown.with(|source| source["tls"]["ca"] = json!(other.ca_path()));
-    refused_at_once(&unknown, "certificate");
+    refused_at_once(&unknown, "tls-authority");
 }
 
 #[test]

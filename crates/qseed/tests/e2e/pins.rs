@@ -251,10 +251,10 @@ fn on_a_read_only_state_directory_a_known_good_pin_works() {
 fn the_operator_lets_a_pin_be_tried_again() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| faults.defaults.user.tries = Some(5));
-    let partitions = json!([faulty.partition_with_pin("p", 0, WRONG)]);
+    let partitions = json!([faulty.partition_with_pin("issuing-ca", 0, WRONG)]);
     site.configure_full(&site.full(&service, &partitions));
     let qseed = site.start();
-    wait_failed(&qseed, "p", "pin-refused");
+    wait_failed(&qseed, "issuing-ca", "pin-refused");
     let guard = |clear: Option<&str>| {
         let mut command = self::qseed();
         command.arg("guard").arg("--config").arg(site.config_path());
@@ -262,12 +262,11 @@ fn the_operator_lets_a_pin_be_tried_again() {
     };
     let listed = guard(None);
     assert_eq!(listed.code, Some(0), "{listed:?}");
-    assert!(
-        listed.output.contains('p') && listed.output.contains("CKR_PIN_INCORRECT"),
-        "{listed:?}"
-    );
+    for said in ["issuing-ca\n", "CKR_PIN_INCORRECT"] {
+        assert!(listed.output.contains(said), "{said}: {listed:?}");
+    }
     // Cleared while it is still wrong: one more presentation, and held back again.
-    assert_eq!(guard(Some("p")).code, Some(0));
+    assert_eq!(guard(Some("issuing-ca")).code, Some(0));
     faulty.wait(|record| calls_of(record, Function::Login) == 2);
     // The token is mended instead of the configuration.
     faulty
@@ -276,10 +275,10 @@ fn the_operator_lets_a_pin_be_tried_again() {
         .expect("written");
     wait_held_in_file(&site);
     assert_eq!(faulty.presentations(0), 2);
-    assert_eq!(guard(Some("p")).code, Some(0));
+    assert_eq!(guard(Some("issuing-ca")).code, Some(0));
     faulty.wait_seeds(0, 1);
     assert_eq!(faulty.presentations(0), 3);
-    assert_eq!(guard(Some("q")).code, Some(64), "no such partition");
+    assert_eq!(guard(Some("no-such")).code, Some(64), "no such partition");
     qseed.stop();
 }
 

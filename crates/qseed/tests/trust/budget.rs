@@ -1,7 +1,5 @@
 //! A source's monthly budget: warned of at 80 %, never exceeded, counted across a crash.
 
-use std::time::Duration;
-
 use qseed_entropy_service::{EntropyService, Fault};
 use serde_json::{Value, json};
 
@@ -32,9 +30,9 @@ fn number(event: &Value, name: &str) -> u64 {
 /// Lets the daemon be killed while an answer is on its way: what it was asked for is spent,
 /// although nobody saw it come.
 fn kill_in_the_middle(qseed: Qseed, metered: &EntropyService) {
-    let answers = metered.counts().answers;
-    metered.fault_next(Fault::Latency(Duration::from_millis(300)), 1);
-    assert!(metered.wait_for(|log| log.counts().answers > answers, PATIENCE));
+    let requests = metered.requests().len();
+    metered.fault_next(Fault::Hang, 1);
+    assert!(metered.wait_for(|log| log.requests().len() > requests, PATIENCE));
     qseed.kill();
 }
 
@@ -69,8 +67,8 @@ fn a_budget_is_never_exceeded_and_a_crash_does_not_renew_it() {
     println!("{} of {BUDGET} bytes were served", served(&metered));
     assert!(served(&metered) <= BUDGET);
     assert!(
-        served(&metered) > BUDGET - 2 * 96,
-        "it is used up, but for what a crash hid"
+        served(&metered) >= BUDGET - 2 * 96,
+        "it is used up, but for what the crashes hid"
     );
 
     stage.change(|config| config["sources"][0]["budget"]["bytes"] = json!(2 * BUDGET));

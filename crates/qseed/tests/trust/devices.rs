@@ -42,14 +42,13 @@ fn a_card_that_is_slow_or_pauses_loses_nothing() {
     let site = Site::new();
     let mut card = Card::new(&site.path("card"));
     let stage = Stage::new(&[device(&site.path("card"))]);
-    card.give(3 * 48);
+    card.give(3 * 48 + 20);
     let qseed = stage.site.start();
     qseed.wait_pushed(3);
-    // It has nothing more: a read that times out is a fault like any other.
+    // It gives no more: a read that times out is a fault like any other.
     let failed = qseed.event("source-failed");
     assert_eq!(failed["code"], "timeout", "{failed}");
     assert_eq!(stage.seeds().len(), 3, "a part of a seed is no seed");
-    card.give(20);
     card.give(28 + 5 * 48);
     qseed.wait_pushed(6);
     qseed.event("source-recovered");

@@ -93,7 +93,7 @@ fn limits_that_become_narrower_are_learnt_again() {
 }
 
 /// A service that gives no small amounts: 64 bytes are the least. Four seeds of 48 bytes take three
-/// requests, and nothing is thrown away.
+/// requests: nothing is thrown away.
 #[test]
 fn what_a_service_gives_at_least_serves_the_next_seeds() {
     let site = Site::new();
@@ -106,12 +106,14 @@ fn what_a_service_gives_at_least_serves_the_next_seeds() {
     let node = NodeService::plain(&site, &json!({ "entropy": entropy }));
     let stage = Stage::new(&[node.source(&Value::Null)]);
     let qseed = stage.site.start();
-    qseed.wait_pushed(4);
-    assert_eq!(node.served().len(), 3);
-    qseed.wait_pushed(8);
+    qseed.wait_pushed(12);
     let log = qseed.stop();
     assert_eq!(events(&log, "source-failed"), Vec::<Value>::new());
-    assert_in_order(&stage.seeds(), &node.served().concat());
+    let seeds = stage.seeds();
+    assert_in_order(&seeds, &node.served().concat());
+    let (needed, served) = ((seeds.len() * 48).div_ceil(64), node.served().len());
+    // One that was asked for when the end came may not have been used.
+    assert!((needed..=needed + 1).contains(&served), "{served}");
     assert!(node.told("refused").is_empty());
     for ask in node.told("ask") {
         assert_eq!(ask, json!({ "block_size": 16, "block_count": 4 }));

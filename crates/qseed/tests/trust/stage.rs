@@ -1,8 +1,9 @@
 //! A daemon's surroundings: sources of any kind, and a token that records what it gets.
 
 use std::path::Path;
+use std::time::Duration;
 
-use qseed_entropy_service::{EntropyService, Log};
+use qseed_entropy_service::{EntropyService, Log, Options, RateLimit};
 use serde_json::{Value, json};
 
 use crate::support::PATIENCE;
@@ -112,6 +113,12 @@ pub(crate) fn good_answers(log: &Log) -> usize {
         .iter()
         .filter(|answer| answer.is_good())
         .count()
+}
+
+/// A service that answers one request and no other, until its rate limit is taken away.
+pub(crate) fn one_answer() -> Options {
+    let limit = RateLimit::new(1, Duration::from_secs(24 * 60 * 60));
+    Options::default().rate_limit(limit.without_retry_after())
 }
 
 /// Waits until the service has given a good answer after its first `known` answers.
