@@ -63,6 +63,13 @@ pub enum Event {
         /// Why.
         text: String,
     },
+    /// The worker floods, or does not speak the protocol: it is to be killed.
+    WorkerMisbehaves {
+        /// The worker.
+        worker: WorkerId,
+        /// How.
+        text: String,
+    },
     /// The worker's process has ended, or could not be started.
     WorkerExited {
         /// The worker.

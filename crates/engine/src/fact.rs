@@ -183,6 +183,13 @@ pub enum Fact {
         /// The deadline that passed.
         deadline: Duration,
     },
+    /// A worker does not keep to the protocol, so it is killed.
+    WorkerMisbehaves {
+        /// The process.
+        process: Process,
+        /// What it did, for people.
+        text: String,
+    },
     /// A worker was killed and is still there: it hangs in the kernel.
     WorkerStuck(Process),
     /// A worker has run long enough to count as healthy again.

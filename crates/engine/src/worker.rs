@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::backoff::{Backoff, CEILING};
-use crate::ids::{ModuleId, PartitionId, WorkerId};
+use crate::ids::{JobId, ModuleId, PartitionId, WorkerId};
 use crate::partition::SLOW;
 use crate::time::Moment;
 
@@ -50,10 +50,18 @@ pub(crate) struct Call {
     pub(crate) deadline: Option<Moment>,
     /// Whether it is on a partition that may be slow or in trouble.
     pub(crate) doubtful: bool,
-    /// Whether it opens a session.
-    pub(crate) opens: bool,
+    /// The seed that it injects; none: it opens a session.
+    pub(crate) job: Option<JobId>,
+    /// PINs that the worker has asked about for it.
+    pub(crate) pins_asked: u8,
     /// Whether its partition may have taken the worker down before.
     pub(crate) suspect: bool,
+}
+
+impl Call {
+    pub(crate) fn opens(&self) -> bool {
+        self.job.is_none()
+    }
 }
 
 /// Two lines of partitions: those that may take long must not stand before the others.
@@ -183,13 +191,13 @@ impl Worker {
                 return false;
             }
         }
-        if call.opens {
-            places == 1 || in_flight(|other| other.opens) < most_of_them
+        if call.opens() {
+            places == 1 || in_flight(Call::opens) < most_of_them
         } else if opens_first && !self.to_open.is_empty() {
             if places == 1 {
                 self.opened_last
             } else {
-                in_flight(|other| !other.opens) < most_of_them
+                in_flight(|other| !other.opens()) < most_of_them
             }
         } else {
             true

@@ -13,7 +13,7 @@ use qseed_config::Module;
 use qseed_tokens::ckr::{Ckr, Function};
 use qseed_tokens::directory::SlotReport;
 use qseed_tokens::failure::TokenFailure;
-use qseed_tokens::supervisor::{Worker, WorkerEvent, WorkerSpec};
+use qseed_tokens::supervisor::{Misbehaviour, Worker, WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::{FromWorker, Ready, ToWorker};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
@@ -45,9 +45,9 @@ pub(crate) enum Lost {
     /// Its process ended, as it does when the module crashes or calls `exit`.
     #[error("the module ended its process ({0})")]
     Ended(ExitStatus),
-    /// The worker does not speak the protocol.
-    #[error("the worker process is of another version: {0}")]
-    Protocol(String),
+    /// The worker does not keep to the protocol.
+    #[error("{0}")]
+    Protocol(Misbehaviour),
 }
 
 impl Lost {
@@ -133,7 +133,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure>
 #[derive(Debug)]
 pub(crate) struct Visit {
     worker: Worker,
-    events: Receiver<(u32, u64, WorkerEvent)>,
+    events: Receiver<(u32, WorkerEvent)>,
     deadline: Duration,
     output: Vec<String>,
     exited: bool,
@@ -163,7 +163,7 @@ impl Visit {
         loop {
             let event = timeout(self.deadline, self.events.recv()).await;
             // The worker's own tasks hold the channel's other end until it has exited.
-            let Ok(Some((_, _, event))) = event else {
+            let Ok(Some((_, event))) = event else {
                 return Err(Lost::Hung(self.deadline));
             };
             match self.take_in(event)? {
@@ -181,7 +181,7 @@ impl Visit {
                 self.output.push(line);
             }
             WorkerEvent::Output { .. } | WorkerEvent::OutputWithheld { .. } => {}
-            WorkerEvent::ProtocolError(error) => return Err(Lost::Protocol(error.to_string())),
+            WorkerEvent::Misbehaves(how) => return Err(Lost::Protocol(how)),
             WorkerEvent::Exited(status) => {
                 self.exited = true;
                 return Err(Lost::Ended(status));
@@ -226,7 +226,7 @@ impl Visit {
         let mut patience = if lost { GONE_AFTER } else { self.deadline };
         while !self.exited {
             match timeout(patience, self.events.recv()).await {
-                Ok(Some((_, _, event))) => drop(self.take_in(event)),
+                Ok(Some((_, event))) => drop(self.take_in(event)),
                 // A module that hangs in C_Finalize has told all.
                 Err(_) if patience > GONE_AFTER => {
                     self.worker.kill();

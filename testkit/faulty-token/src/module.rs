@@ -3,6 +3,7 @@
 
 mod background;
 mod folder;
+mod hostile;
 pub(crate) mod info;
 pub(crate) mod login;
 pub(crate) mod sessions;
@@ -280,6 +281,7 @@ impl Module {
             }
             Action::Stdout(text) => say(&mut io::stdout(), text),
             Action::Stderr(text) => say(&mut io::stderr(), text),
+            Action::Send { bytes, times } => hostile::send(bytes, *times),
         }
         None
     }

@@ -27,6 +27,14 @@ pub enum Action {
     Stdout(String),
     /// Writes this text to standard error, as it is.
     Stderr(String),
+    /// Sends these bytes over the Unix socket that its process has, as often as this: what a
+    /// hostile library in qseed's worker does.
+    Send {
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// How often.
+        times: u32,
+    },
 }
 
 /// Whether a rule acts before the function's work or after it.

@@ -133,13 +133,7 @@ impl Announcer {
                 failure: Some(failure),
             } => {
                 let kind = if failure.loaded { "died" } else { "load" };
-                let repeats = self.workers.raise(now, key(process), kind);
-                lines.extend(repeats.map(|repeats| Line::WorkerFailed {
-                    module: process.module.clone(),
-                    text: failure.text.clone(),
-                    repeats,
-                    next: failure.next,
-                }));
+                lines.extend(self.worker_failed(now, process, kind, &failure.text, failure.next));
             }
             Fact::ModuleHung {
                 process,
@@ -152,6 +146,10 @@ impl Announcer {
                     partition: partition.as_ref().map(|partition| partition.name.clone()),
                     deadline: *deadline,
                 }));
+            }
+            Fact::WorkerMisbehaves { process, text } => {
+                let next = Next::RestartWorker;
+                lines.extend(self.worker_failed(now, process, "misbehaves", text, next));
             }
             Fact::WorkerStuck(process) => lines.push(Line::WorkerStuck(process.module.clone())),
             Fact::WorkerRecovered(process) => {
@@ -260,6 +258,23 @@ impl Announcer {
         Some(Line::PartitionFailed {
             partition: partition.clone(),
             failure: failure.clone(),
+            repeats,
+            next,
+        })
+    }
+
+    fn worker_failed(
+        &mut self,
+        now: Moment,
+        process: &Process,
+        kind: &'static str,
+        text: &str,
+        next: Next,
+    ) -> Option<Line> {
+        let repeats = self.workers.raise(now, key(process), kind)?;
+        Some(Line::WorkerFailed {
+            module: process.module.clone(),
+            text: text.to_owned(),
             repeats,
             next,
         })

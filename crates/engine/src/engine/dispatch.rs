@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::action::Action;
-use crate::ids::PartitionId;
+use crate::ids::{JobId, PartitionId};
 use crate::partition::Phase;
 use crate::reservoir::{take_in_turn, take_xored};
 use crate::settings::Combine;
@@ -127,7 +127,8 @@ impl Engine {
                 began: now,
                 deadline: None,
                 doubtful,
-                opens,
+                job: (!opens).then_some(JobId(0)),
+                pins_asked: 0,
                 suspect: partition.is_suspect(now),
             };
             return worker.has_place(places, call, opens_first).then_some(first);
@@ -146,7 +147,13 @@ impl Engine {
         debug_assert_eq!(first, Some(partition));
     }
 
-    fn begin_call(&mut self, key: WorkerKey, partition: PartitionId, doubtful: bool, opens: bool) {
+    fn begin_call(
+        &mut self,
+        key: WorkerKey,
+        partition: PartitionId,
+        doubtful: bool,
+        job: Option<JobId>,
+    ) {
         let deadline = self.now + self.modules[&key.module].deadline;
         let suspect = self.partitions[&partition].is_suspect(self.now);
         let worker = self.workers.get_mut(&key).expect("it was just looked at");
@@ -154,17 +161,18 @@ impl Engine {
             began: self.now,
             deadline: Some(deadline),
             doubtful,
-            opens,
+            job,
+            pins_asked: 0,
             suspect,
         };
-        worker.opened_last = opens;
+        worker.opened_last = job.is_none();
         worker.calls.insert(partition, call);
         self.arm_worker(key);
     }
 
     fn open(&mut self, key: WorkerKey, partition: PartitionId, doubtful: bool) {
         self.set_phase(partition, Phase::Opening);
-        self.begin_call(key, partition, doubtful, true);
+        self.begin_call(key, partition, doubtful, None);
         let worker = self.workers[&key].life;
         self.act(Action::Open { worker, partition });
     }
@@ -194,7 +202,7 @@ impl Engine {
                 made_of: made_of.clone(),
             },
         );
-        self.begin_call(key, partition, doubtful, false);
+        self.begin_call(key, partition, doubtful, Some(job));
         let worker = self.workers[&key].life;
         self.act(Action::Seed {
             worker,

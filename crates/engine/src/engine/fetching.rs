@@ -53,7 +53,7 @@ impl Engine {
                     || worker
                         .calls
                         .values()
-                        .any(|call| call.opens && !call.doubtful))
+                        .any(|call| call.opens() && !call.doubtful))
         });
         if !opening {
             self.gather_until = None;

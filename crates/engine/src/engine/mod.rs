@@ -8,6 +8,7 @@ mod fetching;
 mod isolation;
 mod partitions;
 mod pins;
+mod trust;
 mod views;
 mod workers;
 
@@ -109,7 +110,9 @@ impl Engine {
     /// Takes in what happened at `now`. A time before that of the last event counts as that one.
     pub fn handle(&mut self, now: Moment, event: Event) {
         self.now = self.now.max(now);
-        self.apply(event);
+        if self.admit(&event) {
+            self.apply(event);
+        }
         while let Some(timer) = self.timers.pop(self.now) {
             self.wake_up(timer);
         }
@@ -164,6 +167,11 @@ impl Engine {
             Event::PinChanged(partition) => self.look_at_once(partition),
             Event::WorkerReady(worker) => self.worker_ready(worker),
             Event::WorkerFailed { worker, text } => self.worker_failed(worker, text),
+            Event::WorkerMisbehaves { worker, text } => {
+                if let Some((key, _)) = self.current(worker) {
+                    self.worker_misbehaves(key, text);
+                }
+            }
             Event::WorkerExited { worker, text } => self.worker_exited(worker, text),
             Event::Progress { worker, partition } => self.call_goes_on(worker, partition),
             Event::Waits { worker, partition } => {

@@ -2,9 +2,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qseed_engine::announcer::Line;
-use qseed_engine::{Event, JobId, PartitionState, TokenFault, WorkerId};
+use qseed_engine::guard::PinAnswer;
+use qseed_engine::{Event, JobId, Next, PartitionState, PinTag, TokenFault, WorkerId};
 
-use crate::story::{Call, Did, Story, p, secs, usual};
+use crate::story::{Call, Did, Login, Story, p, secs, usual};
 
 #[test]
 fn a_crash_spends_the_seed_and_the_worker_comes_back() {
@@ -130,4 +131,149 @@ fn what_a_worker_answered_just_before_it_was_killed_counts() {
     story.run(secs(25));
     assert_eq!(story.seeds(1), [0, 10, 30, 40, 50]);
     assert!(story.seeds_since(0, killed) > 0);
+}
+
+/// Tells the engine what worker 1 says without having been asked.
+fn says(story: &mut Story, events: Vec<Event>) {
+    for event in events {
+        assert!(!story.engine.expects(&event), "{event:?}");
+        story.tell(event);
+    }
+}
+
+fn killed(story: &Story) -> usize {
+    story.count(|did| matches!(did, Did::End(_, true)))
+}
+
+#[test]
+fn a_seed_is_answered_by_its_own_number_or_its_worker_is_killed() {
+    let mut story = Story::new(usual(2));
+    story.seeding.insert(p(0), Call::Hangs);
+    story.run(secs(1));
+    let (worker, partition, job) = (WorkerId(1), p(0), JobId(77));
+    says(
+        &mut story,
+        vec![Event::Seeded {
+            worker,
+            partition,
+            job,
+        }],
+    );
+    story.seeded.clear();
+    assert_eq!(killed(&story), 1);
+    assert_eq!(
+        story.lines(|line| matches!(
+            line,
+            Line::WorkerFailed {
+                next: Next::RestartWorker,
+                ..
+            }
+        )),
+        1
+    );
+    story.seeding.clear();
+    story.run(secs(15));
+    for number in 0..2 {
+        assert_eq!(story.state(number), PartitionState::Seeded);
+        assert!(!story.seeds(number).is_empty(), "partition {number}");
+    }
+}
+
+#[test]
+fn a_worker_that_answers_for_partitions_that_it_was_not_asked_about_is_killed() {
+    let mut settings = usual(2);
+    settings.modules.push(qseed_engine::ModuleSettings {
+        id: qseed_engine::ModuleId(1),
+        ..settings.modules[0].clone()
+    });
+    settings.partitions[1].module = qseed_engine::ModuleId(1);
+    let worker = WorkerId(1);
+    let job = JobId(1);
+    let failure = || qseed_engine::TokenFailure {
+        fault: TokenFault::Missing,
+        text: "it lies".to_owned(),
+        returned: None,
+    };
+    // Of the neighbour's partition, of its own one without a call, of one that is not there.
+    for partition in [p(1), p(0), p(9)] {
+        for number in 0..5 {
+            let mut story = Story::new(settings.clone());
+            story.run(secs(5));
+            let event = match number {
+                0 => Event::Opened { worker, partition },
+                1 => Event::OpenFailed {
+                    worker,
+                    partition,
+                    failure: failure(),
+                },
+                2 => Event::Seeded {
+                    worker,
+                    partition,
+                    job,
+                },
+                3 => Event::SeedFailed {
+                    worker,
+                    partition,
+                    job,
+                    failure: failure(),
+                },
+                _ => Event::PinAsked {
+                    worker,
+                    partition,
+                    ask: 1,
+                    tag: PinTag([1; 32]),
+                    device: qseed_engine::DeviceTag([1; 32]),
+                },
+            };
+            says(&mut story, vec![event]);
+            assert_eq!(killed(&story), 1);
+            story.seeded.clear();
+            story.run(secs(20));
+            assert_eq!(story.seeds(1), [10, 20], "the neighbour is not disturbed");
+            assert!(!story.seeds(0).is_empty());
+        }
+    }
+}
+
+#[test]
+fn one_call_asks_about_a_few_pins_at_most() {
+    let mut story = Story::new(usual(1));
+    story.opening.insert(p(0), Call::Hangs);
+    story.run(secs(1));
+    for number in 0..10 {
+        story.logins.insert(
+            p(0),
+            Login {
+                tag: PinTag([number; 32]),
+                device: qseed_engine::DeviceTag([number; 32]),
+                answer: PinAnswer::NotJudged,
+                dies: false,
+            },
+        );
+        story.tell(Event::PinAsked {
+            worker: WorkerId(1),
+            partition: p(0),
+            ask: number.into(),
+            tag: PinTag([number; 32]),
+            device: qseed_engine::DeviceTag([number; 32]),
+        });
+    }
+    assert_eq!(killed(&story), 1);
+    assert!(story.count(|did| matches!(did, Did::Record(..))) <= 3);
+}
+
+#[test]
+fn a_worker_that_floods_is_killed_and_comes_back_after_its_back_off() {
+    let mut story = Story::new(usual(2));
+    story.run(secs(5));
+    for _ in 0..3 {
+        story.tell(Event::WorkerMisbehaves {
+            worker: WorkerId(1),
+            text: "it floods".to_owned(),
+        });
+    }
+    assert_eq!(killed(&story), 1);
+    assert_eq!(story.state(0), PartitionState::ModuleDown);
+    story.run(secs(15));
+    assert_eq!(story.state(0), PartitionState::Seeded);
 }

@@ -28,8 +28,9 @@ use crate::guard_file::{Device, GuardFile};
 use crate::log::{Entry, Log};
 use crate::say::Known;
 
-/// Workers' events that wait to be handled, before workers are read no further.
-const WAITING_EVENTS: usize = 1024;
+/// Workers' events that wait to be handled, before workers are read no further, in turn: few, so
+/// that none that says much stands long before one that says little.
+const WAITING_EVENTS: usize = 64;
 
 /// Everything that the daemon holds.
 pub(super) struct Daemon {

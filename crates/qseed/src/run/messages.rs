@@ -115,7 +115,7 @@ impl Daemon {
         });
     }
 
-    pub(super) fn worker_says(&mut self, (life, _, event): FromWorkers) {
+    pub(super) fn worker_says(&mut self, (life, event): FromWorkers) {
         let worker = WorkerId(life.into());
         match event {
             WorkerEvent::Message(message) => self.worker_tells(worker, message),
@@ -136,10 +136,9 @@ impl Daemon {
                 self.log
                     .write(Entry::info("module-output", message).with("count", lines));
             }
-            WorkerEvent::ProtocolError(error) => {
-                let text = format!("its worker process does not speak the protocol: {error}");
-                self.handle(Event::WorkerFailed { worker, text });
-                self.end_worker(worker, true);
+            WorkerEvent::Misbehaves(how) => {
+                let text = how.to_string();
+                self.handle(Event::WorkerMisbehaves { worker, text });
             }
             WorkerEvent::Exited(status) => {
                 self.workers.remove(&worker);
@@ -150,92 +149,90 @@ impl Daemon {
     }
 
     fn worker_tells(&mut self, worker: WorkerId, message: FromWorker) {
-        let partition = PartitionId;
         match message {
             FromWorker::Ready(_) => self.handle(Event::WorkerReady(worker)),
             FromWorker::InitFailed(failure) => {
-                self.handle(Event::WorkerFailed {
-                    worker,
-                    text: failure.to_string(),
-                });
+                let text = failure.to_string();
+                self.handle(Event::WorkerFailed { worker, text });
             }
-            FromWorker::Opened {
-                partition: id,
-                token,
-            } => {
-                self.known.set_token(partition(id), token);
-                self.handle(Event::Opened {
-                    worker,
-                    partition: partition(id),
-                });
+            FromWorker::Opened { partition, token } => {
+                let partition = PartitionId(partition);
+                let event = Event::Opened { worker, partition };
+                if self.engine.expects(&event) {
+                    self.known.set_token(partition, token);
+                }
+                self.handle(event);
             }
-            FromWorker::OpenFailed {
-                partition: id,
-                failure,
-            } => {
-                let failure = self.token_failure(partition(id), &failure);
-                self.handle(Event::OpenFailed {
+            FromWorker::OpenFailed { partition, failure } => {
+                let partition = PartitionId(partition);
+                let event = Event::OpenFailed {
                     worker,
-                    partition: partition(id),
-                    failure,
-                });
+                    partition,
+                    failure: self.token_failure(partition, &failure),
+                };
+                self.handle_failure(partition, event);
             }
-            FromWorker::Seeded {
-                partition: id, job, ..
-            } => {
+            FromWorker::Seeded { partition, job, .. } => {
                 self.handle(Event::Seeded {
                     worker,
-                    partition: partition(id),
+                    partition: PartitionId(partition),
                     job: JobId(job),
                 });
             }
             FromWorker::SeedFailed {
-                partition: id,
+                partition,
                 job,
                 failure,
                 ..
             } => {
-                let failure = self.token_failure(partition(id), &failure);
-                let (partition, job) = (partition(id), JobId(job));
-                self.handle(Event::SeedFailed {
+                let partition = PartitionId(partition);
+                let event = Event::SeedFailed {
                     worker,
                     partition,
-                    job,
-                    failure,
-                });
+                    job: JobId(job),
+                    failure: self.token_failure(partition, &failure),
+                };
+                self.handle_failure(partition, event);
             }
             FromWorker::Progress {
-                partition: Some(id),
+                partition: Some(partition),
             } => {
-                self.handle(Event::Progress {
-                    worker,
-                    partition: partition(id),
-                });
+                let partition = PartitionId(partition);
+                self.handle(Event::Progress { worker, partition });
             }
-            FromWorker::Waits { partition: id } => {
-                self.handle(Event::Waits {
-                    worker,
-                    partition: partition(id),
-                });
+            FromWorker::Waits { partition } => {
+                let partition = PartitionId(partition);
+                self.handle(Event::Waits { worker, partition });
             }
             FromWorker::PinAsk { .. } | FromWorker::PinOutcome { .. } => {
                 self.worker_tells_of_pin(worker, &message);
             }
+            FromWorker::Closed { .. } => {}
+            // The daemon lists no slots.
             FromWorker::Progress { partition: None }
-            | FromWorker::Closed { .. }
             | FromWorker::Slot { .. }
-            | FromWorker::Listed { .. } => {}
+            | FromWorker::Listed { .. } => {
+                let text = "its worker process lists slots that qseed did not ask for".to_owned();
+                self.handle(Event::WorkerMisbehaves { worker, text });
+            }
         }
     }
 
+    fn handle_failure(&mut self, id: PartitionId, event: Event) {
+        if self.engine.expects(&event) {
+            self.held_back.remove(&id);
+        }
+        self.handle(event);
+    }
+
     fn token_failure(
-        &mut self,
+        &self,
         id: PartitionId,
         failure: &qseed_tokens::failure::TokenFailure,
     ) -> TokenFailure {
-        let held_back = self.held_back.remove(&id);
+        let held_back = self.held_back.get(&id);
         let (fault, text) = match (failure.class, held_back) {
-            (FailureClass::PinHeld, Some(reason)) => super::pins::held_back(reason),
+            (FailureClass::PinHeld, Some(reason)) => super::pins::held_back(*reason),
             // It is the vendor's decision, so the vendor is named.
             (FailureClass::Permanent, _) => {
                 let vendor = self.known.token(id).map_or(String::new(), |(token, _)| {

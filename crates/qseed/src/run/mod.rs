@@ -51,7 +51,7 @@ enum Incoming {
 }
 
 /// Workers' events come with the number of the worker's life.
-type FromWorkers = (u32, u64, WorkerEvent);
+type FromWorkers = (u32, WorkerEvent);
 
 /// Runs the daemon until it is stopped, or, with `--once`, until every partition was tried.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {

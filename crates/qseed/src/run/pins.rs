@@ -19,16 +19,19 @@ impl Daemon {
                 device,
                 flags,
             } => {
-                self.say_count_low(partition(id), flags);
                 let tag = PinTag(tag.0);
-                self.devices.insert(tag, device.into());
-                self.handle(Event::PinAsked {
+                let event = Event::PinAsked {
                     worker,
                     partition: partition(id),
                     ask,
                     tag,
                     device: DeviceTag(device.device.0),
-                });
+                };
+                if self.engine.expects(&event) {
+                    self.say_count_low(partition(id), flags);
+                    self.devices.insert(tag, device.into());
+                }
+                self.handle(event);
             }
             FromWorker::PinOutcome {
                 partition: id,

@@ -53,21 +53,20 @@ impl Daemon {
                 }
             };
             match event {
-                Some((life, _, WorkerEvent::Exited(_))) => {
+                Some((life, WorkerEvent::Exited(_))) => {
                     self.workers.remove(&WorkerId(life.into()));
                 }
-                Some((life, incarnation, WorkerEvent::Message(message)))
+                Some((life, WorkerEvent::Message(message)))
                     if matches!(message, FromWorker::PinOutcome { .. }) =>
                 {
-                    self.worker_says((life, incarnation, WorkerEvent::Message(message)));
+                    self.worker_says((life, WorkerEvent::Message(message)));
                     self.carry_out();
                 }
                 // A module's last words.
                 Some((
                     life,
-                    incarnation,
                     words @ (WorkerEvent::Output { .. } | WorkerEvent::OutputWithheld { .. }),
-                )) => self.worker_says((life, incarnation, words)),
+                )) => self.worker_says((life, words)),
                 Some(_) => {}
                 None => return,
             }

@@ -5,6 +5,7 @@
 mod drop_in;
 mod exit_codes;
 mod host;
+mod hostile;
 mod link;
 mod logins;
 mod modules;

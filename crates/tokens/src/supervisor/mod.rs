@@ -1,9 +1,10 @@
 //! The daemon's side of a worker: start it, tell it what to do, hear what it says, end it.
 //!
 //! A worker never makes the daemon wait: messages to it queue up, and what comes from it arrives
-//! as events. The events' channel is bounded, so a worker that floods is read no faster than the
-//! daemon takes its events.
+//! as events. The events' channel is bounded and takes one event of each worker in turn. A worker
+//! that sends more than its calls call for is not read any further.
 
+mod allowance;
 mod output;
 mod streams;
 
@@ -13,7 +14,6 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
@@ -21,6 +21,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
+use allowance::{Allowance, Earned};
 pub use output::Stream;
 
 use crate::wire::{self, FromWorker, Hello, ToWorker};
@@ -69,26 +70,34 @@ pub enum WorkerEvent {
         /// How many lines.
         lines: u64,
     },
-    /// It does not speak the protocol. Whoever hears this kills it.
-    ProtocolError(wire::FrameError),
+    /// It does not keep to the protocol and is not read any further: kill it.
+    Misbehaves(Misbehaviour),
     /// It ended: the last event of a worker.
     Exited(ExitStatus),
 }
 
-/// Where events go: the worker's id and incarnation come with each.
-pub type Events = mpsc::Sender<(u32, u64, WorkerEvent)>;
+/// How a worker breaks the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misbehaviour {
+    /// It sends more than its calls call for.
+    #[error("its worker process floods qseed with messages")]
+    Floods,
+    /// What it sends is no message.
+    #[error("its worker process does not speak the protocol: {0}")]
+    Frame(#[from] wire::FrameError),
+}
+
+/// Where events go: the worker's id comes with each.
+pub type Events = mpsc::Sender<(u32, WorkerEvent)>;
 
 /// A worker process. Dropping it kills the process.
 #[derive(Debug)]
 pub struct Worker {
     pid: u32,
-    incarnation: u64,
     outgoing: mpsc::UnboundedSender<ToWorker>,
+    earned: Earned,
     killed: Arc<Notify>,
 }
-
-/// Tells a worker from the one that was there before it.
-static INCARNATIONS: AtomicU64 = AtomicU64::new(1);
 
 impl Worker {
     /// Starts a worker and says hello to it. `Ready` or `InitFailed` is its first message.
@@ -109,15 +118,12 @@ impl Worker {
         let mut child = command(spec, theirs.into()).spawn()?;
         let gone = || io::Error::other("the worker ended before it began");
         let pid = child.id().ok_or_else(gone)?;
-        let incarnation = INCARNATIONS.fetch_add(1, Ordering::Relaxed);
-        let events = Reporter {
-            id,
-            incarnation,
-            events,
-        };
+        let events = Reporter { id, events };
+        let allowance = Allowance::new(spec.concurrency, tokio::time::Instant::now());
+        let earned = allowance.earned();
 
         let mut streams = JoinSet::new();
-        streams.spawn(streams::read_messages(reader, events.clone()));
+        streams.spawn(streams::read_messages(reader, allowance, events.clone()));
         if let Some(pipe) = child.stdout.take() {
             streams.spawn(output::read_lines(pipe, Stream::Output, events.clone()));
         }
@@ -131,8 +137,8 @@ impl Worker {
 
         let worker = Self {
             pid,
-            incarnation,
             outgoing,
+            earned,
             killed,
         };
         worker.send(ToWorker::Hello(hello(spec)));
@@ -145,14 +151,9 @@ impl Worker {
         self.pid
     }
 
-    /// The number that comes with each of its events; no two workers of a daemon share one.
-    #[must_use]
-    pub fn incarnation(&self) -> u64 {
-        self.incarnation
-    }
-
     /// Queues a message and returns at once. What a worker that ended is told is wiped.
     pub fn send(&self, message: ToWorker) {
+        self.earned.add(matches!(message, ToWorker::List { .. }));
         // The queue is closed once the worker is gone, which `Exited` says.
         let _ = self.outgoing.send(message);
     }
@@ -174,15 +175,13 @@ impl Drop for Worker {
 #[derive(Clone)]
 struct Reporter {
     id: u32,
-    incarnation: u64,
     events: Events,
 }
 
 impl Reporter {
     /// Waits until the daemon takes the event. `false` where nobody listens any more.
     async fn report(&self, event: WorkerEvent) -> bool {
-        let event = (self.id, self.incarnation, event);
-        self.events.send(event).await.is_ok()
+        self.events.send((self.id, event)).await.is_ok()
     }
 }
 

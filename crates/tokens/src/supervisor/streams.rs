@@ -8,8 +8,10 @@ use rustix::net::SendFlags;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::{Reporter, WorkerEvent};
+use super::allowance::Allowance;
+use super::{Misbehaviour, Reporter, WorkerEvent};
 use crate::wire::{self, Decoder, ToWorker};
 
 /// The daemon's end of the socket, to read from.
@@ -47,10 +49,20 @@ impl Writing {
 }
 
 /// Reports each message, until the stream ends or is of no use.
-pub(super) async fn read_messages(mut socket: pipe::Receiver, events: Reporter) {
-    let mut decoder = Decoder::new();
+pub(super) async fn read_messages(
+    mut socket: pipe::Receiver,
+    mut allowance: Allowance,
+    events: Reporter,
+) {
+    let mut decoder = Decoder::new(wire::MAX_REPLY_BYTES);
     loop {
         let event = match decoder.next_message() {
+            Ok(Some(_)) if !allowance.spend(Instant::now()) => {
+                events
+                    .report(WorkerEvent::Misbehaves(Misbehaviour::Floods))
+                    .await;
+                return;
+            }
             Ok(Some(message)) => WorkerEvent::Message(message),
             Ok(None) => {
                 // An end, or a reset, is told by the process's end; a frame that was cut by it
@@ -62,7 +74,7 @@ pub(super) async fn read_messages(mut socket: pipe::Receiver, events: Reporter) 
                 continue;
             }
             Err(error) => {
-                events.report(WorkerEvent::ProtocolError(error)).await;
+                events.report(WorkerEvent::Misbehaves(error.into())).await;
                 return;
             }
         };

@@ -10,6 +10,9 @@ pub const MAX_SEED_BYTES: usize = 65_536;
 /// The longest content of a frame, in bytes: a seed and what stands around it.
 pub const MAX_FRAME_BYTES: usize = MAX_SEED_BYTES + 4_096;
 
+/// The longest content of a frame from a worker, in bytes: a failure's text is the longest part.
+pub const MAX_REPLY_BYTES: usize = 8_192;
+
 const LENGTH_BYTES: usize = 4;
 
 /// What a decoder's buffer begins with, in bytes: most messages are far shorter.
@@ -18,7 +21,7 @@ const FIRST_BUFFER_BYTES: usize = 4_096;
 /// Why bytes are no frame. Nothing of their content is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The announced or needed length is above [`MAX_FRAME_BYTES`].
+    /// The announced or needed length is above what the stream's frames may have.
     #[error("a frame of {0} bytes is longer than the protocol allows")]
     TooLong(usize),
     /// The content is no message of this version of the protocol.
@@ -53,7 +56,7 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Zeroizing<Vec<u8>>, FrameErro
 /// ```
 /// # use qseed_tokens::wire::{Decoder, FrameError, encode};
 /// # fn example(mut stream: impl std::io::Read) -> Result<(), Box<dyn std::error::Error>> {
-/// let mut decoder = Decoder::new();
+/// let mut decoder = Decoder::new(qseed_tokens::wire::MAX_FRAME_BYTES);
 /// loop {
 ///     while let Some(message) = decoder.next_message::<String>()? {
 ///         println!("{message}");
@@ -74,16 +77,18 @@ pub struct Decoder {
     buffer: Zeroizing<Vec<u8>>,
     start: usize,
     end: usize,
+    max_content: usize,
 }
 
 impl Decoder {
-    /// A decoder at the beginning of a stream.
+    /// A decoder at the beginning of a stream whose frames hold no more than `max_content` bytes.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(max_content: usize) -> Self {
         Self {
             buffer: Zeroizing::new(vec![0; FIRST_BUFFER_BYTES]),
             start: 0,
             end: 0,
+            max_content,
         }
     }
 
@@ -125,7 +130,7 @@ impl Decoder {
         };
         // A length that does not fit a usize is too long in any case.
         let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        if length > MAX_FRAME_BYTES {
+        if length > self.max_content {
             return Err(FrameError::TooLong(length));
         }
         let Some(content) = content.get(..length) else {
@@ -154,12 +159,6 @@ impl Decoder {
         self.buffer = larger;
         self.start = 0;
         self.end = held;
-    }
-}
-
-impl Default for Decoder {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -192,7 +191,7 @@ mod tests {
             stream.extend_from_slice(&encode(&text).expect("fits"));
         }
         for piece in [1, 2, 3, 7, 4_095, 4_096, 4_097, stream.len()] {
-            let mut decoder = Decoder::new();
+            let mut decoder = Decoder::new(MAX_FRAME_BYTES);
             let mut got = Vec::new();
             for part in stream.chunks(piece) {
                 got.extend(feed(&mut decoder, part).expect("valid"));
@@ -206,7 +205,7 @@ mod tests {
     fn a_frame_above_the_bound_is_refused_before_it_is_held() {
         let text = "x".repeat(MAX_FRAME_BYTES);
         assert!(matches!(encode(&text), Err(FrameError::TooLong(_))));
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(MAX_FRAME_BYTES);
         let refused = feed(&mut decoder, &u32::MAX.to_be_bytes());
         assert_eq!(refused, Err(FrameError::TooLong(0xffff_ffff)));
         assert!(decoder.buffer.len() < MAX_FRAME_BYTES);
@@ -214,17 +213,20 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_refused() {
-        let no_content = feed(&mut Decoder::new(), &[0, 0, 0, 0]);
+        let no_content = feed(&mut Decoder::new(MAX_FRAME_BYTES), &[0, 0, 0, 0]);
         assert_eq!(no_content, Err(FrameError::Malformed));
-        let cut_text = feed(&mut Decoder::new(), &[0, 0, 0, 2, 9, b'x']);
+        let cut_text = feed(&mut Decoder::new(MAX_FRAME_BYTES), &[0, 0, 0, 2, 9, b'x']);
         assert_eq!(cut_text, Err(FrameError::Malformed));
-        let two_texts = feed(&mut Decoder::new(), &[0, 0, 0, 3, 1, b'x', 0]);
+        let two_texts = feed(
+            &mut Decoder::new(MAX_FRAME_BYTES),
+            &[0, 0, 0, 3, 1, b'x', 0],
+        );
         assert_eq!(two_texts, Err(FrameError::TrailingBytes));
     }
 
     #[test]
     fn what_was_handed_out_is_wiped() {
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(MAX_FRAME_BYTES);
         let frame = encode(&"secret").expect("fits");
         assert_eq!(feed(&mut decoder, &frame).expect("valid"), ["secret"]);
         assert!(decoder.buffer.iter().all(|byte| *byte == 0));

@@ -13,7 +13,7 @@ use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
 use serde::{Deserialize, Serialize};
 
-pub use frame::{Decoder, FrameError, MAX_FRAME_BYTES, MAX_SEED_BYTES, encode};
+pub use frame::{Decoder, FrameError, MAX_FRAME_BYTES, MAX_REPLY_BYTES, MAX_SEED_BYTES, encode};
 pub(crate) use secret::optional_secret;
 
 use crate::ckr::Ckr;

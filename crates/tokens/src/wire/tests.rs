@@ -2,12 +2,12 @@ use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
 
 use super::{
-    Decoder, FrameError, FromWorker, LoginKind, MAX_SEED_BYTES, Open, PinSource, ToWorker,
-    TokenChoice, encode,
+    Decoder, FrameError, FromWorker, LoginKind, MAX_FRAME_BYTES, MAX_SEED_BYTES, Open, PinSource,
+    ToWorker, TokenChoice, encode,
 };
 
 fn decode(frame: &[u8]) -> Result<ToWorker, FrameError> {
-    let mut decoder = Decoder::new();
+    let mut decoder = Decoder::new(MAX_FRAME_BYTES);
     let mut rest = frame;
     loop {
         if let Some(message) = decoder.next_message()? {
@@ -129,13 +129,13 @@ fn hostile_frames_are_refused_or_read_and_no_more() {
             let byte = noise(&mut state).to_le_bytes()[0];
             if byte & 0x80 == 0 { byte % 16 } else { byte }
         }));
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(MAX_FRAME_BYTES);
         decoder.space()[..frame.len()].copy_from_slice(&frame);
         decoder.filled(frame.len());
         if let Ok(Some(message)) = decoder.next_message::<FromWorker>() {
             assert!(encode(&message).is_ok(), "what was read can be said");
         }
-        let mut decoder = Decoder::new();
+        let mut decoder = Decoder::new(MAX_FRAME_BYTES);
         decoder.space()[..frame.len()].copy_from_slice(&frame);
         decoder.filled(frame.len());
         let _ = decoder.next_message::<ToWorker>();

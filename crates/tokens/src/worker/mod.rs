@@ -222,7 +222,7 @@ impl Mail {
     fn new(socket: UnixStream) -> Self {
         Self {
             socket,
-            decoder: Decoder::new(),
+            decoder: Decoder::new(wire::MAX_FRAME_BYTES),
         }
     }
 
