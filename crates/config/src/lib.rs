@@ -28,7 +28,7 @@ mod yaml;
 
 pub use config::{Audit, Combine, Config, Form, Level, Log, LogFormat, Reserve, Seeds};
 pub use load::{Exposure, LoadError, LoadOptions, load, load_judging};
-pub use partition::{Login, Module, Partition, Pin, TokenChoice};
+pub use partition::{Login, Module, Output, Partition, Pin, TokenChoice};
 pub use report::{Fault, Place, Report};
 pub use source::{Auth, Budget, Http, PostQuantum, RateLimit, Source, SourceKind, Tls};
 pub use token_uri::{JudgeUri, UriFault, WrongInUri};

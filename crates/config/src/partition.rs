@@ -100,6 +100,18 @@ pub struct Module {
     pub deadline: Duration,
     /// Calls in flight at once over its partitions, 1 to 256.
     pub concurrency: u16,
+    /// What the log has of that which the library writes to standard output and error.
+    pub output: Output,
+}
+
+/// What the log has of a library's output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// How many lines it wrote.
+    #[default]
+    Count,
+    /// Each line, with any PIN or seed that the library prints.
+    Log,
 }
 
 impl Module {
@@ -112,6 +124,7 @@ impl Module {
             init_args: None,
             deadline: Duration::from_secs(30),
             concurrency: 8,
+            output: Output::Count,
         }
     }
 }
@@ -126,6 +139,7 @@ impl fmt::Debug for Module {
             .field("init_args", &self.init_args.as_ref().map(|_| "…"))
             .field("deadline", &self.deadline)
             .field("concurrency", &self.concurrency)
+            .field("output", &self.output)
             .finish()
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qseed_config::{
-    Auth, Budget, Combine, Config, Form, Host, Level, Loaded, Log, LogFormat, Login, Module, Pin,
-    PostQuantum, RateLimit, Reserve, Scheme, Seeds, SourceKind, TokenChoice, parse,
+    Auth, Budget, Combine, Config, Form, Host, Level, Loaded, Log, LogFormat, Login, Module,
+    Output, Pin, PostQuantum, RateLimit, Reserve, Scheme, Seeds, SourceKind, TokenChoice, parse,
 };
 use qseed_secrets::SecretRef;
 
@@ -161,15 +161,15 @@ fn what_is_left_out_has_its_default() {
         .module(Path::new("l.so"))
         .expect("the partition's module");
     assert_eq!(
-        (module.deadline, module.concurrency),
-        (Duration::from_secs(30), 8)
+        (module.deadline, module.concurrency, module.output),
+        (Duration::from_secs(30), 8, Output::Count)
     );
 }
 
 #[test]
 fn general_keys_stand_beside_flat_ones() {
     let general = "qrypt_url: https://qrypt.example:8443\nlisten: '[::1]:9464'\naudit: {}\n\
-        state_dir: state\nlog: {level: warn}\nmodules: [{path: l.so, concurrency: 2}]\n\
+        state_dir: state\nlog: {level: warn}\nmodules: [{path: l.so, concurrency: 2, output: log}]\n\
         control_socket: s\nreserve: {cover: 2h}\nmix_local: true\n";
     let text =
         "size: 1\nqrypt_token: t\ncryptoki_lib: l.so\ncryptoki_slot_id: 0\ncryptoki_user_pin: 1\n";
@@ -187,6 +187,7 @@ fn general_keys_stand_beside_flat_ones() {
     assert_eq!(config.log.level, Level::Warn);
     assert_eq!(config.modules.len(), 1);
     assert_eq!(config.modules[0].concurrency, 2);
+    assert_eq!(config.modules[0].output, Output::Log);
     let two_hours = Duration::from_secs(7_200);
     assert_eq!(
         config.reserve,

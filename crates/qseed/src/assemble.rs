@@ -210,6 +210,7 @@ impl Plan {
                         &module.environment,
                         &module.init_args,
                         module.concurrency,
+                        module.output,
                     )),
                 })
                 .collect(),

@@ -3,17 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use crate::partition::{Module, Partition};
+use crate::partition::{Module, Output, Partition};
 use crate::report::{Findings, Place, Reading};
 use crate::section::{Field, Section};
 use crate::yaml::{Entry, Kind, Node};
 
-const KNOWN_KEYS: [&str; 5] = [
+const KNOWN_KEYS: [&str; 6] = [
     "path",
     "environment",
     "init_args",
     "deadline",
     "concurrency",
+    "output",
 ];
 
 pub(super) fn read(field: Field<'_>, findings: &mut Findings) -> Reading<Vec<(Place, Module)>> {
@@ -63,12 +64,17 @@ fn module(
         .map_or(Ok(default.concurrency), |field| {
             field.number(1..=256, "write a number of calls from 1 to 256", findings)
         });
+    let output = section.get("output").map_or(Ok(default.output), |field| {
+        let words = [("count", Output::Count), ("log", Output::Log)];
+        field.choice(&words, findings)
+    });
     Ok(Module {
         path: path?,
         environment: environment?,
         init_args: init_args?,
         deadline: deadline?,
         concurrency: concurrency?,
+        output: output?,
     })
 }
 

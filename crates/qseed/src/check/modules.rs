@@ -8,6 +8,7 @@ use qseed_config::{Login, Pin};
 use qseed_engine::PartitionId;
 use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::directory::{SlotReport, TokenFlag, TokenInfo};
+use qseed_tokens::supervisor::Output;
 use qseed_tokens::wire::{FromWorker, Open, PinSource, ToWorker};
 
 use super::partitions::{self, Directory, Missing};
@@ -62,10 +63,14 @@ struct Look {
 }
 
 impl Look {
-    fn begin(&self) -> Result<Visit, Lost> {
+    /// Starts a worker. What a module writes that got PINs or seeds is not shown unless asked for.
+    fn begin(&self, gets_secrets: bool) -> Result<Visit, Lost> {
         let config = &self.scene.plan.config;
         let mut spec = worker_spec(&self.module, config.secret_variables(), &config.state_dir);
         let book = self.scene.book.as_ref();
+        if gets_secrets && self.module.output == config::Output::Count {
+            spec.output = Output::Count;
+        }
         spec.guard_key_may_be_made = book.is_some_and(|book| lock(book).key_may_be_made());
         Visit::begin(&spec, self.module.deadline)
     }
@@ -87,7 +92,7 @@ impl Look {
     /// Loads the module and reads its slots.
     async fn read(&mut self, verdicts: &mut Vec<Verdict>) -> Result<Directory, Lost> {
         let mut visit = self
-            .begin()
+            .begin(false)
             .inspect_err(|lost| verdicts.push(self.fault(lost)))?;
         let read = read(&mut visit).await;
         let lost = match &read {
@@ -261,7 +266,7 @@ impl Look {
         if let Some(visit) = trials.visit.take() {
             return Ok(visit);
         }
-        let mut visit = self.begin()?;
+        let mut visit = self.begin(true)?;
         match visit.ready().await {
             Ok(_) => Ok(visit),
             Err(lost) => {

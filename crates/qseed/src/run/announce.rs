@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use qseed_config::Level;
-use qseed_engine::{PartitionId, SourceId, WorkerId};
+use qseed_engine::{PartitionId, SourceId};
 use qseed_sources::Link;
 use qseed_tokens::wire::PinFlags;
 
@@ -87,15 +87,5 @@ impl Daemon {
         );
         let entry = Entry::new(Level::Warn, "pin-count-low", message);
         self.log.write(entry.with("partition", name.as_str()));
-    }
-
-    /// A module's name for the log: the file's name says enough.
-    pub(super) fn module_of(&self, worker: WorkerId) -> String {
-        let view = self.engine.workers().find(|view| view.worker == worker);
-        let module = view.and_then(|view| self.plan.modules.get(&view.module));
-        module.map_or("a module".to_owned(), |module| {
-            let name = module.path.file_name().unwrap_or(module.path.as_os_str());
-            name.to_string_lossy().into_owned()
-        })
     }
 }

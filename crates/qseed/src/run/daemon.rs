@@ -46,6 +46,8 @@ pub(super) struct Daemon {
     pub(super) known: Known,
     pub(super) announcer: Announcer,
     pub(super) workers: BTreeMap<WorkerId, Worker>,
+    /// The lines that modules wrote and the log does not have, by the module's name.
+    pub(super) lines_written: BTreeMap<String, u64>,
     /// Why the guard held a partition's PIN back, until its worker says so.
     pub(super) held_back: BTreeMap<PartitionId, HeldBack>,
     /// What the token answered to a PIN, while that is being written down.
@@ -130,6 +132,7 @@ impl Daemon {
             known: Known::default(),
             announcer: Announcer::default(),
             workers: BTreeMap::new(),
+            lines_written: BTreeMap::new(),
             held_back: BTreeMap::new(),
             token_said: None,
             devices: HashMap::new(),

@@ -6,14 +6,14 @@ use qseed_engine::{
     Event, FetchFault, JobId, PartitionId, Returned, SourceId, TokenFailure, TokenFault, WorkerId,
 };
 use qseed_tokens::failure::FailureClass;
-use qseed_tokens::supervisor::{Stream, WorkerEvent};
+use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::FromWorker;
 use tokio::sync::oneshot;
 
 use super::FromWorkers;
 use super::daemon::Daemon;
 use super::sources::{SourceEvent, SourceSaid, engine_limits};
-use crate::log::{Entry, printable};
+use crate::log::printable;
 
 impl Daemon {
     pub(super) fn source_says(&mut self, event: SourceEvent) {
@@ -119,23 +119,8 @@ impl Daemon {
         let worker = WorkerId(life.into());
         match event {
             WorkerEvent::Message(message) => self.worker_tells(worker, message),
-            WorkerEvent::Output { stream, line } => {
-                let message = format!("{}: {line}", self.module_of(worker));
-                let stream = match stream {
-                    Stream::Output => "stdout",
-                    Stream::Error => "stderr",
-                };
-                self.log
-                    .write(Entry::info("module-output", message).with("stream", stream));
-            }
-            WorkerEvent::OutputWithheld { lines, .. } => {
-                let message = format!(
-                    "{}: wrote {lines} more lines to its output, which are left out.",
-                    self.module_of(worker)
-                );
-                self.log
-                    .write(Entry::info("module-output", message).with("count", lines));
-            }
+            WorkerEvent::Output { stream, line } => self.module_wrote(worker, stream, &line),
+            WorkerEvent::OutputWithheld { lines, .. } => self.module_wrote_more(worker, lines),
             WorkerEvent::Misbehaves(how) => {
                 let text = how.to_string();
                 self.handle(Event::WorkerMisbehaves { worker, text });

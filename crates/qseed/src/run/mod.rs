@@ -15,6 +15,7 @@ mod manager;
 mod messages;
 mod once;
 mod orphans;
+mod output;
 mod pins;
 mod sources;
 mod stop;

@@ -7,7 +7,7 @@ use qseed_config::{Level, Pin};
 use qseed_engine::{Event, JobId, ModuleId, PartitionId, WorkerId};
 use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
-use qseed_tokens::supervisor::{Worker, WorkerSpec};
+use qseed_tokens::supervisor::{Output, Worker, WorkerSpec};
 use qseed_tokens::wire::ToWorker;
 use zeroize::Zeroizing;
 
@@ -50,6 +50,10 @@ impl Daemon {
             guard_key: guard_key_in(&self.plan.config.state_dir),
             guard_key_may_be_made: self.keeper.key_may_be_made.load(Ordering::Relaxed),
             concurrency: config.map_or(1, |module| module.concurrency),
+            output: match config.map(|module| module.output) {
+                Some(qseed_config::Output::Log) => Output::Lines,
+                Some(qseed_config::Output::Count) | None => Output::Count,
+            },
         }
     }
 

@@ -287,3 +287,19 @@ fn root_leaves_no_file_that_the_daemons_user_could_not_use() {
     let left = std::fs::read_dir(bench.state()).expect("read").count();
     assert_eq!(left, 0);
 }
+
+#[test]
+fn what_a_module_prints_of_a_pin_or_a_seed_is_not_shown() {
+    let (bench, module) = bench(
+        |faults| {
+            for function in [Function::Login, Function::SeedRandom] {
+                let text = Action::Stderr("it got 864209\n".to_owned());
+                faults.rules.push(Rule::new(function, text));
+            }
+        },
+        &[("ca", "slot: 0, pin: 864209")],
+    );
+    let ran = bench.check(&["--login", "--probe"]);
+    assert_eq!((ran.code, module.logins()), (0, 1), "{ran:?}");
+    assert!(!ran.out.contains("it got") && !ran.err.contains("it got"));
+}

@@ -310,7 +310,7 @@ fn the_workers_end_with_a_daemon_that_is_killed() {
 }
 
 #[test]
-fn what_a_module_writes_is_in_the_log_under_its_name() {
+fn what_a_module_writes_is_in_the_log_where_the_configuration_asks_for_it() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| {
         let stdout = Action::Stdout("half a line".to_owned());
@@ -320,7 +320,9 @@ fn what_a_module_writes_is_in_the_log_under_its_name() {
         let stderr = Action::Stderr("vendor says \u{1b}[2J hello\n".to_owned());
         faults.rules.push(Rule::new(Function::SeedRandom, stderr));
     });
-    site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
+    let mut config = site.full(&service, &json!([faulty.partition("p", 0)]));
+    config["modules"] = json!([{ "path": faulty.module, "output": "log" }]);
+    site.configure_full(&config);
     let qseed = site.start();
     let told = qseed.event("module-output");
     let message = told["message"].as_str().expect("a text");
@@ -332,6 +334,33 @@ fn what_a_module_writes_is_in_the_log_under_its_name() {
     let log = qseed.stop().join("\n");
     assert!(!log.contains('\u{1b}') && errors.to_the_end().is_empty());
     assert!(log.contains("half a line"), "{log}");
+}
+
+/// Some libraries print the PIN that they got.
+#[test]
+fn what_a_module_writes_is_only_counted_unless_the_configuration_asks_for_more() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| {
+        let stderr = Action::Stderr("C_Login(1234-secret)\n".to_owned());
+        faults.rules.push(Rule::new(Function::Login, stderr));
+        let stdout = Action::Stdout("seed\n".repeat(12));
+        faults.rules.push(Rule::new(Function::SeedRandom, stdout));
+    });
+    let partitions = json!([faulty.partition_with_pin("p", 0, "1234")]);
+    site.configure_full(&site.full(&service, &partitions));
+    let qseed = site.start();
+    let counted = qseed.log.wait("a count", |line| {
+        is_event(line, "module-output") && line.contains("so far")
+    });
+    assert!(counted.contains("wrote 1 line "), "{counted}");
+    faulty.wait_seeds(0, 3);
+    qseed.log.wait("more of them", |line| {
+        is_event(line, "module-output") && !line.contains("wrote 1 line ")
+    });
+    let log = qseed.stop();
+    assert!(!log.iter().any(|line| line.contains("1234-secret")));
+    let lines = log.iter().filter(|line| is_event(line, "module-output"));
+    assert!(lines.count() <= 3, "{log:?}");
 }
 
 /// A module that notices a token only when it is started anew: that happens after a minute in

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use allowance::{Allowance, Earned};
-pub use output::Stream;
+pub use output::{Output, Stream};
 
 use crate::wire::{self, FromWorker, Hello, ToWorker};
 
@@ -49,6 +49,8 @@ pub struct WorkerSpec {
     pub guard_key_may_be_made: bool,
     /// How many Cryptoki calls may run at once, at least 1.
     pub concurrency: u16,
+    /// What becomes of that which the module writes to standard output and error.
+    pub output: Output,
 }
 
 /// What happens at a worker.
@@ -63,7 +65,7 @@ pub enum WorkerEvent {
         /// The line, at most 1,000 characters, control characters escaped.
         line: String,
     },
-    /// So many more lines were written than are worth passing on.
+    /// So many more lines were written that are not passed on.
     OutputWithheld {
         /// Where.
         stream: Stream,
@@ -125,10 +127,10 @@ impl Worker {
         let mut streams = JoinSet::new();
         streams.spawn(streams::read_messages(reader, allowance, events.clone()));
         if let Some(pipe) = child.stdout.take() {
-            streams.spawn(output::read_lines(pipe, Stream::Output, events.clone()));
+            output::read(&mut streams, spec.output, pipe, Stream::Output, &events);
         }
         if let Some(pipe) = child.stderr.take() {
-            streams.spawn(output::read_lines(pipe, Stream::Error, events.clone()));
+            output::read(&mut streams, spec.output, pipe, Stream::Error, &events);
         }
         let (outgoing, queue) = mpsc::unbounded_channel();
         let killed = Arc::new(Notify::new());

@@ -4,9 +4,20 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::{Reporter, WorkerEvent};
+
+/// What becomes of a module's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Lines are counted, and nothing of them is kept: they may hold PINs and seeds.
+    Count,
+    /// Lines are passed on.
+    Lines,
+}
 
 /// Where a line was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,21 +34,64 @@ const MAX_LINE: usize = 1_000;
 /// The bytes kept of a line: a character has four at most.
 const MAX_LINE_BYTES: usize = 4 * MAX_LINE;
 
+/// The bytes read at a time.
+const BUFFER: usize = 4_096;
+
 /// How many lines are passed on in each [`WINDOW`]; the others are counted.
 const LINES_PER_WINDOW: u32 = 100;
 
 /// A chatty module must not fill the daemon's log.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Reports each line until the pipe ends.
-pub(super) async fn read_lines(
-    mut pipe: impl AsyncRead + Unpin + Send,
+/// Reads what a module writes until the pipe ends.
+pub(super) fn read(
+    tasks: &mut JoinSet<()>,
+    output: Output,
+    pipe: impl AsyncRead + Unpin + Send + 'static,
     stream: Stream,
-    events: Reporter,
+    events: &Reporter,
 ) {
+    let events = events.clone();
+    match output {
+        Output::Count => tasks.spawn(count_lines(pipe, stream, events)),
+        Output::Lines => tasks.spawn(read_lines(pipe, stream, events)),
+    };
+}
+
+/// Counts lines until the pipe ends: the first at once, then those of a second together.
+async fn count_lines(mut pipe: impl AsyncRead + Unpin + Send, stream: Stream, events: Reporter) {
+    let mut told: Option<Instant> = None;
+    let mut lines = 0;
+    let mut inside_line = false;
+    let mut buffer = Zeroizing::new([0; BUFFER]);
+    while let Ok(read @ 1..) = pipe.read(buffer.as_mut_slice()).await {
+        let ends = buffer[..read].iter().filter(|byte| **byte == b'\n');
+        lines += ends.count() as u64;
+        inside_line = buffer[read - 1] != b'\n';
+        if lines > 0 && told.is_none_or(|told| told.elapsed() >= WINDOW) {
+            told = Some(Instant::now());
+            let lines = std::mem::take(&mut lines);
+            if !events
+                .report(WorkerEvent::OutputWithheld { stream, lines })
+                .await
+            {
+                return;
+            }
+        }
+    }
+    lines += u64::from(inside_line);
+    if lines > 0 {
+        events
+            .report(WorkerEvent::OutputWithheld { stream, lines })
+            .await;
+    }
+}
+
+/// Reports each line until the pipe ends.
+async fn read_lines(mut pipe: impl AsyncRead + Unpin + Send, stream: Stream, events: Reporter) {
     let mut allowance = Allowance::new(Instant::now());
     let mut lines = Lines::default();
-    let mut buffer = [0; 4_096];
+    let mut buffer = [0; BUFFER];
     loop {
         let read = match pipe.read(&mut buffer).await {
             Ok(0) | Err(_) => break,

@@ -16,7 +16,7 @@ use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::directory::{SlotReport, TokenInfo};
 use qseed_tokens::failure::TokenFailure;
-use qseed_tokens::supervisor::{Worker, WorkerEvent, WorkerSpec};
+use qseed_tokens::supervisor::{Output, Worker, WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::{
     FromWorker, LoginKind, Open, PinOutcome, PinSource, PinTag, Ready, ToWorker, TokenChoice,
     Verdict,
@@ -146,6 +146,7 @@ pub fn spec(module: &str, folder: &Path) -> WorkerSpec {
         guard_key: folder.join("state/guard.key"),
         guard_key_may_be_made: true,
         concurrency: 4,
+        output: Output::Lines,
     }
 }
 
