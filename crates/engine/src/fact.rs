@@ -12,6 +12,7 @@ use crate::checks::Check;
 use crate::event::{FetchFailure, TokenFailure};
 use crate::ids::{ModuleId, PartitionId, RequestId, SourceId, WorkerId};
 use crate::reservoir::Portion;
+use crate::view::PartitionState;
 
 /// The caller's number for a thing, and its name in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +110,8 @@ pub enum Fact {
         /// The bytes that it may deliver in a month.
         limit: u64,
     },
+    /// No source delivers, and what the reserve holds is not enough for a seed.
+    ReserveEmpty,
     /// The configuration has no such source any more, or another one of this name.
     SourceRemoved(SourceId),
     /// A partition has an open session.
@@ -156,6 +159,26 @@ pub enum Fact {
         next: Next,
         /// From the call to the answer.
         duration: Duration,
+    },
+    /// The state of a partition changed.
+    StateChanged {
+        /// The partition.
+        partition: Named<PartitionId>,
+        /// Its state now.
+        state: PartitionState,
+        /// Its state before; none: it is new.
+        before: Option<PartitionState>,
+    },
+    /// A partition was not seeded when it should have been. Once, until it is seeded.
+    Late {
+        /// The partition.
+        partition: Named<PartitionId>,
+        /// The time since its last seed; none: it had none.
+        unseeded: Option<Duration>,
+        /// Its period.
+        period: Duration,
+        /// Why, as far as it is known.
+        cause: PartitionState,
     },
     /// A partition is opened again at once, since the operator changed something about it.
     Mended(PartitionId),

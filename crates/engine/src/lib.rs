@@ -23,6 +23,7 @@ mod fact;
 pub mod guard;
 mod ids;
 mod partition;
+mod partitions;
 mod random;
 mod rate;
 mod reservoir;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
+use crate::engine::Counted;
 use crate::event::TokenFault;
 use crate::fact::Named;
 use crate::ids::{DeviceTag, JobId, PartitionId, PinTag};
@@ -86,6 +87,10 @@ pub(crate) struct Partition {
     pub(crate) last_seed: Option<Moment>,
     pub(crate) healthy_since: Moment,
     pub(crate) seeds: u64,
+    /// Its seed is overdue.
+    pub(crate) late: bool,
+    /// What the engine counts it as.
+    pub(crate) counted: Option<Counted>,
     pub(crate) failures: u64,
 }
 
@@ -111,6 +116,8 @@ impl Partition {
             last_seed: None,
             healthy_since: now,
             seeds: 0,
+            late: false,
+            counted: None,
             failures: 0,
             settings,
         }

@@ -11,6 +11,8 @@ use crate::worker::WorkerKey;
 pub(crate) enum Timer {
     /// A partition is due, or may be tried again.
     Partition(PartitionId),
+    /// A partition may be late.
+    Late(PartitionId),
     /// A source may be asked again, or its rate limit frees a place.
     Source(SourceId),
     /// A source's oldest bytes become too old.

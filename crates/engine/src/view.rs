@@ -34,6 +34,21 @@ pub enum PartitionState {
 }
 
 impl PartitionState {
+    /// Every state, in the order of their declaration.
+    pub const ALL: [Self; 11] = [
+        Self::Starting,
+        Self::Seeded,
+        Self::Late,
+        Self::WaitingForEntropy,
+        Self::TokenMissing,
+        Self::PinRefused,
+        Self::PinGuarded,
+        Self::SeedingRefused,
+        Self::ModuleHung,
+        Self::ModuleDown,
+        Self::Error,
+    ];
+
     /// Its name in the status document.
     #[must_use]
     pub const fn name(self) -> &'static str {

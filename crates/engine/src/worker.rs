@@ -88,6 +88,10 @@ impl Lines {
         self.sound.len() + self.doubtful.len()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = PartitionId> {
+        self.sound.iter().chain(&self.doubtful).copied()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.sound.clear();
         self.doubtful.clear();

@@ -10,6 +10,7 @@ use crate::event::TokenFailure;
 use crate::fact::Named;
 use crate::ids::{ModuleId, PartitionId, SourceId};
 use crate::reservoir::Portion;
+use crate::view::PartitionState;
 
 /// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Line {
         bytes: u64,
         /// Partitions that got at least one.
         partitions: usize,
+        /// Partitions that are late or in trouble.
+        troubled: usize,
     },
     /// A partition has an open session.
     Opened {
@@ -52,20 +55,32 @@ pub enum Line {
         /// What qseed does about it.
         next: Next,
     },
-    /// A partition is seeded again.
-    PartitionRecovered {
-        /// The partition.
-        partition: Named<PartitionId>,
-        /// What went before.
-        repeats: Repeats,
+    /// Partitions were not seeded when they should have been.
+    Late {
+        /// Some of them.
+        partitions: Vec<Named<PartitionId>>,
+        /// Their number.
+        count: usize,
+        /// The longest time without a seed; none: they never had one.
+        unseeded: Option<Duration>,
+        /// The shortest of their periods.
+        period: Option<Duration>,
+        /// Why, as far as it is known, and of how many.
+        causes: Vec<(PartitionState, usize)>,
+    },
+    /// Partitions that were late, or failed, were seeded.
+    SeededAgain {
+        /// Some of them.
+        partitions: Vec<Named<PartitionId>>,
+        /// Their number.
+        count: usize,
+        /// The longest time without a seed, of those that were late.
+        gap: Option<Duration>,
+        /// The attempts that failed before.
+        repeats: Option<Repeats>,
     },
     /// More partitions failed than have a line each.
     MorePartitionsFailed {
-        /// Their number.
-        count: usize,
-    },
-    /// More partitions recovered than have a line each.
-    MorePartitionsRecovered {
         /// Their number.
         count: usize,
     },
@@ -117,6 +132,8 @@ pub enum Line {
         /// The bytes that it may deliver in a month.
         limit: u64,
     },
+    /// No source delivers, and what the reserve holds is not enough for a seed.
+    ReserveEmpty,
     /// A source delivers again.
     SourceRecovered {
         /// The source.

@@ -4,6 +4,7 @@
 //! thousands of partitions that fail together get a few lines. The engine decides nothing by what
 //! is announced.
 
+mod lateness;
 mod line;
 mod repeats;
 
@@ -19,9 +20,11 @@ use crate::fact::{Fact, Named, Process};
 use crate::ids::{ModuleId, PartitionId, SourceId};
 use crate::reservoir::Portion;
 use crate::time::Moment;
+use crate::view::PartitionState;
+use lateness::Lateness;
 use repeats::Faults;
 
-/// Faults and recoveries of partitions that get a line each in a window; more are counted.
+/// Faults of partitions that get a line each in a window; more are counted.
 const LINES_A_WINDOW: usize = 50;
 const WINDOW: Duration = Duration::from_secs(10);
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
@@ -38,6 +41,9 @@ pub struct Announcer {
     opened: BTreeSet<PartitionId>,
     /// The sources that the last seed was made of.
     composition: Vec<SourceId>,
+    lateness: Lateness,
+    /// Partitions that are neither starting nor seeded.
+    troubled: BTreeSet<PartitionId>,
     window: Window,
     /// Injections since the last summary; none: each has a line.
     summary: Option<Summary>,
@@ -48,7 +54,6 @@ struct Window {
     ends: Option<Moment>,
     lines: usize,
     faults_left_out: usize,
-    recoveries_left_out: usize,
 }
 
 #[derive(Debug, Default)]
@@ -76,27 +81,11 @@ impl Announcer {
                 let ended = self.sources.end(now, &source.id);
                 lines.extend(ended.map(|repeats| Line::SourceRecovered { source, repeats }));
             }
-            Fact::DeliveryRejected { .. } | Fact::FetchFailed { .. } => {
-                lines.extend(self.source_failed(now, fact));
-            }
-            Fact::BudgetLow {
-                source,
-                spent,
-                limit,
-            } => lines.push(Line::BudgetLow {
-                source: source.clone(),
-                spent: *spent,
-                limit: *limit,
-            }),
-            Fact::BudgetSpent {
-                source,
-                spent,
-                limit,
-            } => lines.push(Line::BudgetSpent {
-                source: source.clone(),
-                spent: *spent,
-                limit: *limit,
-            }),
+            Fact::DeliveryRejected { .. }
+            | Fact::FetchFailed { .. }
+            | Fact::BudgetLow { .. }
+            | Fact::BudgetSpent { .. } => lines.extend(self.source_trouble(now, fact)),
+            Fact::ReserveEmpty => lines.push(Line::ReserveEmpty),
             Fact::SourceRemoved(id) => self.sources.retain(|other| other != id),
             Fact::Opened { partition, .. } => lines.push(Line::Opened {
                 partition: partition.id,
@@ -118,8 +107,30 @@ impl Announcer {
                 partition,
                 bytes,
                 made_of,
+                gap,
                 ..
-            } => self.seeded(now, partition, *bytes, made_of, &mut lines),
+            } => {
+                let repeats = self.partitions.end(now, &partition.id);
+                self.lateness.seeded(now, partition, *gap, repeats);
+                self.seeded(now, partition, *bytes, made_of, &mut lines);
+            }
+            Fact::StateChanged {
+                partition, state, ..
+            } => {
+                if matches!(state, PartitionState::Starting | PartitionState::Seeded) {
+                    self.troubled.remove(&partition.id);
+                } else {
+                    self.troubled.insert(partition.id);
+                }
+            }
+            Fact::Late {
+                partition,
+                unseeded,
+                period,
+                cause,
+            } => self
+                .lateness
+                .late(now, partition, *unseeded, *period, *cause),
             Fact::Mended(id) => self.partitions.announce_next(id),
             Fact::Isolated(partition) => lines.push(Line::Isolated(partition.clone())),
             Fact::Rejoined(partition) => {
@@ -128,12 +139,12 @@ impl Announcer {
                 lines.push(Line::Rejoined(partition.clone()));
             }
             Fact::PartitionRemoved(id) => self.forget(*id),
-            Fact::WorkerEnded {
-                process,
-                failure: Some(failure),
-            } => {
-                let kind = if failure.loaded { "died" } else { "load" };
-                lines.extend(self.worker_failed(now, process, kind, &failure.text, failure.next));
+            Fact::WorkerEnded { process, failure } => {
+                let line = failure.as_ref().and_then(|failure| {
+                    let kind = if failure.loaded { "died" } else { "load" };
+                    self.worker_failed(now, process, kind, &failure.text, failure.next)
+                });
+                lines.extend(line);
             }
             Fact::ModuleHung {
                 process,
@@ -157,9 +168,7 @@ impl Announcer {
                 let ended = self.workers.end(now, &key(process));
                 lines.extend(ended.map(|repeats| Line::WorkerRecovered { module, repeats }));
             }
-            Fact::Expired { .. }
-            | Fact::WorkerStarted(_)
-            | Fact::WorkerEnded { failure: None, .. } => {}
+            Fact::Expired { .. } | Fact::WorkerStarted(_) => {}
         }
         lines
     }
@@ -168,7 +177,8 @@ impl Announcer {
     #[must_use]
     pub fn wake(&self) -> Option<Moment> {
         let summary = self.summary.as_ref().and_then(|summary| summary.due);
-        [self.window.ends, summary].into_iter().flatten().min()
+        let wakes = [self.window.ends, self.lateness.wake(), summary];
+        wakes.into_iter().flatten().min()
     }
 
     /// What was counted and is to be announced by now.
@@ -177,19 +187,23 @@ impl Announcer {
         if self.window.ends.is_some_and(|at| at <= now) {
             lines.extend(self.window.end());
         }
+        if self.lateness.wake().is_some_and(|at| at <= now) {
+            lines.extend(self.lateness.end(now));
+        }
         if let Some(summary) = &mut self.summary
             && summary.due.is_some_and(|at| at <= now)
         {
-            lines.push(summary.end());
+            lines.push(summary.end(self.troubled.len()));
         }
         lines
     }
 
     /// Everything that was counted and not announced yet.
-    pub fn finish(&mut self) -> Vec<Line> {
-        let mut lines: Vec<_> = self.window.end().collect();
-        let summary = self.summary.as_mut();
-        lines.extend(summary.filter(|s| s.seeds > 0).map(Summary::end));
+    pub fn finish(&mut self, now: Moment) -> Vec<Line> {
+        let mut lines = self.lateness.end(now);
+        lines.extend(self.window.end());
+        let summary = self.summary.as_mut().filter(|s| s.seeds > 0);
+        lines.extend(summary.map(|summary| summary.end(self.troubled.len())));
         lines
     }
 
@@ -197,11 +211,31 @@ impl Announcer {
     #[must_use]
     pub fn entries(&self) -> usize {
         let summed = self.summary.as_ref().map_or(0, |s| s.partitions.len());
-        self.sources.len() + self.partitions.len() + self.workers.len() + self.opened.len() + summed
+        let failing = self.sources.len() + self.partitions.len() + self.workers.len();
+        let known = self.opened.len() + self.troubled.len() + self.lateness.entries();
+        failing + known + summed
     }
 
-    fn source_failed(&mut self, now: Moment, fact: &Fact) -> Option<Line> {
+    fn source_trouble(&mut self, now: Moment, fact: &Fact) -> Option<Line> {
         match fact {
+            Fact::BudgetLow {
+                source,
+                spent,
+                limit,
+            } => Some(Line::BudgetLow {
+                source: source.clone(),
+                spent: *spent,
+                limit: *limit,
+            }),
+            Fact::BudgetSpent {
+                source,
+                spent,
+                limit,
+            } => Some(Line::BudgetSpent {
+                source: source.clone(),
+                spent: *spent,
+                limit: *limit,
+            }),
             Fact::DeliveryRejected {
                 source,
                 check,
@@ -290,14 +324,6 @@ impl Announcer {
     ) {
         let partition = partition.clone();
         self.opened.remove(&partition.id);
-        if let Some(repeats) = self.partitions.end(now, &partition.id) {
-            if self.window.has_room(now) {
-                let partition = partition.clone();
-                lines.push(Line::PartitionRecovered { partition, repeats });
-            } else {
-                self.window.recoveries_left_out += 1;
-            }
-        }
         let mut sources: Vec<_> = made_of.iter().map(|portion| portion.source).collect();
         sources.dedup();
         if sources != self.composition {
@@ -323,6 +349,8 @@ impl Announcer {
         self.partitions.retain(|other| *other != id);
         self.workers.retain(|(_, alone)| *alone != Some(id));
         self.opened.remove(&id);
+        self.troubled.remove(&id);
+        self.lateness.forget(id);
     }
 }
 
@@ -339,23 +367,20 @@ impl Window {
         room
     }
 
-    fn end(&mut self) -> impl Iterator<Item = Line> + use<> {
-        let ended = std::mem::take(self);
-        let more = |count: usize| (count > 0).then_some(count);
-        let failed = more(ended.faults_left_out).map(|count| Line::MorePartitionsFailed { count });
-        let recovered =
-            more(ended.recoveries_left_out).map(|count| Line::MorePartitionsRecovered { count });
-        failed.into_iter().chain(recovered)
+    fn end(&mut self) -> Option<Line> {
+        let count = std::mem::take(self).faults_left_out;
+        (count > 0).then_some(Line::MorePartitionsFailed { count })
     }
 }
 
 impl Summary {
-    fn end(&mut self) -> Line {
+    fn end(&mut self, troubled: usize) -> Line {
         let ended = std::mem::take(self);
         Line::Summary {
             seeds: ended.seeds,
             bytes: ended.bytes,
             partitions: ended.partitions.len(),
+            troubled,
         }
     }
 }

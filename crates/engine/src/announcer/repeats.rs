@@ -24,6 +24,16 @@ pub struct Repeats {
     pub lasting: Duration,
 }
 
+impl Repeats {
+    /// The failures of several things.
+    pub(super) fn in_all(of: impl Iterator<Item = Self>) -> Option<Self> {
+        of.reduce(|one, other| Self {
+            count: one.count.saturating_add(other.count),
+            lasting: one.lasting.max(other.lasting),
+        })
+    }
+}
+
 #[derive(Debug)]
 struct Fault {
     since: Moment,

@@ -147,7 +147,9 @@ impl Engine {
         let (key, with_worker) = (partition.worker, partition.phase.is_with_worker());
         self.drop_session(id);
         self.timers.set(Timer::Partition(id), None);
-        self.partitions.remove(&id);
+        if let Some(partition) = self.partitions.remove(&id) {
+            self.end_to_count(&partition);
+        }
         self.emit(Fact::PartitionRemoved(id));
         if let Some(worker) = self.workers.get_mut(&key) {
             worker.members.remove(&id);
@@ -186,6 +188,9 @@ impl Engine {
                 self.timers.set(Timer::Partition(id), Some(due));
             }
         }
+        if !self.partitions[&id].late {
+            self.expect_by(id);
+        }
         // Whatever the operator mended is tried at once; the guard still protects the token.
         self.look_at_once(id);
     }
@@ -195,6 +200,7 @@ impl Engine {
         let partition = Partition::new(settings, self.now);
         let key = partition.worker;
         self.partitions.insert(id, partition);
+        self.begin_to_count(id);
         self.join(id, key);
     }
 }

@@ -130,6 +130,7 @@ impl Engine {
                 partition.last_error =
                     Some(format!("a call hung for {} s", deadline.as_secs()).into());
             }
+            self.review(*id);
         }
         self.end_worker(key, true);
         for id in &culprits {

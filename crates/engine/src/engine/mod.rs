@@ -8,6 +8,9 @@ mod fetching;
 mod isolation;
 mod partitions;
 mod pins;
+mod standing;
+#[cfg(test)]
+mod steps;
 mod trust;
 mod views;
 mod workers;
@@ -18,14 +21,17 @@ use crate::action::Action;
 use crate::event::Event;
 use crate::fact::{Fact, Named, Process};
 use crate::guard::{PinGuard, Standing};
-use crate::ids::{JobId, ModuleId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
-use crate::partition::Partition;
+use crate::ids::{JobId, ModuleId, PinTag, RequestId, SourceId, WorkerId};
+use crate::partitions::Partitions;
 use crate::random::Random;
 use crate::settings::{Combine, ModuleSettings, Reserve, Settings};
 use crate::source::Source;
 use crate::time::Moment;
 use crate::timers::{Timer, Timers};
 use crate::worker::{Worker, WorkerKey};
+
+pub(crate) use standing::Counted;
+use standing::Tally;
 
 /// What an engine starts from.
 #[derive(Debug)]
@@ -54,7 +60,8 @@ pub struct Engine {
     modules: BTreeMap<ModuleId, ModuleSettings>,
     workers: BTreeMap<WorkerKey, Worker>,
     lives: BTreeMap<WorkerId, WorkerKey>,
-    partitions: BTreeMap<PartitionId, Partition>,
+    partitions: Partitions,
+    tally: Tally,
     guard: PinGuard,
     timers: Timers,
     actions: VecDeque<Action>,
@@ -88,7 +95,8 @@ impl Engine {
             modules: BTreeMap::new(),
             workers: BTreeMap::new(),
             lives: BTreeMap::new(),
-            partitions: BTreeMap::new(),
+            partitions: Partitions::default(),
+            tally: Tally::default(),
             guard: PinGuard::new(start.standings),
             timers: Timers::default(),
             actions: VecDeque::new(),
@@ -223,6 +231,7 @@ impl Engine {
     fn wake_up(&mut self, timer: Timer) {
         match timer {
             Timer::Partition(partition) => self.partition_wakes(partition),
+            Timer::Late(partition) => self.may_be_late(partition),
             Timer::Expiry(source) => self.wipe_expired(source),
             Timer::Worker(key) => self.worker_wakes(key),
             // Whoever waited for these asks in `settle`.
@@ -235,6 +244,7 @@ impl Engine {
         self.judge_next_in_line();
         self.dispatch();
         self.plan_fetches();
+        self.review_entropy();
     }
 
     fn act(&mut self, action: Action) {

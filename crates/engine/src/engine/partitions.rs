@@ -38,6 +38,7 @@ impl Engine {
             self.ready_bytes += size;
         }
         partition.phase = phase;
+        self.review(id);
     }
 
     pub(super) fn partition_wakes(&mut self, id: PartitionId) {
@@ -177,6 +178,8 @@ impl Engine {
         partition.seeds += 1;
         let gap = partition.last_seed.map(|last| now.since(last));
         partition.last_seed = Some(now);
+        // The timer of one that was neither moves on by itself.
+        let sets_timer = std::mem::take(&mut partition.late) || partition.seeds == 1;
         partition.backoff.succeeded();
         partition.general_errors = 0;
         partition.suspect_until = None;
@@ -187,6 +190,9 @@ impl Engine {
         let (named, due) = (partition.named(), partition.due);
         self.set_phase(id, if is_up { Phase::Idle } else { Phase::Closed });
         self.timers.set(Timer::Partition(id), is_up.then_some(due));
+        if sets_timer {
+            self.expect_by(id);
+        }
         self.emit(Fact::Seeded {
             partition: named,
             bytes,
@@ -275,6 +281,7 @@ impl Engine {
         let known = partition.trouble.as_ref().map(|(known, _)| known);
         if known != Some(&Trouble::Token(fault)) {
             partition.trouble = Some((Trouble::Token(fault), now));
+            self.review(id);
         }
         let next = self.next_try(id, fault);
         self.emit_failure(id, failure, next, now.since(began), seed);

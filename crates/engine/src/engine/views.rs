@@ -1,17 +1,11 @@
 //! What the engine knows, for those who ask.
 
-use std::time::Duration;
-
 use super::Engine;
-use crate::event::TokenFault;
 use crate::ids::{PartitionId, SourceId};
-use crate::partition::{Partition, Phase, Trouble};
+use crate::partition::{Partition, Phase};
 use crate::timers::Timer;
 use crate::view::{PartitionState, PartitionView, SourceView, WorkerView};
 use crate::worker::Worker;
-
-/// A seed counts as late when it is overdue by this or by half a period, whichever is more.
-const LATE: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Every partition as it stands.
@@ -65,21 +59,6 @@ impl Engine {
         })
     }
 
-    /// Whether every partition has been seeded or is known to be out of reach, and at least one
-    /// has been seeded.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        let mut seeded = false;
-        for partition in self.partitions.values() {
-            if partition.seeds > 0 {
-                seeded = true;
-            } else if partition.trouble.is_none() {
-                return false;
-            }
-        }
-        seeded
-    }
-
     /// Whether no source delivers.
     #[must_use]
     pub fn entropy_is_out(&self) -> bool {
@@ -109,7 +88,8 @@ impl Engine {
     }
 
     fn view(&self, partition: &Partition) -> PartitionView {
-        let (state, since) = self.state(partition);
+        let state = partition.state();
+        let since = self.since(partition, state);
         let id = partition.settings.id;
         let next_seed = match partition.phase {
             Phase::Closed => self.timers.get(Timer::Partition(id)),
@@ -128,47 +108,16 @@ impl Engine {
         }
     }
 
-    fn state(&self, partition: &Partition) -> (PartitionState, crate::Moment) {
-        if let Some((trouble, since)) = &partition.trouble {
-            let state = match trouble {
-                Trouble::Hung => PartitionState::ModuleHung,
-                Trouble::WorkerDown => PartitionState::ModuleDown,
-                Trouble::Token(fault) => token_state(*fault),
-            };
-            return (state, *since);
+    /// Since when a partition is in a state.
+    fn since(&self, partition: &Partition, state: PartitionState) -> crate::Moment {
+        match (state, &partition.trouble) {
+            (_, Some((_, since))) => *since,
+            (PartitionState::WaitingForEntropy, _) => {
+                let failing = self.sources.values().filter_map(|s| s.failing_since);
+                failing.max().unwrap_or(partition.due).max(partition.due)
+            }
+            (PartitionState::Late, _) => partition.due,
+            _ => partition.healthy_since,
         }
-        if matches!(partition.phase, Phase::Ready) && self.entropy_is_out() {
-            let since = self
-                .sources
-                .values()
-                .filter_map(|source| source.failing_since)
-                .max();
-            let since = since.unwrap_or(partition.due).max(partition.due);
-            return (PartitionState::WaitingForEntropy, since);
-        }
-        if partition.last_seed.is_none() {
-            return (PartitionState::Starting, partition.healthy_since);
-        }
-        let grace = (partition.settings.period / 2).max(LATE);
-        if self.now.since(partition.due) > grace {
-            return (PartitionState::Late, partition.due);
-        }
-        (PartitionState::Seeded, partition.healthy_since)
-    }
-}
-
-fn token_state(fault: TokenFault) -> PartitionState {
-    match fault {
-        TokenFault::Missing => PartitionState::TokenMissing,
-        TokenFault::PinRefused => PartitionState::PinRefused,
-        TokenFault::PinFlagged | TokenFault::PinHeld => PartitionState::PinGuarded,
-        TokenFault::SeedingRefused => PartitionState::SeedingRefused,
-        TokenFault::Mismatch
-        | TokenFault::PinUnavailable
-        | TokenFault::AnotherLogin
-        | TokenFault::Module
-        | TokenFault::General
-        | TokenFault::Length
-        | TokenFault::Device => PartitionState::Error,
     }
 }

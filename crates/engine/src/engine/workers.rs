@@ -237,11 +237,12 @@ impl Engine {
         let Some(worker) = self.workers.get(&key) else {
             return;
         };
-        for id in &worker.members {
-            if let Some(partition) = self.partitions.get_mut(id)
+        for id in worker.members.clone() {
+            if let Some(partition) = self.partitions.get_mut(&id)
                 && partition.trouble.is_none()
             {
                 partition.trouble = Some((Trouble::WorkerDown, now));
+                self.review(id);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Small stories in simulated time, one for each thing that an operator relies on.
 
 mod configuration;
+mod lateness;
 mod pins;
 mod seeding;
 mod sources;

@@ -189,7 +189,8 @@ impl Story {
         let end = self.now + time;
         loop {
             let coming = self.coming.peek().map(|Reverse((at, _))| *at);
-            let next = coming.into_iter().chain(self.engine.wake()).min();
+            let wakes = [coming, self.engine.wake(), self.announcer.wake()];
+            let next = wakes.into_iter().flatten().min();
             let Some(at) = next.filter(|at| *at <= end) else {
                 break;
             };
@@ -271,6 +272,11 @@ impl Story {
     /// The lines of the log of a kind.
     pub(crate) fn lines(&self, which: impl Fn(&Line) -> bool) -> usize {
         self.lines.iter().filter(|(_, line)| which(line)).count()
+    }
+
+    /// What some lines of the log tell.
+    pub(crate) fn picked<T>(&self, pick: impl Fn(&Line) -> Option<T>) -> impl Iterator<Item = T> {
+        self.lines.iter().filter_map(move |(_, line)| pick(line))
     }
 
     pub(crate) fn later(&mut self, wait: Duration, from: Option<WorkerId>, event: Event) {

@@ -285,12 +285,9 @@ impl Daemon {
     fn look_at_files(&mut self) {
         use qseed_engine::PartitionState as State;
         self.troubled = self.engine.sources().any(|source| source.up == Some(false))
-            || self.engine.partitions().any(|partition| {
-                matches!(
-                    partition.state,
-                    State::PinRefused | State::PinGuarded | State::Error
-                )
-            });
+            || [State::PinRefused, State::PinGuarded, State::Error]
+                .into_iter()
+                .any(|state| self.engine.count(state) > 0);
         self.tell_budgets();
         self.keeper.look();
         for whose in self.watch.changed() {

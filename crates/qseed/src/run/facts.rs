@@ -36,7 +36,6 @@ impl Daemon {
             let context = Context {
                 plan: &self.plan,
                 known: &self.known,
-                engine: &self.engine,
             };
             if let Some(entry) = say::entry(&line, &context) {
                 self.log.write(entry);

@@ -20,7 +20,7 @@ const KILLED_WITHIN: Duration = Duration::from_millis(500);
 impl Daemon {
     pub(super) async fn stop(mut self) {
         self.hand_out_facts();
-        let left = self.announcer.finish();
+        let left = self.announcer.finish(self.now());
         self.announce(left);
         self.stopping = true;
         notify(&[sd_notify::NotifyState::Stopping]);

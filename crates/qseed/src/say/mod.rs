@@ -2,6 +2,7 @@
 //! operator is to do where only they can.
 
 mod known;
+mod lateness;
 mod modules;
 mod partitions;
 mod sources;
@@ -9,8 +10,10 @@ mod sources;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use qseed_config::Level;
+use qseed_engine::Next;
 use qseed_engine::announcer::{Line, Repeats};
-use qseed_engine::{Engine, Next, PartitionState};
+
 use serde_json::{Value, json};
 
 use crate::assemble::Plan;
@@ -22,7 +25,6 @@ pub(crate) use known::Known;
 pub(crate) struct Context<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) known: &'a Known,
-    pub(crate) engine: &'a Engine,
 }
 
 /// The entry for a line, or none where it tells nothing new.
@@ -39,7 +41,8 @@ pub(crate) fn entry(line: &Line, context: &Context<'_>) -> Option<Entry> {
             seeds,
             bytes,
             partitions,
-        } => summary(*seeds, *bytes, *partitions, troubled(context.engine)),
+            troubled,
+        } => summary(*seeds, *bytes, *partitions, *troubled),
         Line::Opened { partition, again } => {
             return partitions::opened(*partition, *again, context);
         }
@@ -49,11 +52,25 @@ pub(crate) fn entry(line: &Line, context: &Context<'_>) -> Option<Entry> {
             repeats,
             next,
         } => partitions::failed(partition, failure, *repeats, *next, plan),
-        Line::PartitionRecovered { partition, repeats } => {
-            partitions::recovered(&partition.name, *repeats)
-        }
         Line::MorePartitionsFailed { count } => partitions::more_failed(*count),
-        Line::MorePartitionsRecovered { count } => partitions::more_recovered(*count),
+        Line::Late {
+            partitions,
+            count,
+            unseeded,
+            period,
+            causes,
+        } => lateness::late(partitions, *count, *unseeded, *period, causes),
+        Line::SeededAgain {
+            partitions,
+            count,
+            gap,
+            repeats,
+        } => lateness::seeded_again(partitions, *count, *gap, *repeats),
+        Line::ReserveEmpty => Entry::new(
+            Level::Error,
+            "reserve-empty",
+            "The reserve is empty: qseed seeds no partition until a source delivers.",
+        ),
         Line::Isolated(partition) => partitions::isolated(&partition.name),
         Line::Rejoined(partition) => partitions::rejoined(&partition.name),
         Line::SourceFailed { .. }
@@ -66,11 +83,6 @@ pub(crate) fn entry(line: &Line, context: &Context<'_>) -> Option<Entry> {
         | Line::WorkerStuck(_)
         | Line::WorkerRecovered { .. } => return modules::entry(line),
     })
-}
-
-fn troubled(engine: &Engine) -> usize {
-    let well = |state| matches!(state, PartitionState::Starting | PartitionState::Seeded);
-    engine.partitions().filter(|p| !well(p.state)).count()
 }
 
 /// The line of a minute in which partitions were too many to be named.

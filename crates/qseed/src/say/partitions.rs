@@ -6,7 +6,7 @@ use qseed_engine::{Named, Next, PartitionId, Portion, TokenFailure, TokenFault};
 use qseed_secrets::{SecretError, SecretRef};
 use qseed_tokens::ckr::Ckr;
 
-use super::{Context, failed_before, next_step, sentence};
+use super::{Context, next_step, sentence};
 use crate::assemble::Plan;
 use crate::log::{Entry, printable};
 
@@ -56,24 +56,9 @@ pub(super) fn failed(
     partition_failed(name, &advice, failure, repeats, next)
 }
 
-pub(super) fn recovered(name: &str, repeats: Repeats) -> Entry {
-    let before = failed_before(repeats, "attempt");
-    Entry::info(
-        "partition-recovered",
-        format!("{name}: seeded again after {before}."),
-    )
-    .with("partition", name)
-    .repeats(repeats)
-}
-
 pub(super) fn more_failed(count: usize) -> Entry {
     let message = format!("{count} more attempts to open or seed partitions failed in 10 s.");
     Entry::new(Level::Warn, "more-partitions-failed", message).with("count", count)
-}
-
-pub(super) fn more_recovered(count: usize) -> Entry {
-    let message = format!("{count} more partitions are seeded again.");
-    Entry::info("more-partitions-recovered", message).with("count", count)
 }
 
 pub(super) fn isolated(name: &str) -> Entry {

@@ -330,3 +330,29 @@ fn a_huge_body_is_cut_off() {
     qseed.stop();
     stage.settle();
 }
+
+#[test]
+fn partitions_that_are_no_longer_seeded_are_announced_and_so_is_their_next_seed() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+    let partitions = json!([faulty.partition("a", 0), faulty.partition("b", 1)]);
+    site.configure_full(&site.full(&service, &partitions));
+    let qseed = site.start();
+    faulty.wait_seeds(1, 1);
+    service.set_fault(Fault::status(503));
+    let late = qseed.event("partitions-late");
+    assert_eq!(late["level"], "warning", "{late}");
+    assert_eq!(late["partitions"], json!(["a", "b"]), "{late}");
+    assert_eq!(late["causes"], json!({"waiting-for-entropy": 2}), "{late}");
+    let overdue = late["unseeded_seconds"].as_f64().expect("a number");
+    let text = late["message"].as_str().expect("a text");
+    assert!(text.contains("waiting for entropy"), "{text}");
+    service.clear_faults();
+    let again = qseed.event("partitions-recovered");
+    assert_eq!(again["partitions"], json!(["a", "b"]), "{again}");
+    let gap = again["gap_seconds"].as_f64().expect("a number");
+    assert!(gap >= overdue, "{late} {again}");
+    let log = qseed.stop();
+    let late = log.iter().filter(|line| is_event(line, "partitions-late"));
+    assert_eq!(late.count(), 1, "{log:?}");
+}

@@ -1,0 +1,166 @@
+//! Which partitions are late and which are seeded again, gathered: a source that is out makes
+//! thousands late at the same moment, and each has a line only where they are few.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Line;
+use super::repeats::Repeats;
+use crate::fact::Named;
+use crate::ids::PartitionId;
+use crate::time::Moment;
+use crate::view::PartitionState;
+
+/// How long lines are gathered. Each lasts longer where they do not end.
+const GATHER: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(15 * 60),
+    Duration::from_secs(3600),
+];
+/// So many times lines are gathered for as short as possible.
+const SHORT: usize = 10;
+/// After so long without a line, the next ones are gathered for as short as possible.
+const CALM: Duration = Duration::from_secs(2 * 3600);
+/// Partitions that a line names.
+const NAMED: usize = 10;
+
+/// A late partition.
+#[derive(Debug)]
+struct Late {
+    partition: Named<PartitionId>,
+    since: Moment,
+    unseeded: Option<Duration>,
+    period: Duration,
+    cause: PartitionState,
+}
+
+/// A partition that was late, or failed, and was seeded.
+#[derive(Debug)]
+struct Again {
+    partition: Named<PartitionId>,
+    gap: Option<Duration>,
+    repeats: Option<Repeats>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Lateness {
+    /// The partitions that are late.
+    late: BTreeSet<PartitionId>,
+    /// Those that no line was about yet.
+    new: BTreeMap<PartitionId, Late>,
+    again: BTreeMap<PartitionId, Again>,
+    due: Option<Moment>,
+    /// Gatherings without a calm between them, and when the last one ended.
+    gathered: (usize, Moment),
+}
+
+impl Lateness {
+    pub(super) fn late(
+        &mut self,
+        now: Moment,
+        partition: &Named<PartitionId>,
+        unseeded: Option<Duration>,
+        period: Duration,
+        cause: PartitionState,
+    ) {
+        // A token that takes no seeds is announced as that.
+        if cause == PartitionState::SeedingRefused {
+            return;
+        }
+        self.late.insert(partition.id);
+        let late = Late {
+            partition: partition.clone(),
+            since: now,
+            unseeded,
+            period,
+            cause,
+        };
+        self.new.insert(partition.id, late);
+        self.gather(now);
+    }
+
+    /// A partition was seeded, after `repeats` if attempts failed before.
+    pub(super) fn seeded(
+        &mut self,
+        now: Moment,
+        partition: &Named<PartitionId>,
+        gap: Option<Duration>,
+        repeats: Option<Repeats>,
+    ) {
+        let was_late = self.late.remove(&partition.id);
+        self.new.remove(&partition.id);
+        if !was_late && repeats.is_none() {
+            return;
+        }
+        let again = Again {
+            partition: partition.clone(),
+            gap: gap.filter(|_| was_late),
+            repeats,
+        };
+        self.again.insert(partition.id, again);
+        self.gather(now);
+    }
+
+    pub(super) fn forget(&mut self, id: PartitionId) {
+        self.late.remove(&id);
+        self.new.remove(&id);
+        self.again.remove(&id);
+    }
+
+    pub(super) fn wake(&self) -> Option<Moment> {
+        self.due
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.late.len() + self.new.len() + self.again.len()
+    }
+
+    fn gather(&mut self, now: Moment) {
+        let (gathered, ended) = &mut self.gathered;
+        if now.since(*ended) > CALM {
+            *gathered = 0;
+        }
+        let longer = gathered.saturating_sub(SHORT - 1);
+        let wait = GATHER[longer.min(GATHER.len() - 1)];
+        self.due.get_or_insert(now + wait);
+    }
+
+    /// Ends the gathering.
+    pub(super) fn end(&mut self, now: Moment) -> Vec<Line> {
+        self.due = None;
+        self.gathered = (self.gathered.0 + 1, now);
+        let mut lines = Vec::new();
+        let again = std::mem::take(&mut self.again);
+        if !again.is_empty() {
+            lines.push(Line::SeededAgain {
+                count: again.len(),
+                gap: again.values().filter_map(|again| again.gap).max(),
+                repeats: Repeats::in_all(again.values().filter_map(|again| again.repeats)),
+                partitions: first(again.into_values().map(|again| again.partition)),
+            });
+        }
+        let new = std::mem::take(&mut self.new);
+        if !new.is_empty() {
+            let mut causes = BTreeMap::<_, usize>::new();
+            for late in new.values() {
+                *causes.entry(late.cause).or_default() += 1;
+            }
+            let unseeded = |late: &Late| Some(late.unseeded? + now.since(late.since));
+            lines.push(Line::Late {
+                count: new.len(),
+                unseeded: new.values().filter_map(unseeded).max(),
+                period: new.values().map(|late| late.period).min(),
+                causes: causes.into_iter().collect(),
+                partitions: first(new.into_values().map(|late| late.partition)),
+            });
+        }
+        lines
+    }
+}
+
+fn first(partitions: impl Iterator<Item = Named<PartitionId>>) -> Vec<Named<PartitionId>> {
+    partitions.take(NAMED).collect()
+}

@@ -1,0 +1,115 @@
+//! No event costs more where there are more partitions.
+
+use std::time::Duration;
+
+use qseed_entropy::Entropy;
+
+use super::{Engine, Start};
+use crate::{
+    Action, Combine, Event, Limits, ModuleId, ModuleSettings, Moment, PartitionId,
+    PartitionSettings, Settings, SourceId, SourceSettings,
+};
+
+fn settings(partitions: u32) -> Settings {
+    let partition = |number| PartitionSettings {
+        id: PartitionId(number),
+        name: format!("p{number}").into(),
+        module: ModuleId(0),
+        size: 48,
+        period: Duration::from_secs(10),
+    };
+    Settings {
+        sources: vec![SourceSettings {
+            id: SourceId(0),
+            name: "source".into(),
+            limits: Limits::QRYPT,
+            rate_limit: None,
+            startup_bytes: 0,
+            revision: 0,
+        }],
+        combine: Combine::Failover,
+        reserve: None,
+        modules: vec![ModuleSettings {
+            id: ModuleId(0),
+            name: "module".into(),
+            deadline: Duration::from_secs(30),
+            concurrency: 16,
+            revision: 0,
+        }],
+        partitions: (0..partitions).map(partition).collect(),
+    }
+}
+
+/// Seeds every partition twice. Returns the seeds, and the partitions that walks came by, once the
+/// configuration was taken in.
+fn seed(partitions: u32) -> (usize, usize) {
+    let mut now = Moment::START;
+    let settings = settings(partitions);
+    let mut engine = Engine::new(Start {
+        settings,
+        now,
+        seed: 1,
+        standings: Vec::new(),
+    });
+    let configured = engine.partitions.steps();
+    let (mut seeds, mut delivered, mut ready) = (0, 0_u64, false);
+    while now < Moment::new(Duration::from_secs(15)) {
+        while let Some(action) = engine.next_action() {
+            let event = match action {
+                Action::StartWorker { worker, .. } => Event::WorkerReady(worker),
+                Action::Open { worker, partition } => Event::Opened { worker, partition },
+                Action::Seed {
+                    worker,
+                    partition,
+                    job,
+                    ..
+                } => {
+                    seeds += 1;
+                    Event::Seeded {
+                        worker,
+                        partition,
+                        job,
+                    }
+                }
+                Action::Fetch {
+                    source,
+                    request,
+                    shape,
+                    ..
+                } => {
+                    let blocks = (0..=shape.bytes() / 8).map(|block| {
+                        let number = delivered + block as u64 + 1;
+                        number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+                    });
+                    let mut bytes: Vec<_> = blocks.flat_map(u64::to_le_bytes).collect();
+                    bytes.truncate(shape.bytes());
+                    delivered += 1 << 20;
+                    Event::Fetched {
+                        source,
+                        request,
+                        entropy: Entropy::new(bytes),
+                        sent: 1,
+                    }
+                }
+                _ => continue,
+            };
+            engine.handle(now, event);
+            // As the daemon does after each event.
+            ready |= engine.is_ready();
+            while engine.next_fact().is_some() {}
+        }
+        now = engine.wake().expect("partitions are due again").max(now);
+        engine.handle(now, Event::Tick);
+    }
+    assert!(ready);
+    (seeds, engine.partitions.steps() - configured)
+}
+
+#[test]
+fn starting_and_seeding_ten_thousand_partitions_walks_over_none_of_them() {
+    for partitions in [100, 10_000] {
+        let (seeds, steps) = seed(partitions);
+        assert_eq!(seeds, 2 * partitions as usize);
+        assert_eq!(steps, 0, "{partitions} partitions");
+    }
+}
