@@ -181,7 +181,7 @@ pub enum Fact {
         cause: PartitionState,
     },
     /// A partition is opened again at once, since the operator changed something about it.
-    Mended(PartitionId),
+    Mended(Named<PartitionId>),
     /// A partition has a worker process of its own from now on.
     Isolated(Named<PartitionId>),
     /// A partition is back in its module's common worker process.

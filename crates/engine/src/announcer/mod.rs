@@ -131,7 +131,7 @@ impl Announcer {
             } => self
                 .lateness
                 .late(now, partition, *unseeded, *period, *cause),
-            Fact::Mended(id) => self.partitions.announce_next(id),
+            Fact::Mended(partition) => self.partitions.announce_next(&partition.id),
             Fact::Isolated(partition) => lines.push(Line::Isolated(partition.clone())),
             Fact::Rejoined(partition) => {
                 let id = Some(partition.id);

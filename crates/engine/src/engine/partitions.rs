@@ -54,7 +54,8 @@ impl Engine {
     pub(super) fn look_at_once(&mut self, id: PartitionId) {
         if let Some(partition) = self.partitions.get_mut(&id) {
             partition.look_again = matches!(partition.phase, Phase::Opening);
-            self.emit(Fact::Mended(id));
+            let mended = Fact::Mended(partition.named());
+            self.emit(mended);
         }
         self.open_now(id);
     }

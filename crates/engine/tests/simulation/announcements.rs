@@ -51,8 +51,8 @@ impl Announcements {
                 self.failing.remove(id);
             }
             // It is announced again, whatever was announced before.
-            Fact::Mended(id) => {
-                if let Some(failing) = self.failing.get_mut(id) {
+            Fact::Mended(partition) => {
+                if let Some(failing) = self.failing.get_mut(&partition.id) {
                     failing.lines = failing.lines.min(1);
                 }
             }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use qseed_config::{Level, LogFormat};
 use serde_json::{Map, Value};
 
+use crate::print::count;
 use outlet::Outlet;
 
 /// One event for the log.
@@ -69,6 +70,11 @@ impl Log {
         }
     }
 
+    /// Whether entries of a level are written.
+    pub(crate) fn takes(&self, level: Level) -> bool {
+        level <= self.style.level
+    }
+
     /// Takes on a new style, after the configuration was read again.
     pub(crate) fn set_style(&mut self, style: Style) {
         self.style = style;
@@ -80,13 +86,13 @@ impl Log {
         reason = "an entry is made to be written once"
     )]
     pub(crate) fn write(&mut self, entry: Entry) {
-        if entry.level > self.style.level {
+        if !self.takes(entry.level) {
             return;
         }
         if self.lost > 0 {
             let lost = self.lost;
-            let message = format!("{lost} lines of this log were lost: nobody read it.");
-            let entry = Entry::new(Level::Warn, "log-lines-lost", message).with("count", lost);
+            let entry = Entry::new(Level::Warn, "log-lines-lost", dropped(lost));
+            let entry = entry.with("count", lost);
             if self.send(&entry) {
                 self.lost = 0;
             }
@@ -104,6 +110,20 @@ impl Log {
             LogFormat::Json => json::line(now, entry),
         })
     }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        let lost = self.lost + self.outlet.finish();
+        if lost > 0 {
+            outlet::complain(&format!("qseed: {}\n", dropped(lost)));
+        }
+    }
+}
+
+fn dropped(lines: u64) -> String {
+    let lines = count(usize::try_from(lines).unwrap_or(usize::MAX), "log line");
+    format!("Dropped {lines} because standard output was blocked.")
 }
 
 /// A time as every output of qseed writes it: RFC 3339 in UTC, to the millisecond.

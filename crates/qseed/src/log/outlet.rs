@@ -2,6 +2,7 @@
 //! must stop nothing else.
 
 use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -34,12 +35,18 @@ impl Outlet {
         true
     }
 
+    /// Writes the last lines. Returns how many are lost, since nobody reads them in time.
+    pub(super) fn finish(&mut self) -> u64 {
+        self.write(LAST_LINES_WITHIN);
+        self.waiting.len() as u64
+    }
+
     /// Writes what waits, for as long as somebody reads, or begins to within `patience`.
     fn write(&mut self, patience: Duration) {
         let until = Instant::now() + patience;
         while let Some(line) = self.waiting.front_mut() {
             let left = until.saturating_duration_since(Instant::now());
-            if !writable(left) {
+            if !writable(rustix::stdio::stdout(), left) {
                 return;
             }
             let piece = &line[..line.len().min(PIECE)];
@@ -58,16 +65,18 @@ impl Outlet {
     }
 }
 
-impl Drop for Outlet {
-    fn drop(&mut self) {
-        self.write(LAST_LINES_WITHIN);
+/// Writes to standard error, if it takes something now.
+pub(super) fn complain(line: &str) {
+    let stderr = rustix::stdio::stderr();
+    if writable(stderr, Duration::ZERO) {
+        // There is nobody left to tell if this fails, too.
+        let _ = rustix::io::write(stderr, line.as_bytes());
     }
 }
 
-/// Whether standard output takes something, now or within `patience`.
-fn writable(patience: Duration) -> bool {
-    let stdout = rustix::stdio::stdout();
-    let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
+/// Whether a stream takes something, now or within `patience`.
+fn writable(stream: BorrowedFd<'_>, patience: Duration) -> bool {
+    let mut fds = [PollFd::new(&stream, PollFlags::OUT)];
     let patience = Timespec {
         tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: patience.subsec_nanos().into(),

@@ -1,5 +1,6 @@
 //! What happened, handed to those who keep track of it.
 
+use qseed_config::Level;
 use qseed_engine::Fact;
 use qseed_engine::announcer::Line;
 
@@ -23,6 +24,12 @@ impl Daemon {
                 _ => {}
             }
             let lines = self.announcer.take(now, &fact);
+            if lines.is_empty()
+                && self.log.takes(Level::Debug)
+                && let Some(entry) = say::details::entry(&fact)
+            {
+                self.log.write(entry);
+            }
             self.announce(lines);
         }
     }

@@ -1,6 +1,7 @@
 //! The lines of the log, in words: what happened, what qseed does next and when, and what the
 //! operator is to do where only they can.
 
+pub(crate) mod details;
 mod known;
 mod lateness;
 mod modules;

@@ -8,7 +8,7 @@ use qseed_faulty_token::{Action, Function, Rule};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::daemon::{QSEED, Qseed, children, kill, untouched};
+use crate::support::daemon::{QSEED, Qseed, children, is_event, kill, untouched};
 use crate::support::faulty::{Faulty, calls_of, has_struck, seeds_of};
 use crate::support::site::Site;
 use crate::support::{for_each_case, service};
@@ -281,6 +281,59 @@ fn nobody_reads_the_log_and_seeding_goes_on() {
     faulty.wait_seeds(0, 3);
     kill(child.id(), Signal::TERM);
     assert_eq!(child.wait().expect("it is ours").code(), Some(0));
+}
+
+#[test]
+fn lines_that_nobody_reads_at_the_end_are_counted_on_standard_error() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 20);
+    let partitions: Vec<_> = (0..20)
+        .map(|number| faulty.partition(&format!("p{number}"), number))
+        .collect();
+    let mut config = site.full(&service, &json!(partitions));
+    config["log"]["level"] = json!("debug");
+    site.configure_full(&config);
+    let mut command = site.command();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let output = child.stdout.take().expect("it is piped");
+    rustix::pipe::fcntl_setpipe_size(&output, 4096).expect("a smaller pipe");
+    faulty.wait_seeds(19, 3);
+    kill(child.id(), Signal::TERM);
+    let ended = child.wait_with_output().expect("it is ours");
+    drop(output);
+    assert_eq!(ended.status.code(), Some(0));
+    let errors = String::from_utf8_lossy(&ended.stderr);
+    let count = errors.lines().find_map(|line| {
+        let lines = line.strip_prefix("qseed: Dropped ")?;
+        lines.strip_suffix(" log lines because standard output was blocked.")
+    });
+    let count: usize = count.expect("a line").parse().expect("a number");
+    assert!(count >= 20, "{errors}");
+}
+
+#[test]
+fn the_level_debug_adds_a_line_for_each_thing_that_happened() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| ());
+    let mut config = site.full(&service, &json!([faulty.partition("p", 0)]));
+    config["log"]["level"] = json!("debug");
+    site.configure_full(&config);
+    let qseed = site.start();
+    qseed.wait_pushed(2);
+    service.set_fault(Fault::status(503));
+    // The first failure has its line anyway.
+    qseed.event("source-failed");
+    qseed.event("fetch-failed");
+    let log = qseed.stop();
+    for event in ["worker-started", "delivered", "state", "fetch-failed"] {
+        let of: Vec<_> = log.iter().filter(|line| is_event(line, event)).collect();
+        assert!(!of.is_empty(), "no {event} in {log:?}");
+        assert!(of.iter().all(|line| line.contains(r#""level":"debug""#)));
+    }
 }
 
 #[test]
