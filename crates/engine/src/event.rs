@@ -230,6 +230,8 @@ pub enum TokenFault {
     Missing,
     /// Several tokens match, or the configuration cannot be carried out on what is there.
     Mismatch,
+    /// Another token is in the slot than the one that was there first.
+    AnotherToken,
     /// The token refused the PIN: never again with this one.
     PinRefused,
     /// The token's flags say that a PIN's next try is its last, or that it is locked.
@@ -258,6 +260,7 @@ impl TokenFault {
     pub fn name(self) -> &'static str {
         match self {
             Self::Missing => "token-missing",
+            Self::AnotherToken => "another-token",
             Self::Mismatch => "mismatch",
             Self::PinRefused => "pin-refused",
             Self::PinFlagged => "pin-flagged",

@@ -245,6 +245,7 @@ impl Plan {
         Some(Open {
             partition: id.0,
             token: planned.token.clone(),
+            first: None,
             login: match partition.login {
                 config::Login::User => LoginKind::User,
                 config::Login::So => LoginKind::So,

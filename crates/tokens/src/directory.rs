@@ -68,10 +68,34 @@ impl TokenInfo {
         TokenUri::of_token(self)
     }
 
+    /// What tells the token from others.
+    #[must_use]
+    pub fn name(&self) -> TokenName {
+        TokenName {
+            label: self.label.clone(),
+            serial: self.serial.clone(),
+        }
+    }
+
     /// Whether `other` is the same token, by serial number and label.
     #[must_use]
     pub fn is_same_token(&self, other: &Self) -> bool {
         self.serial == other.serial && self.label == other.label
+    }
+}
+
+/// What tells a token from others, wherever it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenName {
+    /// The token's label.
+    pub label: String,
+    /// The token's serial number.
+    pub serial: String,
+}
+
+impl fmt::Display for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} (serial {})", self.label, self.serial)
     }
 }
 

@@ -32,6 +32,8 @@ pub enum FailureClass {
     Device,
     /// The token is not there: as [`Self::Device`].
     TokenMissing,
+    /// Another token is in the slot than the one that was there first.
+    AnotherToken,
     /// A `pkcs11:` URI matches several tokens.
     AmbiguousUri,
     /// Another kind of user is logged in to the token, by another partition of this configuration

@@ -197,7 +197,7 @@ fn state(partition: &Partition, entropy_is_out: bool) -> PartitionState {
 
 fn token_state(fault: TokenFault) -> PartitionState {
     match fault {
-        TokenFault::Missing => PartitionState::TokenMissing,
+        TokenFault::Missing | TokenFault::AnotherToken => PartitionState::TokenMissing,
         TokenFault::PinRefused => PartitionState::PinRefused,
         TokenFault::PinFlagged | TokenFault::PinHeld => PartitionState::PinGuarded,
         TokenFault::SeedingRefused => PartitionState::SeedingRefused,

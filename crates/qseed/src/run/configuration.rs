@@ -134,6 +134,7 @@ impl Daemon {
         self.start_sources(adapters);
         self.tell_pins_again();
         self.announcer.sum_up(self.plan.sums_up());
+        self.forget_missing_tokens();
         self.handle(Event::Configured(self.plan.engine_settings()));
         self.tell_budgets();
         Ok(())

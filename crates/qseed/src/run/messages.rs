@@ -251,6 +251,7 @@ fn token_fault(class: FailureClass) -> TokenFault {
         FailureClass::ReloadModule => TokenFault::Module,
         FailureClass::General => TokenFault::General,
         FailureClass::TokenMissing => TokenFault::Missing,
+        FailureClass::AnotherToken => TokenFault::AnotherToken,
         FailureClass::AmbiguousUri => TokenFault::Mismatch,
         FailureClass::AnotherLogin => TokenFault::AnotherLogin,
         FailureClass::Length => TokenFault::Length,

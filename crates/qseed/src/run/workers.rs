@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use qseed_config::{Level, Pin};
-use qseed_engine::{Event, JobId, ModuleId, PartitionId, WorkerId};
+use qseed_engine::{Event, JobId, ModuleId, PartitionId, PartitionState, WorkerId};
 use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::supervisor::{Output, Worker, WorkerSpec};
-use qseed_tokens::wire::ToWorker;
+use qseed_tokens::wire::{ToWorker, TokenChoice};
 use zeroize::Zeroizing;
 
 use super::daemon::Daemon;
@@ -140,11 +140,24 @@ impl Daemon {
     }
 
     pub(super) fn open(&mut self, worker: WorkerId, id: PartitionId) {
-        let (Some(process), Some(open)) = (self.workers.get(&worker), self.plan.open_message(id))
+        let (Some(process), Some(mut open)) =
+            (self.workers.get(&worker), self.plan.open_message(id))
         else {
             return;
         };
+        if matches!(open.token, TokenChoice::Slot(_)) {
+            open.first = self.known.token(id).map(|(token, _)| token.name());
+        }
         process.send(ToWorker::Open(open));
+    }
+
+    /// After the configuration was read again: a slot may have another token than before.
+    pub(super) fn forget_missing_tokens(&mut self) {
+        for view in self.engine.partitions() {
+            if view.state == PartitionState::TokenMissing {
+                self.known.forget_partition(view.id);
+            }
+        }
     }
 
     pub(super) fn close(&mut self, worker: WorkerId, id: PartitionId) {

@@ -49,9 +49,12 @@ pub(super) fn failed(
     let planned = plan.partitions.get(&partition.id);
     let config = planned.map(|planned| &planned.config);
     let login = config.map_or(Login::User, |config| config.login);
+    let longest_call = config.map_or(0, |config| {
+        config.chunk.unwrap_or(config.size).min(config.size)
+    });
     let advice = match (failure.fault, config.and_then(unreadable_variable)) {
         (TokenFault::PinUnavailable, Some(why)) => format!("No PIN was presented: {why}. "),
-        _ => advice(failure, name, login),
+        _ => advice(failure, name, login, longest_call),
     };
     partition_failed(name, &advice, failure, repeats, next)
 }
@@ -128,13 +131,19 @@ fn unreadable_variable(partition: &Partition) -> Option<SecretError> {
     }
 }
 
+/// Most tokens that take short seeds alone take this many bytes.
+const CHUNK_TO_TRY: usize = 32;
+
 /// What the operator is to do, with a blank behind it; empty where time may mend it.
-fn advice(failure: &TokenFailure, name: &str, login: Login) -> String {
+/// `longest_call` is the most bytes of a seed that one call gets.
+fn advice(failure: &TokenFailure, name: &str, login: Login, longest_call: usize) -> String {
+    let answer = failure.returned.map(|call| Ckr(call.value));
     match failure.fault {
-        TokenFault::PinRefused => {
-            let answer = failure.returned.and_then(|call| Ckr(call.value).name());
-            refused(answer, name, login)
+        _ if answer == Some(Ckr::USER_NOT_LOGGED_IN) && login == Login::None => {
+            "The token wants a login before it is seeded: set `login` and `pin` for this partition. "
+                .to_owned()
         }
+        TokenFault::PinRefused => refused(answer.and_then(Ckr::name), name, login),
         TokenFault::PinHeld if login == Login::Protected => format!(
             "Nobody is asked for a PIN at the token. If the PIN is known and the token is in \
              order, run: qseed guard --clear {name}. "
@@ -151,8 +160,16 @@ fn advice(failure: &TokenFailure, name: &str, login: Login) -> String {
         TokenFault::SeedingRefused => "This token takes no seed material, by its vendor's design; \
              remove the partition from the configuration if that is not expected to change. "
             .to_owned(),
-        TokenFault::Length => "The token does not take a seed of this length: set `chunk` (try \
-             32) or another `size` for this partition. "
+        TokenFault::Length if longest_call > CHUNK_TO_TRY => format!(
+            "The token does not take {longest_call} bytes in one call: set `chunk` (try \
+             {CHUNK_TO_TRY}) or another `size` for this partition. "
+        ),
+        TokenFault::Length => format!(
+            "The token does not take {longest_call} bytes in one call: `qseed check --probe` finds \
+             the `chunk` or `size` that it takes. "
+        ),
+        TokenFault::AnotherToken => "qseed presented no PIN to it. Put the first token back or, if \
+             this one is meant, let qseed read its configuration again (SIGHUP). "
             .to_owned(),
         TokenFault::AnotherLogin => {
             "The token is logged in otherwise; use one login for it. ".to_owned()
@@ -219,7 +236,7 @@ mod tests {
             }),
         };
         let next = Next::Operator(Duration::from_secs(300));
-        let advice = advice(&failure, "ca", login);
+        let advice = advice(&failure, "ca", login, 48);
         partition_failed("ca", &advice, &failure, repeats, next).message
     }
 
@@ -254,6 +271,27 @@ mod tests {
             Login::Protected,
         );
         assert!(!held.contains("configuration"), "{held}");
+    }
+
+    #[test]
+    fn a_chunk_is_advised_only_where_calls_are_longer() {
+        let failure = TokenFailure {
+            fault: TokenFault::Length,
+            text: "C_SeedRandom: CKR_ARGUMENTS_BAD".to_owned(),
+            returned: None,
+        };
+        assert!(advice(&failure, "ca", Login::User, 48).contains("`chunk` (try 32)"));
+        let already = advice(&failure, "ca", Login::User, 32);
+        assert!(already.contains("check --probe") && !already.contains("try 32"));
+    }
+
+    #[test]
+    fn a_login_is_advised_where_the_token_wants_one_and_none_is_configured() {
+        let wants = Some(Ckr::USER_NOT_LOGGED_IN);
+        let text = said(TokenFault::Device, "it failed", wants, Login::None);
+        assert!(text.contains("set `login` and `pin`"), "{text}");
+        let text = said(TokenFault::Device, "it failed", wants, Login::User);
+        assert!(!text.contains("set `login`"), "{text}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Tokens in trouble: gone, moved, initialised anew, without sessions, unwilling.
 
-use qseed_faulty_token::{Ckr, Faults, Function, Rule, SlotList};
+use qseed_faulty_token::{Ckr, Faults, Function, Record, Rule, SlotList};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::modules::assert_accounts;
 use crate::support::cadence::assert_cadence;
-use crate::support::daemon::is_event;
+use crate::support::daemon::{is_event, kill};
 use crate::support::faulty::{Faulty, calls_of};
 use crate::support::site::Site;
 use crate::support::{for_each_case, service};
@@ -112,6 +113,83 @@ fn tokens_that_change_places_get_their_own_seeds() {
             "a seed of the other's"
         );
     }
+    assert_accounts(&service, &[&faulty]);
+}
+
+/// Both have the same PIN, so nothing but the slots' first tokens tells them apart.
+#[test]
+fn a_slot_means_the_token_that_was_there_first() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+    let by_slot = |slot: u32| {
+        let mut partition = faulty.partition_with_pin(&format!("slot-{slot}"), slot, "1234");
+        let keys = partition.as_object_mut().expect("an object");
+        keys.remove("token");
+        keys.insert("slot".to_owned(), json!(slot));
+        keys.insert("size".to_owned(), json!([40, 56][slot as usize]));
+        partition
+    };
+    site.configure_full(&site.full(&service, &json!([by_slot(0), by_slot(1)])));
+    let qseed = site.start();
+    let change_places = || {
+        let changed = faulty.token.set(|faults| {
+            faults.swap(0, 1);
+            faults.lose_sessions(0);
+            faults.lose_sessions(1);
+        });
+        changed.expect("written");
+    };
+    let held = |from: usize, name: &str| {
+        qseed.log.wait_from(from, name, |line| {
+            is_event(line, "partition-failed")
+                && line.contains(name)
+                && line.contains("another-token")
+        });
+    };
+    faulty.wait_seeds(0, 2);
+    faulty.wait_seeds(1, 2);
+    change_places();
+    held(0, "slot-0");
+    held(0, "slot-1");
+    let presentations = (faulty.presentations(0), faulty.presentations(1));
+    // Another worker process knows it as well.
+    let [worker] = qseed.workers()[..] else {
+        panic!("{:?}", qseed.workers())
+    };
+    let started = |record: &[Record]| calls_of(record, Function::Initialize);
+    let before = started(&faulty.token.record().expect("a record"));
+    let record_all = faulty.token.set(|faults| faults.record_all = true);
+    record_all.expect("written");
+    kill(worker, Signal::KILL);
+    faulty.wait(|record| started(record) > before);
+    let looked_at = calls_of(
+        &faulty.token.record().expect("a record"),
+        Function::GetTokenInfo,
+    );
+    faulty.wait(|record| calls_of(record, Function::GetTokenInfo) >= looked_at + 2);
+    assert_eq!(
+        (faulty.presentations(0), faulty.presentations(1)),
+        presentations
+    );
+    change_places();
+    faulty.wait_next_seed(0);
+    faulty.wait_next_seed(1);
+    for seed in faulty.injected() {
+        let own = [40, 56][seed.token as usize];
+        assert_eq!(seed.bytes.len(), own, "a seed of the other's");
+    }
+    // The operator wants them where they are now.
+    let from = qseed.log.count();
+    change_places();
+    held(from, "slot-0");
+    held(from, "slot-1");
+    qseed.signal(Signal::HUP);
+    faulty.wait_next_seed(0);
+    faulty.wait_next_seed(1);
+    let seeds = faulty.injected();
+    let last = |token| seeds.iter().rfind(|seed| seed.token == token).expect("one");
+    assert_eq!((last(0).bytes.len(), last(1).bytes.len()), (56, 40));
+    qseed.stop();
     assert_accounts(&service, &[&faulty]);
 }
 

@@ -17,7 +17,7 @@ pub use frame::{Decoder, FrameError, MAX_FRAME_BYTES, MAX_REPLY_BYTES, MAX_SEED_
 pub(crate) use secret::optional_secret;
 
 use crate::ckr::Ckr;
-use crate::directory::{LibraryInfo, SlotReport, TokenInfo};
+use crate::directory::{LibraryInfo, SlotReport, TokenInfo, TokenName};
 use crate::failure::TokenFailure;
 use crate::uri::TokenUri;
 
@@ -103,6 +103,9 @@ pub struct Open {
     pub partition: u32,
     /// Which token it is.
     pub token: TokenChoice,
+    /// The token that it must be: the first one found in a slot. No PIN and no seed reaches
+    /// another one there.
+    pub first: Option<TokenName>,
     /// As whom to log in.
     pub login: LoginKind,
     /// Where the PIN comes from.

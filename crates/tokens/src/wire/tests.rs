@@ -71,6 +71,7 @@ fn every_way_to_a_pin_crosses() {
         let open = Open {
             partition: 3,
             token: TokenChoice::Uri(uri),
+            first: None,
             login: LoginKind::Vendor(0x8000_0001),
             pin: pin.clone(),
             chunk: None,
@@ -97,6 +98,7 @@ fn printing_a_message_shows_no_secret() {
     let open = ToWorker::Open(Open {
         partition: 3,
         token: TokenChoice::Uri(uri),
+        first: None,
         login: LoginKind::User,
         pin: PinSource::Reference(SecretRef::Literal(Secret::new(b"hunter2".to_vec()))),
         chunk: None,

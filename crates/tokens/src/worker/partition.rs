@@ -227,6 +227,16 @@ fn arrive(worker: &Worker, pulse: &Pulse<'_>, how: Open) -> Result<Place, TokenF
 
 fn open_session(worker: &Worker, pulse: &Pulse<'_>, how: Open) -> Result<Place, TokenFailure> {
     let (slot, token) = worker.finder.find(&worker.module, &how.token, pulse)?;
+    if let Some(first) = &how.first
+        && *first != token.name()
+    {
+        let text = format!(
+            "slot {} now holds the token {}, and the partition was opened on {first}",
+            token.slot_id,
+            token.name()
+        );
+        return Err(TokenFailure::new(FailureClass::AnotherToken, text));
+    }
     pulse.beat();
     let session = worker.module.open(slot, needs_read_write(how.login))?;
     Ok(Place {

@@ -371,6 +371,7 @@ pub fn token(partition: u32, label: &str, login: LoginKind, pin: Option<&str>) -
     Open {
         partition,
         token: TokenChoice::Uri(uri),
+        first: None,
         login,
         pin: pin.map_or(PinSource::None, |pin| PinSource::Reference(literal(pin))),
         chunk: None,
