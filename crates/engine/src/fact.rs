@@ -4,24 +4,14 @@
 //! the consumer's decision ([`crate::announcer::Announcer`] is the log's). Facts hold no secret and
 //! no entropy.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::action::Next;
 use crate::checks::Check;
 use crate::event::{FetchFailure, TokenFailure};
-use crate::ids::{ModuleId, PartitionId, RequestId, SourceId, WorkerId};
+use crate::ids::{ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId};
 use crate::reservoir::Portion;
 use crate::view::PartitionState;
-
-/// The caller's number for a thing, and its name in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Named<Id> {
-    /// The number.
-    pub id: Id,
-    /// The name.
-    pub name: Arc<str>,
-}
 
 /// A worker process.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,16 @@
 //! Names for the things that the engine keeps apart.
 
+use std::sync::Arc;
+
+/// The caller's number for a thing, and its name in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named<Id> {
+    /// The number.
+    pub id: Id,
+    /// The name.
+    pub name: Arc<str>,
+}
+
 /// A source of entropy. The caller chooses the number and keeps it for as long as the source's
 /// name stays in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +29,13 @@ pub struct ModuleId(pub u32);
 /// dead worker left in a queue is told from what its successor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u64);
+
+/// Which worker: a module has one, and one more for each partition that must be kept apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WorkerKey {
+    pub(crate) module: ModuleId,
+    pub(crate) alone: Option<PartitionId>,
+}
 
 /// One request to a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

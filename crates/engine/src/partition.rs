@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backoff::Backoff;
-use crate::engine::Counted;
 use crate::event::TokenFault;
-use crate::fact::Named;
-use crate::ids::{DeviceTag, JobId, PartitionId, PinTag};
+use crate::ids::{DeviceTag, JobId, Named, PartitionId, PinTag, WorkerKey};
 use crate::reservoir::Portion;
 use crate::settings::PartitionSettings;
 use crate::time::Moment;
-use crate::worker::WorkerKey;
+use crate::view::PartitionState;
 
 /// A call that took longer marks the partition slow, so that its calls do not take all the places.
 pub(crate) const SLOW: Duration = Duration::from_secs(1);
@@ -57,6 +55,14 @@ pub(crate) enum Trouble {
     Hung,
     /// Its worker is down.
     WorkerDown,
+}
+
+/// What a partition is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) state: PartitionState,
+    pub(crate) awaited: bool,
+    pub(crate) seeded: bool,
 }
 
 #[derive(Debug)]

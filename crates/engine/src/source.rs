@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use crate::backoff::Backoff;
 use crate::checks::{Check, Checks};
-use crate::fact::Named;
-use crate::ids::{RequestId, SourceId};
+use crate::ids::{Named, RequestId, SourceId};
 use crate::rate::RateLimit;
 use crate::reservoir::Reservoir;
 use crate::settings::{Limits, SourceSettings};

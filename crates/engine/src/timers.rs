@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::ids::{PartitionId, SourceId};
+use crate::ids::{PartitionId, SourceId, WorkerKey};
 use crate::time::Moment;
-use crate::worker::WorkerKey;
 
 /// What wakes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

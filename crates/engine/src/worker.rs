@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::backoff::{Backoff, CEILING};
-use crate::ids::{JobId, ModuleId, PartitionId, WorkerId};
+use crate::ids::{JobId, PartitionId, WorkerId};
 use crate::partition::SLOW;
 use crate::time::Moment;
 
@@ -13,13 +13,6 @@ use crate::time::Moment;
 pub(crate) const END_WITHIN: Duration = Duration::from_secs(10);
 /// A worker that stayed up this long counts as recovered.
 pub(crate) const RECOVERED_AFTER: Duration = Duration::from_secs(60);
-
-/// Which worker: a module has one, and one more for each partition that must be kept apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct WorkerKey {
-    pub(crate) module: ModuleId,
-    pub(crate) alone: Option<PartitionId>,
-}
 
 #[derive(Debug)]
 pub(crate) enum WorkerState {

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::Line;
 use super::repeats::Repeats;
-use crate::fact::Named;
-use crate::ids::PartitionId;
+use crate::ids::{Named, PartitionId};
 use crate::time::Moment;
 use crate::view::PartitionState;
 

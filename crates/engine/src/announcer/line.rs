@@ -7,8 +7,7 @@ use super::Repeats;
 use crate::action::Next;
 use crate::checks::Check;
 use crate::event::TokenFailure;
-use crate::fact::Named;
-use crate::ids::{ModuleId, PartitionId, SourceId};
+use crate::ids::{ModuleId, Named, PartitionId, SourceId};
 use crate::reservoir::Portion;
 use crate::view::PartitionState;
 

@@ -16,8 +16,8 @@ pub use repeats::Repeats;
 
 use crate::action::Next;
 use crate::event::{TokenFailure, TokenFault};
-use crate::fact::{Fact, Named, Process};
-use crate::ids::{ModuleId, PartitionId, SourceId};
+use crate::fact::{Fact, Process};
+use crate::ids::{ModuleId, Named, PartitionId, SourceId};
 use crate::reservoir::Portion;
 use crate::time::Moment;
 use crate::view::PartitionState;

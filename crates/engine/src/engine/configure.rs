@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::Engine;
 use crate::action::Action;
 use crate::fact::Fact;
-use crate::ids::{ModuleId, PartitionId, SourceId};
+use crate::ids::{ModuleId, PartitionId, SourceId, WorkerKey};
 use crate::partition::{Partition, Phase};
 use crate::settings::{ModuleSettings, PartitionSettings, Settings, SourceSettings};
 use crate::source::Source;
 use crate::timers::Timer;
-use crate::worker::{WorkerKey, WorkerState};
+use crate::worker::WorkerState;
 
 impl Engine {
     pub(super) fn configure(&mut self, settings: Settings) {

@@ -3,10 +3,10 @@
 use super::Engine;
 use crate::action::Action;
 use crate::fact::Fact;
-use crate::ids::{PartitionId, WorkerId};
+use crate::ids::{PartitionId, WorkerId, WorkerKey};
 use crate::partition::{Partition, Trouble};
 use crate::timers::Timer;
-use crate::worker::{END_WITHIN, Ending, RECOVERED_AFTER, WorkerKey, WorkerState};
+use crate::worker::{END_WITHIN, Ending, RECOVERED_AFTER, WorkerState};
 
 impl Engine {
     /// Sets the worker's timer to whatever it waits for.

@@ -2,11 +2,11 @@
 
 use super::Engine;
 use crate::action::Action;
-use crate::ids::{JobId, PartitionId};
+use crate::ids::{JobId, PartitionId, WorkerKey};
 use crate::partition::Phase;
 use crate::reservoir::{take_in_turn, take_xored};
 use crate::settings::Combine;
-use crate::worker::{Call, WorkerKey};
+use crate::worker::Call;
 
 impl Engine {
     /// Makes the calls that there are places and bytes for: seeds first, but so that openings get

@@ -12,9 +12,9 @@ use std::time::Duration;
 use super::Engine;
 use crate::action::Action;
 use crate::fact::Fact;
-use crate::ids::{ModuleId, PartitionId};
+use crate::ids::{ModuleId, PartitionId, WorkerKey};
 use crate::timers::Timer;
-use crate::worker::{RECOVERED_AFTER, Worker, WorkerKey, WorkerState};
+use crate::worker::{RECOVERED_AFTER, Worker, WorkerState};
 
 /// A partition whose calls took its worker down this often within an hour is kept apart.
 const STRIKES: u32 = 2;

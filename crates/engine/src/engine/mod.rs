@@ -19,18 +19,17 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::action::Action;
 use crate::event::Event;
-use crate::fact::{Fact, Named, Process};
+use crate::fact::{Fact, Process};
 use crate::guard::{PinGuard, Standing};
-use crate::ids::{JobId, ModuleId, PinTag, RequestId, SourceId, WorkerId};
+use crate::ids::{JobId, ModuleId, Named, PinTag, RequestId, SourceId, WorkerId, WorkerKey};
 use crate::partitions::Partitions;
 use crate::random::Random;
 use crate::settings::{Combine, ModuleSettings, Reserve, Settings};
 use crate::source::Source;
 use crate::time::Moment;
 use crate::timers::{Timer, Timers};
-use crate::worker::{Worker, WorkerKey};
+use crate::worker::Worker;
 
-pub(crate) use standing::Counted;
 use standing::Tally;
 
 /// What an engine starts from.

@@ -8,12 +8,12 @@ use crate::backoff::CEILING;
 use crate::event::{TokenFailure, TokenFault};
 use crate::fact::Fact;
 use crate::guard::Standing;
-use crate::ids::{JobId, PartitionId, WorkerId};
+use crate::ids::{JobId, PartitionId, WorkerId, WorkerKey};
 use crate::partition::{Phase, SLOW, Trouble};
 use crate::reservoir::Portion;
 use crate::time::Moment;
 use crate::timers::Timer;
-use crate::worker::{Worker, WorkerKey};
+use crate::worker::Worker;
 
 /// A token that takes no seeds is looked at again this often.
 const REST: Duration = Duration::from_secs(3600);

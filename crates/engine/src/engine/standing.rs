@@ -6,7 +6,8 @@ use super::Engine;
 use crate::event::TokenFault;
 use crate::fact::Fact;
 use crate::ids::PartitionId;
-use crate::partition::{Partition, Phase, Trouble};
+use crate::partition::{Counted, Partition, Phase, Trouble};
+use crate::source::Source;
 use crate::timers::Timer;
 use crate::view::PartitionState;
 
@@ -42,6 +43,17 @@ impl Engine {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.tally.seeded > 0 && self.tally.awaited == 0
+    }
+
+    /// Whether something fails that the operator may mend by changing a file.
+    #[must_use]
+    pub fn waits_for_operator(&self) -> bool {
+        let states = [
+            PartitionState::PinRefused,
+            PartitionState::PinGuarded,
+            PartitionState::Error,
+        ];
+        self.sources.values().any(Source::is_out) || states.iter().any(|of| self.count(*of) > 0)
     }
 
     /// Counts a new partition, and says when it would be late.
@@ -137,14 +149,6 @@ impl Engine {
             self.emit(Fact::ReserveEmpty);
         }
     }
-}
-
-/// What a partition is counted as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Counted {
-    state: PartitionState,
-    awaited: bool,
-    seeded: bool,
 }
 
 impl Tally {

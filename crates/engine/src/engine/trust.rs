@@ -3,8 +3,8 @@
 use super::Engine;
 use crate::event::Event;
 use crate::fact::Fact;
-use crate::ids::{PartitionId, WorkerId};
-use crate::worker::{Call, WorkerKey, WorkerState};
+use crate::ids::{PartitionId, WorkerId, WorkerKey};
+use crate::worker::{Call, WorkerState};
 
 /// PINs that one call may ask about: a seed that lost its session and then its login asks twice.
 const PINS_OF_A_CALL: u8 = 3;

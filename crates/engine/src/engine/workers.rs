@@ -6,10 +6,10 @@ use super::Engine;
 use crate::action::{Action, Next};
 use crate::event::TokenFault;
 use crate::fact::{Fact, WorkerFailure};
-use crate::ids::{PartitionId, WorkerId};
+use crate::ids::{PartitionId, WorkerId, WorkerKey};
 use crate::partition::{Phase, Trouble};
 use crate::timers::Timer;
-use crate::worker::{END_WITHIN, Ending, RECOVERED_AFTER, Worker, WorkerKey, WorkerState};
+use crate::worker::{END_WITHIN, Ending, RECOVERED_AFTER, Worker, WorkerState};
 
 /// A worker whose every token is missing is started anew this often: some libraries never notice a
 /// new token otherwise.

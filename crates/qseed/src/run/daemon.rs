@@ -63,8 +63,6 @@ pub(super) struct Daemon {
     pub(super) from_workers: Receiver<FromWorkers>,
     signals: Signals,
     ready_told: bool,
-    /// Whether something failed that a changed file may mend.
-    pub(super) troubled: bool,
     pub(super) stopping: bool,
 }
 
@@ -144,7 +142,6 @@ impl Daemon {
             from_workers,
             signals,
             ready_told: false,
-            troubled: false,
             stopping: false,
         };
         daemon.announcer.sum_up(daemon.plan.sums_up());
@@ -170,7 +167,7 @@ impl Daemon {
             }
             let wakes = [self.engine.wake(), self.announcer.wake()];
             let wake = wakes.into_iter().flatten().min().map(|at| self.instant(at));
-            let waits_for_files = self.troubled;
+            let waits_for_files = self.engine.waits_for_operator();
             tokio::select! {
                 biased;
                 _ = self.signals.terminate.recv() => break Ok(()),
@@ -283,11 +280,6 @@ impl Daemon {
 
     /// Looks whether the operator changed what something waits for.
     fn look_at_files(&mut self) {
-        use qseed_engine::PartitionState as State;
-        self.troubled = self.engine.sources().any(|source| source.up == Some(false))
-            || [State::PinRefused, State::PinGuarded, State::Error]
-                .into_iter()
-                .any(|state| self.engine.count(state) > 0);
         self.tell_budgets();
         self.keeper.look();
         for whose in self.watch.changed() {

@@ -15,13 +15,8 @@ impl Daemon {
         let due = self.announcer.due(now);
         self.announce(due);
         while let Some(fact) = self.engine.next_fact() {
-            match &fact {
-                Fact::FetchFailed { .. }
-                | Fact::BudgetSpent { .. }
-                | Fact::OpenFailed { .. }
-                | Fact::Refused { .. } => self.troubled = true,
-                Fact::PartitionRemoved(id) => self.known.forget_partition(*id),
-                _ => {}
+            if let Fact::PartitionRemoved(id) = &fact {
+                self.known.forget_partition(*id);
             }
             let lines = self.announcer.take(now, &fact);
             if lines.is_empty()
