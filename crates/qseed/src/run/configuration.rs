@@ -2,65 +2,28 @@
 
 use jiff::Timestamp;
 use qseed_config::{Level, Scheme};
-use qseed_engine::{Event, SourceId};
-use qseed_sources::{Source, SystemRoots};
+use qseed_engine::Event;
 
 use super::daemon::Daemon;
 use super::load;
 use super::manager::notify;
-use super::sources::SourceTask;
+use super::sources::Adapter;
 use super::watch::Watch;
 use crate::assemble::Plan;
-use crate::exit::{Code, Failure};
+use crate::exit::Failure;
 use crate::guard_file::GuardFile;
 use crate::log::{Entry, Log, Style};
 
-/// A source's adapter with its number and revision.
-type Adapter = (SourceId, u64, Box<dyn Source>);
-
 impl Daemon {
-    /// Makes adapters for the sources of a plan that do not run as it says.
-    pub(super) fn open_sources(&self, plan: &Plan) -> Result<Vec<Adapter>, Failure> {
-        let runs = |id, revision| {
-            self.sources
-                .get(id)
-                .is_some_and(|task: &SourceTask| task.revision == revision)
-        };
-        plan.sources
-            .iter()
-            .filter(|(id, source)| !runs(id, source.revision))
-            .map(|(id, source)| {
-                let settings = crate::assemble::source_adapter(&source.config.kind);
-                let adapter = qseed_sources::open(settings, &self.roots).map_err(|error| {
-                    let name = &source.config.name;
-                    Failure::new(Code::Configuration, format!("source {name}: {error}"))
-                })?;
-                Ok((*id, source.revision, adapter))
-            })
-            .collect()
-    }
-
     /// Starts the tasks of new sources and ends those of sources that are gone.
     pub(super) fn start_sources(&mut self, adapters: Vec<Adapter>) {
-        self.sources
-            .retain(|id, _| self.plan.sources.contains_key(id));
-        for (id, revision, adapter) in adapters {
-            self.known.forget_source(id);
-            let Some(planned) = self.plan.sources.get(&id) else {
-                continue;
-            };
-            self.budgets.give_up(&planned.config.name);
-            // The rate limit has no place for a request that nobody decided on: none where there
-            // is one place, or where the source that is replaced may have taken them.
-            let is_new = self.sources.remove(&id).is_none();
-            let connects_first = planned
-                .config
-                .rate_limit
-                .is_none_or(|rate| is_new && rate.requests > 1);
-            let events = self.incoming.clone();
-            let task = SourceTask::start(id, revision, adapter, connects_first, events);
-            self.sources.insert(id, task);
+        for adapter in &adapters {
+            self.known.forget_source(adapter.id);
+            if let Some(planned) = self.plan.sources.get(&adapter.id) {
+                self.budgets.give_up(&planned.config.name);
+            }
         }
+        self.sources.start(&self.plan, adapters);
     }
 
     /// Tells the engine what each source has delivered in its present month.
@@ -112,8 +75,8 @@ impl Daemon {
         let mut loaded = load(&self.args.config)?;
         drop(loaded.config.take_literal_pins());
         let plan = Plan::new(loaded.config, &self.args.config.config, &mut self.numbers)?;
-        self.roots = SystemRoots::default();
-        let adapters = self.open_sources(&plan)?;
+        self.sources.renew_roots();
+        let adapters = self.sources.open(&plan)?;
         let moved = self.plan.config.state_dir != plan.config.state_dir;
         let restart = moved.then(|| {
             let old = self.plan.config.state_dir.display();

@@ -1,36 +1,30 @@
 //! The daemon's loop: wait for what happens next, hand it to the engine, carry out its actions.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use qseed_config::Config;
 use qseed_engine::announcer::Announcer;
 use qseed_engine::guard::HeldBack;
-use qseed_engine::{Action, Engine, Event, Moment, PartitionId, PinTag, SourceId, Start, WorkerId};
-use qseed_sources::SystemRoots;
-use qseed_tokens::supervisor::Worker;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{Receiver, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
+use qseed_engine::{Action, Engine, Event, Moment, PartitionId, PinTag, Start};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::alarm::Alarm;
 use super::budget::Budgets;
 use super::configuration::{open_guard, say_start, style};
 use super::keeper::Keeper;
-use super::manager::notify;
-use super::orphans::Orphans;
-use super::sources::SourceTask;
+use super::orphans;
+use super::processes::Processes;
+use super::service::{Service, Wish};
+use super::sources::Sources;
 use super::watch::{self, Watch, Whose};
-use super::{FromWorkers, Incoming, random_number};
+use super::{Incoming, random_number};
 use crate::assemble::{Numbers, Plan};
 use crate::cli::RunArgs;
 use crate::exit::Failure;
 use crate::guard_file::{Device, GuardFile};
 use crate::log::{Entry, Log};
 use crate::say::Known;
-
-/// Workers' events that wait to be handled, before workers are read no further, in turn: few, so
-/// that none that says much stands long before one that says little.
-const WAITING_EVENTS: usize = 64;
 
 /// Everything that the daemon holds.
 pub(super) struct Daemon {
@@ -40,12 +34,11 @@ pub(super) struct Daemon {
     pub(super) engine: Engine,
     began: Instant,
     pub(super) log: Log,
-    pub(super) roots: SystemRoots,
-    pub(super) sources: BTreeMap<SourceId, SourceTask>,
+    pub(super) sources: Sources,
     /// What the engine does not know of its things.
     pub(super) known: Known,
     pub(super) announcer: Announcer,
-    pub(super) workers: BTreeMap<WorkerId, Worker>,
+    pub(super) workers: Processes,
     /// The lines that modules wrote and the log does not have, by the module's name.
     pub(super) lines_written: BTreeMap<String, u64>,
     /// Why the guard held a partition's PIN back, until its worker says so.
@@ -57,21 +50,9 @@ pub(super) struct Daemon {
     pub(super) keeper: Keeper,
     pub(super) budgets: Budgets,
     pub(super) watch: Watch,
-    pub(super) incoming: UnboundedSender<Incoming>,
     pub(super) to_handle: UnboundedReceiver<Incoming>,
-    pub(super) worker_events: tokio::sync::mpsc::Sender<FromWorkers>,
-    pub(super) from_workers: Receiver<FromWorkers>,
-    signals: Signals,
-    ready_told: bool,
+    service: Service,
     pub(super) stopping: bool,
-}
-
-/// The signals that the daemon obeys.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    orphans: Orphans,
 }
 
 impl Daemon {
@@ -81,7 +62,7 @@ impl Daemon {
         warnings: Vec<String>,
         shortcomings: Vec<Entry>,
     ) -> Result<Self, Failure> {
-        let signals = Signals::listen()
+        let service = Service::listen()
             .map_err(|error| Failure::internal("cannot listen to signals", error))?;
         // Workers get them from the file when they start; here they are wiped.
         drop(config.take_literal_pins());
@@ -94,7 +75,6 @@ impl Daemon {
         let mut log = Log::new(style(&plan));
         say_start(&mut log, &plan, warnings, shortcomings);
         let (incoming, to_handle) = unbounded_channel();
-        let (worker_events, from_workers) = channel(WAITING_EVENTS);
         let guard = open_guard(&plan);
         // What cannot be written is known all the same, if it can be read.
         let known = match &guard {
@@ -125,27 +105,22 @@ impl Daemon {
             engine,
             began: Instant::now(),
             log,
-            roots: SystemRoots::default(),
-            sources: BTreeMap::new(),
+            sources: Sources::new(incoming.clone()),
             known: Known::default(),
             announcer: Announcer::default(),
-            workers: BTreeMap::new(),
+            workers: Processes::default(),
             lines_written: BTreeMap::new(),
             held_back: BTreeMap::new(),
             token_said: None,
             devices: HashMap::new(),
             keeper,
             budgets,
-            incoming,
             to_handle,
-            worker_events,
-            from_workers,
-            signals,
-            ready_told: false,
+            service,
             stopping: false,
         };
         daemon.announcer.sum_up(daemon.plan.sums_up());
-        let adapters = daemon.open_sources(&daemon.plan)?;
+        let adapters = daemon.sources.open(&daemon.plan)?;
         daemon.start_sources(adapters);
         daemon.tell_budgets();
         Ok(daemon)
@@ -154,12 +129,13 @@ impl Daemon {
     /// Runs until a signal ends it or, with `--once`, everything was tried once.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
         let mut alarm = Alarm::new().map_err(|error| Failure::internal("no timer", error))?;
-        let mut watchdog = watchdog_timer();
         let mut files = tokio::time::interval(watch::EVERY);
         files.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let result = loop {
             self.carry_out();
-            self.tell_readiness();
+            if self.engine.is_ready() {
+                self.service.is_ready();
+            }
             if self.args.once
                 && let Some(result) = self.tried_once()
             {
@@ -170,17 +146,17 @@ impl Daemon {
             let waits_for_files = self.engine.waits_for_operator();
             tokio::select! {
                 biased;
-                _ = self.signals.terminate.recv() => break Ok(()),
-                _ = self.signals.interrupt.recv() => break Ok(()),
-                _ = self.signals.hang_up.recv() => self.reload(),
-                () = self.signals.orphans.ended() => self.reap_orphans(),
-                Some(event) = self.from_workers.recv() => self.worker_says(event),
+                wish = self.service.next() => match wish {
+                    Wish::Stop => break Ok(()),
+                    Wish::Reload => self.reload(),
+                    Wish::Reap => orphans::reap(|pid| self.workers.is_worker(pid)),
+                },
+                Some(event) = self.workers.next() => self.worker_says(event),
                 Some(event) = self.to_handle.recv() => self.take_in(event),
                 rung = alarm.rings(wake) => match rung {
                     Ok(()) => self.handle(Event::Tick),
                     Err(error) => break Err(Failure::internal("the timer fails", error)),
                 },
-                () = tick(&mut watchdog) => notify(&[sd_notify::NotifyState::Watchdog]),
                 _ = files.tick(), if waits_for_files => self.look_at_files(),
             }
         };
@@ -220,9 +196,8 @@ impl Daemon {
                     spare_attempt,
                 } => {
                     let counted = self.count_ask(source, shape.bytes());
-                    if let Some(source) = self.sources.get(&source) {
-                        source.fetch(request, shape, spare_attempt, counted);
-                    }
+                    self.sources
+                        .fetch(source, request, shape, spare_attempt, counted);
                 }
                 Action::RecordPin {
                     tag,
@@ -271,13 +246,6 @@ impl Daemon {
         }
     }
 
-    fn tell_readiness(&mut self) {
-        if !self.ready_told && self.engine.is_ready() {
-            self.ready_told = true;
-            notify(&[sd_notify::NotifyState::Ready]);
-        }
-    }
-
     /// Looks whether the operator changed what something waits for.
     fn look_at_files(&mut self) {
         self.tell_budgets();
@@ -288,34 +256,5 @@ impl Daemon {
                 Whose::Partition(id) => Event::PinChanged(id),
             });
         }
-    }
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            orphans: Orphans::watch()?,
-        })
-    }
-}
-
-/// Ticks twice in each interval in which the service manager wants to hear from us.
-fn watchdog_timer() -> Option<tokio::time::Interval> {
-    let wanted = sd_notify::watchdog_enabled()?;
-    let every = (wanted / 2).max(Duration::from_millis(1));
-    let mut interval = tokio::time::interval(every);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    Some(interval)
-}
-
-async fn tick(interval: &mut Option<tokio::time::Interval>) {
-    match interval {
-        Some(interval) => {
-            interval.tick().await;
-        }
-        None => std::future::pending().await,
     }
 }

@@ -22,11 +22,7 @@ impl Daemon {
             revision,
             what,
         } = event;
-        if self
-            .sources
-            .get(&source)
-            .is_none_or(|task| task.revision != revision)
-        {
+        if !self.sources.runs(source, revision) {
             return;
         }
         match what {
@@ -126,7 +122,7 @@ impl Daemon {
                 self.handle(Event::WorkerMisbehaves { worker, text });
             }
             WorkerEvent::Exited(status) => {
-                self.workers.remove(&worker);
+                self.workers.ended(worker);
                 let text = format!("its worker process ended ({status})");
                 self.handle(Event::WorkerExited { worker, text });
             }

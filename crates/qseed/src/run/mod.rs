@@ -17,6 +17,8 @@ mod once;
 mod orphans;
 mod output;
 mod pins;
+mod processes;
+mod service;
 mod sources;
 mod stop;
 mod watch;

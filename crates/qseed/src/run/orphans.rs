@@ -4,8 +4,6 @@
 use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::daemon::Daemon;
-
 /// The children of the daemon's thread, which are also those that process number one inherits.
 const CHILDREN: &str = "/proc/thread-self/children";
 
@@ -35,20 +33,13 @@ impl Orphans {
     }
 }
 
-impl Daemon {
-    /// Waits for every child that has ended and is no worker: each worker is waited for by the
-    /// task that watches it, which is to learn how it ended.
-    pub(super) fn reap_orphans(&self) {
-        let children = std::fs::read_to_string(CHILDREN).unwrap_or_default();
-        for id in children.split_whitespace() {
-            let is_worker = self
-                .workers
-                .values()
-                .any(|worker| id == worker.pid().to_string());
-            if !is_worker && let Some(id) = id.parse().ok().and_then(Pid::from_raw) {
-                // One that still runs will say so when it ends.
-                let _ = waitpid(Some(id), WaitOptions::NOHANG);
-            }
-        }
+/// Waits for every child that has ended and is no worker: each worker is waited for by the task
+/// that watches it, which is to learn how it ended.
+pub(super) fn reap(is_worker: impl Fn(i32) -> bool) {
+    let children = std::fs::read_to_string(CHILDREN).unwrap_or_default();
+    let ids = children.split_whitespace().filter_map(|id| id.parse().ok());
+    for id in ids.filter(|id| !is_worker(*id)).filter_map(Pid::from_raw) {
+        // One that still runs will say so when it ends.
+        let _ = waitpid(Some(id), WaitOptions::NOHANG);
     }
 }

@@ -85,14 +85,12 @@ impl Daemon {
         if let Some(reason) = held_back {
             self.held_back.insert(partition, reason);
         }
-        if let Some(process) = self.workers.get(&worker) {
-            let verdict = if go { Verdict::Go } else { Verdict::Hold };
-            process.send(ToWorker::Verdict {
-                partition: partition.0,
-                ask,
-                verdict,
-            });
-        }
+        let message = ToWorker::Verdict {
+            partition: partition.0,
+            ask,
+            verdict: if go { Verdict::Go } else { Verdict::Hold },
+        };
+        self.workers.send(worker, message);
         if held_back.is_none() && !go {
             // Written down as presented, and then it was not: what was known before holds.
             let answer = PinAnswer::NotJudged;

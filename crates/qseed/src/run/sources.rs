@@ -1,15 +1,19 @@
 //! One task a source: it fetches when it is told to and says what came of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qseed_engine::checks::Check;
 use qseed_engine::{FetchFailure, FetchFault, RequestId, Shape, SourceId};
 use qseed_entropy::Entropy;
-use qseed_sources::{Ask, Delivery, Failed, FailureClass, Limits, Link, Source};
+use qseed_sources::{Ask, Delivery, Failed, FailureClass, Limits, Link, Source, SystemRoots};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+
+use crate::assemble::Plan;
+use crate::exit::{Code, Failure};
 
 /// How long a request waits for a disk that is to keep its count: one that hangs stops no seeding.
 const COUNTED_WITHIN: Duration = Duration::from_secs(1);
@@ -50,10 +54,112 @@ pub(crate) enum SourceSaid {
     Limits(Limits),
 }
 
+/// A source's adapter, to be started.
+pub(crate) struct Adapter {
+    pub(crate) id: SourceId,
+    revision: u64,
+    source: Box<dyn Source>,
+}
+
+/// The desk for sources: a task each.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    tasks: BTreeMap<SourceId, SourceTask>,
+    roots: SystemRoots,
+    events: UnboundedSender<super::Incoming>,
+}
+
+impl Sources {
+    pub(crate) fn new(events: UnboundedSender<super::Incoming>) -> Self {
+        Self {
+            tasks: BTreeMap::new(),
+            roots: SystemRoots::default(),
+            events,
+        }
+    }
+
+    /// Reads the system's roots again for the adapters that are opened from now on.
+    pub(crate) fn renew_roots(&mut self) {
+        self.roots = SystemRoots::default();
+    }
+
+    /// Whether a source runs with this revision of its configuration.
+    pub(crate) fn runs(&self, id: SourceId, revision: u64) -> bool {
+        let task = self.tasks.get(&id);
+        task.is_some_and(|task| task.revision == revision)
+    }
+
+    /// Makes adapters for the sources of a plan that do not run as it says.
+    ///
+    /// # Errors
+    /// What is wrong with the files that a source's settings name.
+    pub(crate) fn open(&self, plan: &Plan) -> Result<Vec<Adapter>, Failure> {
+        plan.sources
+            .iter()
+            .filter(|(id, source)| !self.runs(**id, source.revision))
+            .map(|(id, source)| {
+                let settings = crate::assemble::source_adapter(&source.config.kind);
+                let adapter = qseed_sources::open(settings, &self.roots).map_err(|error| {
+                    let name = &source.config.name;
+                    Failure::new(Code::Configuration, format!("source {name}: {error}"))
+                })?;
+                Ok(Adapter {
+                    id: *id,
+                    revision: source.revision,
+                    source: adapter,
+                })
+            })
+            .collect()
+    }
+
+    /// Starts the tasks of new sources and ends those of sources that are gone.
+    pub(crate) fn start(&mut self, plan: &Plan, adapters: Vec<Adapter>) {
+        self.tasks.retain(|id, _| plan.sources.contains_key(id));
+        for adapter in adapters {
+            let Some(planned) = plan.sources.get(&adapter.id) else {
+                continue;
+            };
+            // The rate limit has no place for a request that nobody decided on: none where there
+            // is one place, or where the source that is replaced may have taken them.
+            let is_new = self.tasks.remove(&adapter.id).is_none();
+            let rate_limit = planned.config.rate_limit;
+            let connects_first = rate_limit.is_none_or(|rate| is_new && rate.requests > 1);
+            let id = adapter.id;
+            let task = SourceTask::start(adapter, connects_first, self.events.clone());
+            self.tasks.insert(id, task);
+        }
+    }
+
+    /// Asks for entropy, once what it counts for is written down.
+    pub(crate) fn fetch(
+        &self,
+        id: SourceId,
+        request: RequestId,
+        shape: Shape,
+        spare_attempt: bool,
+        counted: Option<oneshot::Receiver<()>>,
+    ) {
+        if let Some(task) = self.tasks.get(&id) {
+            // The task ends with the daemon.
+            let _ = task.orders.send(Order::Fetch {
+                request,
+                shape,
+                spare_attempt,
+                counted,
+            });
+        }
+    }
+
+    /// Gives up every request.
+    pub(crate) fn stop(&mut self) {
+        self.tasks.clear();
+    }
+}
+
 /// The handle of a source's task.
 #[derive(Debug)]
-pub(crate) struct SourceTask {
-    pub(crate) revision: u64,
+struct SourceTask {
+    revision: u64,
     orders: UnboundedSender<Order>,
     task: AbortHandle,
 }
@@ -62,13 +168,16 @@ impl SourceTask {
     /// Starts the task of a source. With `connects_first` it opens its connection at once, so that
     /// the first seed does not wait for it. That may take a request, which is counted with the
     /// first fetch.
-    pub(crate) fn start(
-        id: SourceId,
-        revision: u64,
-        source: Box<dyn Source>,
+    fn start(
+        adapter: Adapter,
         connects_first: bool,
         events: UnboundedSender<super::Incoming>,
     ) -> Self {
+        let Adapter {
+            id,
+            revision,
+            source,
+        } = adapter;
         let (orders, to_do) = unbounded_channel();
         let say = move |what| {
             // The daemon that no longer listens is about to end.
@@ -85,22 +194,6 @@ impl SourceTask {
             orders,
             task,
         }
-    }
-
-    /// Asks for entropy, once what it counts for is written down.
-    pub(crate) fn fetch(
-        &self,
-        request: RequestId,
-        shape: Shape,
-        spare_attempt: bool,
-        counted: Option<oneshot::Receiver<()>>,
-    ) {
-        let _ = self.orders.send(Order::Fetch {
-            request,
-            shape,
-            spare_attempt,
-            counted,
-        });
     }
 }
 

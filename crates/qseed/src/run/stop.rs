@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use qseed_engine::{Event, WorkerId};
 use qseed_tokens::supervisor::WorkerEvent;
-use qseed_tokens::wire::{FromWorker, ToWorker};
+use qseed_tokens::wire::FromWorker;
 use tokio::time::Instant;
 
 use super::Incoming;
@@ -24,15 +24,11 @@ impl Daemon {
         self.announce(left);
         self.stopping = true;
         notify(&[sd_notify::NotifyState::Stopping]);
-        self.sources.clear();
-        for worker in self.workers.values() {
-            worker.send(ToWorker::Shutdown);
-        }
+        self.sources.stop();
+        self.workers.shut_down_all();
         self.wait_for_workers(Instant::now() + WORKERS_FINISH_WITHIN)
             .await;
-        for worker in self.workers.values() {
-            worker.kill();
-        }
+        self.workers.kill_all();
         self.wait_for_workers(Instant::now() + KILLED_WITHIN).await;
         self.keeper.finish();
         self.log.write(Entry::info("stopped", "qseed stops."));
@@ -40,10 +36,10 @@ impl Daemon {
 
     /// Listens until every worker has ended: how a PIN fared must be written down even now.
     async fn wait_for_workers(&mut self, until: Instant) {
-        while !self.workers.is_empty() {
+        while !self.workers.all_ended() {
             let event = tokio::select! {
                 () = tokio::time::sleep_until(until) => return,
-                event = self.from_workers.recv() => event,
+                event = self.workers.next() => event,
                 event = self.to_handle.recv() => {
                     if let Some(Incoming::PinRecorded { tag, recording }) = event {
                         self.handle(Event::PinRecorded { tag, recording });
@@ -54,7 +50,7 @@ impl Daemon {
             };
             match event {
                 Some((life, WorkerEvent::Exited(_))) => {
-                    self.workers.remove(&WorkerId(life.into()));
+                    self.workers.ended(WorkerId(life.into()));
                 }
                 Some((life, WorkerEvent::Message(message)))
                     if matches!(message, FromWorker::PinOutcome { .. }) =>

@@ -7,7 +7,7 @@ use qseed_config::{Level, Pin};
 use qseed_engine::{Event, JobId, ModuleId, PartitionId, PartitionState, WorkerId};
 use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
-use qseed_tokens::supervisor::{Output, Worker, WorkerSpec};
+use qseed_tokens::supervisor::{Output, WorkerSpec};
 use qseed_tokens::wire::{ToWorker, TokenChoice};
 use zeroize::Zeroizing;
 
@@ -23,17 +23,9 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 impl Daemon {
     pub(super) fn start_worker(&mut self, worker: WorkerId, module: ModuleId) {
         let spec = self.worker_spec(module);
-        // The engine counts lives up; four thousand million are more than a host's uptime allows.
-        let number = u32::try_from(worker.0).unwrap_or(u32::MAX);
-        match Worker::spawn(&spec, number, self.worker_events.clone()) {
-            Ok(process) => {
-                self.workers.insert(worker, process);
-                self.tell_pins(worker, module);
-            }
-            Err(error) => {
-                let text = format!("its worker process cannot be started: {error}");
-                self.handle(Event::WorkerExited { worker, text });
-            }
+        match self.workers.start(worker, &spec) {
+            Ok(()) => self.tell_pins(worker, module),
+            Err(text) => self.handle(Event::WorkerExited { worker, text }),
         }
     }
 
@@ -81,9 +73,6 @@ impl Daemon {
         } else {
             Vec::new()
         };
-        let Some(process) = self.workers.get(&worker) else {
-            return;
-        };
         for (id, name, pin) in wanted {
             let pin = match pin {
                 Pin::Given(reference) => reference.read().ok(),
@@ -93,10 +82,8 @@ impl Daemon {
                     .map(|(_, pin)| pin.clone()),
             };
             if let Some(pin) = pin {
-                process.send(ToWorker::Pin {
-                    partition: id.0,
-                    pin,
-                });
+                let partition = id.0;
+                self.workers.send(worker, ToWorker::Pin { partition, pin });
             }
         }
     }
@@ -121,7 +108,7 @@ impl Daemon {
         let running: Vec<_> = self
             .engine
             .workers()
-            .filter(|view| self.workers.contains_key(&view.worker))
+            .filter(|view| self.workers.runs(view.worker))
             .map(|view| (view.worker, view.module))
             .collect();
         for (worker, module) in running {
@@ -130,25 +117,21 @@ impl Daemon {
     }
 
     pub(super) fn end_worker(&mut self, worker: WorkerId, kill: bool) {
-        if let Some(process) = self.workers.get(&worker) {
-            if kill {
-                process.kill();
-            } else {
-                process.send(ToWorker::Shutdown);
-            }
+        if kill {
+            self.workers.kill(worker);
+        } else {
+            self.workers.send(worker, ToWorker::Shutdown);
         }
     }
 
     pub(super) fn open(&mut self, worker: WorkerId, id: PartitionId) {
-        let (Some(process), Some(mut open)) =
-            (self.workers.get(&worker), self.plan.open_message(id))
-        else {
+        let Some(mut open) = self.plan.open_message(id) else {
             return;
         };
         if matches!(open.token, TokenChoice::Slot(_)) {
             open.first = self.known.token(id).map(|(token, _)| token.name());
         }
-        process.send(ToWorker::Open(open));
+        self.workers.send(worker, ToWorker::Open(open));
     }
 
     /// After the configuration was read again: a slot may have another token than before.
@@ -161,23 +144,23 @@ impl Daemon {
     }
 
     pub(super) fn close(&mut self, worker: WorkerId, id: PartitionId) {
-        if let Some(process) = self.workers.get(&worker) {
-            process.send(ToWorker::Close { partition: id.0 });
-        }
+        let close = ToWorker::Close { partition: id.0 };
+        self.workers.send(worker, close);
     }
 
     pub(super) fn seed(&mut self, worker: WorkerId, id: PartitionId, job: JobId, mut seed: Seed) {
-        let Some(process) = self.workers.get(&worker) else {
-            return;
-        };
         if self.plan.config.mix_local {
             mix_local(&mut seed);
         }
-        process.send(ToWorker::Seed {
-            partition: id.0,
-            job: job.0,
-            seed,
-        });
+        let (partition, job) = (id.0, job.0);
+        self.workers.send(
+            worker,
+            ToWorker::Seed {
+                partition,
+                job,
+                seed,
+            },
+        );
     }
 }
 
