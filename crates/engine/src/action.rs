@@ -98,4 +98,6 @@ pub enum Next {
     Operator(Duration),
     /// Its module's worker is started anew.
     RestartWorker,
+    /// Nothing: it is tried once.
+    GiveUp,
 }

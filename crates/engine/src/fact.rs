@@ -195,6 +195,8 @@ pub enum Fact {
         partition: Option<Named<PartitionId>>,
         /// The deadline that passed.
         deadline: Duration,
+        /// What qseed does about it.
+        next: Next,
     },
     /// A worker does not keep to the protocol, so it is killed.
     WorkerMisbehaves {
@@ -202,6 +204,8 @@ pub enum Fact {
         process: Process,
         /// What it did, for people.
         text: String,
+        /// What qseed does about it.
+        next: Next,
     },
     /// A worker was killed and is still there: it hangs in the kernel.
     WorkerStuck(Process),

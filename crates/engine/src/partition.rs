@@ -65,6 +65,7 @@ pub(crate) struct Counted {
     pub(crate) seeded: bool,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "none excludes another")]
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) settings: PartitionSettings,
@@ -98,6 +99,8 @@ pub(crate) struct Partition {
     /// What the engine counts it as.
     pub(crate) counted: Option<Counted>,
     pub(crate) failures: u64,
+    /// It was seeded once or given up, and that is all that is wanted.
+    pub(crate) finished: bool,
 }
 
 impl Partition {
@@ -125,6 +128,7 @@ impl Partition {
             late: false,
             counted: None,
             failures: 0,
+            finished: false,
             settings,
         }
     }

@@ -60,6 +60,7 @@ impl Still {
             now: Moment::START,
             seed: 1,
             standings: Vec::new(),
+            once: false,
         });
         let now = Moment::new(Duration::from_secs(1));
         Self { engine, now }

@@ -159,6 +159,8 @@ pub enum Line {
         partition: Option<Arc<str>>,
         /// The deadline that passed.
         deadline: Duration,
+        /// What qseed does about it.
+        next: Next,
     },
     /// A worker was killed and is still there: it hangs in the kernel.
     WorkerStuck(Named<ModuleId>),

@@ -150,18 +150,21 @@ impl Announcer {
                 process,
                 partition,
                 deadline,
+                next,
             } => {
                 let repeats = self.workers.raise(now, key(process), "hung");
                 lines.extend(repeats.map(|_| Line::ModuleHung {
                     module: process.module.clone(),
                     partition: partition.as_ref().map(|partition| partition.name.clone()),
                     deadline: *deadline,
+                    next: *next,
                 }));
             }
-            Fact::WorkerMisbehaves { process, text } => {
-                let next = Next::RestartWorker;
-                lines.extend(self.worker_failed(now, process, "misbehaves", text, next));
-            }
+            Fact::WorkerMisbehaves {
+                process,
+                text,
+                next,
+            } => lines.extend(self.worker_failed(now, process, "misbehaves", text, *next)),
             Fact::WorkerStuck(process) => lines.push(Line::WorkerStuck(process.module.clone())),
             Fact::WorkerRecovered(process) => {
                 let module = process.module.clone();

@@ -92,6 +92,7 @@ impl Engine {
                 by,
                 step: Ending::Stuck,
             };
+            self.give_up_members(key, "its module's worker process hangs in the kernel");
             self.emit(Fact::WorkerStuck(self.process(key)));
         }
         self.arm_worker(key);
@@ -118,11 +119,6 @@ impl Engine {
         let everything = worker.calls.len() > 1
             && began.all(|began| began <= suspicious)
             && worker.last_success < first;
-        self.emit(Fact::ModuleHung {
-            process: self.process(key),
-            partition,
-            deadline,
-        });
         for id in &culprits {
             if let Some(partition) = self.partitions.get_mut(id) {
                 partition.failures += 1;
@@ -132,6 +128,18 @@ impl Engine {
             }
             self.review(*id);
         }
+        for id in &culprits {
+            self.finish(*id);
+        }
+        if culprits.is_empty() {
+            self.give_up_members(key, "loading the module hung");
+        }
+        self.emit(Fact::ModuleHung {
+            process: self.process(key),
+            partition,
+            deadline,
+            next: self.restart_or_give_up(key),
+        });
         self.end_worker(key, true);
         for id in &culprits {
             if let Some(worker) = self.workers.get_mut(&key) {

@@ -111,7 +111,7 @@ impl Engine {
             check,
             bytes,
             in_a_row,
-            next: Next::TryAgain(wait),
+            next: self.once_or(Next::TryAgain(wait)),
         });
     }
 
@@ -165,7 +165,7 @@ impl Engine {
             source,
             request,
             failure,
-            next,
+            next: self.once_or(next),
         });
     }
 

@@ -176,7 +176,8 @@ impl Engine {
     fn ask(&mut self, id: SourceId, bytes: usize, what: For) {
         let now = self.now;
         let (seed_size, smallest_seed) = (self.seed_size, self.smallest_seed);
-        if self.sources.get(&id).is_none_or(|s| !s.may_be_asked(now)) {
+        let may_be_asked = |s: &Source| s.may_be_asked(now) && !(self.once && s.is_out());
+        if !self.sources.get(&id).is_some_and(may_be_asked) {
             return;
         }
         let allowed = what == For::Seeds || self.reserve_may_ask(id);

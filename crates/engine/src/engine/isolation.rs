@@ -42,6 +42,7 @@ impl Engine {
         }
         if let ([culprit], _) | (_, [culprit]) = (at_work, suspects.as_slice()) {
             self.strike(key, *culprit);
+            self.give_up(*culprit, "its call took the module down");
         }
     }
 
@@ -49,7 +50,7 @@ impl Engine {
     /// partition gets a worker of its own.
     pub(super) fn strike(&mut self, key: WorkerKey, id: PartitionId) {
         let now = self.now;
-        let Some(partition) = self.partitions.get_mut(&id) else {
+        let Some(partition) = self.partitions.get_mut(&id).filter(|_| !self.once) else {
             return;
         };
         if partition.strike(now) >= STRIKES {

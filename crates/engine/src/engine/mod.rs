@@ -6,6 +6,7 @@ mod dispatch;
 mod exchanges;
 mod fetching;
 mod isolation;
+mod once;
 mod partitions;
 mod pins;
 mod standing;
@@ -44,6 +45,8 @@ pub struct Start {
     pub seed: u64,
     /// What the guard's file holds.
     pub standings: Vec<(PinTag, Standing)>,
+    /// Whether each partition is seeded once and then left alone.
+    pub once: bool,
 }
 
 /// Decides what qseed does. See the crate's documentation.
@@ -78,6 +81,10 @@ pub struct Engine {
     reserve_target: usize,
     /// Partitions that open one after the other are asked for together, until then at most.
     gather_until: Option<Moment>,
+    /// Whether each partition is seeded once and then left alone.
+    once: bool,
+    /// Partitions that are still to be seeded once.
+    unfinished: usize,
 }
 
 impl Engine {
@@ -108,6 +115,8 @@ impl Engine {
             smallest_seed: 1,
             reserve_target: 0,
             gather_until: None,
+            once: start.once,
+            unfinished: 0,
         };
         engine.configure(start.settings);
         engine.settle();

@@ -65,7 +65,7 @@ impl Engine {
         let Some(partition) = self.partitions.get(&id) else {
             return;
         };
-        if !matches!(partition.phase, Phase::Closed) {
+        if !matches!(partition.phase, Phase::Closed) || partition.finished {
             return;
         }
         self.timers.set(Timer::Partition(id), None);
@@ -82,7 +82,7 @@ impl Engine {
     }
 
     fn line_up_for_seed(&mut self, id: PartitionId) {
-        let Some(partition) = self.partitions.get(&id) else {
+        let Some(partition) = self.partitions.get(&id).filter(|p| !p.finished) else {
             return;
         };
         let (key, doubtful) = (partition.worker, partition.is_doubtful(self.now));
@@ -201,6 +201,7 @@ impl Engine {
             duration: now.since(began),
             gap,
         });
+        self.finish(id);
         self.end_isolation(id);
     }
 
@@ -285,6 +286,7 @@ impl Engine {
             self.review(id);
         }
         let next = self.next_try(id, fault);
+        let next = self.once_or(next);
         self.emit_failure(id, failure, next, now.since(began), seed);
         match next {
             Next::TryAgain(wait) | Next::Operator(wait) => {
@@ -295,6 +297,7 @@ impl Engine {
                 self.timers.set(Timer::Partition(id), Some(now + CEILING));
                 self.library_out_of_order(key, id);
             }
+            Next::GiveUp => self.finish(id),
         }
         if fault == TokenFault::Missing {
             self.look_anew_if_all_missing(key);

@@ -58,12 +58,14 @@ impl Engine {
 
     /// Counts a new partition, and says when it would be late.
     pub(super) fn begin_to_count(&mut self, id: PartitionId) {
+        self.unfinished += 1;
         self.review(id);
         self.expect_by(id);
     }
 
     /// Counts a partition no longer.
     pub(super) fn end_to_count(&mut self, partition: &Partition) {
+        self.unfinished -= usize::from(!partition.finished);
         self.timers.set(Timer::Late(partition.settings.id), None);
         self.tally.count(partition, |count| *count -= 1);
     }

@@ -50,6 +50,7 @@ fn seed(partitions: u32) -> (usize, usize) {
         now,
         seed: 1,
         standings: Vec::new(),
+        once: false,
     });
     let configured = engine.partitions.steps();
     let (mut seeds, mut delivered, mut ready) = (0, 0_u64, false);

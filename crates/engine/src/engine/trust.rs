@@ -96,7 +96,12 @@ impl Engine {
         }
         worker.failing_since.get_or_insert(self.now);
         let process = self.process(key);
-        self.emit(Fact::WorkerMisbehaves { process, text });
+        self.give_up_members(key, &text);
+        self.emit(Fact::WorkerMisbehaves {
+            process,
+            text,
+            next: self.restart_or_give_up(key),
+        });
         self.end_worker(key, true);
         self.mark_members_down(key);
     }

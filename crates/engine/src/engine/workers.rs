@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Engine;
+use super::once::STARTS;
 use crate::action::{Action, Next};
 use crate::event::TokenFault;
 use crate::fact::{Fact, WorkerFailure};
@@ -96,6 +97,7 @@ impl Engine {
             return;
         };
         let failure = worker.failure.take();
+        let restarts = worker.restarts;
         let at_once = std::mem::take(&mut worker.restart_at_once);
         let intended = matches!(worker.state, WorkerState::Ending { .. });
         if matches!(worker.state, WorkerState::Up { since } if now.since(since) > RECOVERED_AFTER) {
@@ -112,26 +114,37 @@ impl Engine {
         if !intended {
             self.mark_members_down(key);
             self.blame(key, &blamed);
+            if let Some(why) = &failure {
+                self.give_up_members(key, why);
+            } else if blamed.is_empty() && restarts + 1 >= STARTS {
+                self.give_up_members(key, &text);
+            }
         }
         let process = self.process(key);
+        let is_needed = self.is_needed(key);
         let Some(worker) = self.workers.get_mut(&key) else {
             return;
         };
         let mut unintended = None;
-        let starts_again = intended && at_once && !worker.members.is_empty();
+        let starts_again = intended && at_once && is_needed && !worker.members.is_empty();
         if worker.members.is_empty() {
             self.workers.remove(&key);
             self.timers.set(Timer::Worker(key), None);
         } else if !starts_again {
             let wait = worker.backoff.failed(&mut self.random);
-            self.timers.set(Timer::Worker(key), Some(now + wait));
+            self.timers
+                .set(Timer::Worker(key), is_needed.then_some(now + wait));
             if !intended {
                 worker.failing_since.get_or_insert(now);
             }
             unintended = (!intended).then(|| WorkerFailure {
                 loaded: failure.is_none(),
                 text: failure.unwrap_or(text),
-                next: Next::TryAgain(wait),
+                next: if is_needed {
+                    Next::TryAgain(wait)
+                } else {
+                    Next::GiveUp
+                },
             });
         }
         self.emit(Fact::WorkerEnded {

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod lateness;
+mod once;
 mod pins;
 mod seeding;
 mod sources;

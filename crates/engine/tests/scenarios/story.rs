@@ -151,11 +151,21 @@ impl Story {
 
     /// A daemon that finds this in the guard's file.
     pub(crate) fn with_memory(settings: Settings, disk: BTreeMap<PinTag, Standing>) -> Self {
+        Self::begin(settings, disk, false)
+    }
+
+    /// A daemon that seeds each partition once.
+    pub(crate) fn once(settings: Settings) -> Self {
+        Self::begin(settings, BTreeMap::new(), true)
+    }
+
+    fn begin(settings: Settings, disk: BTreeMap<PinTag, Standing>, once: bool) -> Self {
         let engine = Engine::new(Start {
             settings: settings.clone(),
             now: Moment::START,
             seed: 1,
             standings: disk.clone().into_iter().collect(),
+            once,
         });
         let mut story = Self {
             engine,

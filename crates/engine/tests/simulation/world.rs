@@ -402,6 +402,7 @@ fn start(settings: &Settings, now: Moment, seed: u64, pins: &Pins) -> Engine {
         settings: settings.clone(),
         now,
         seed,
+        once: false,
         standings: pins
             .disk
             .iter()

@@ -89,6 +89,7 @@ impl Daemon {
             now: Moment::START,
             seed: random_number(),
             standings: standings.collect(),
+            once: args.once,
         });
         let state_dir = plan.config.state_dir.clone();
         let (budgets, readable) = match Budgets::read(&state_dir) {

@@ -6,15 +6,16 @@ use super::daemon::Daemon;
 use crate::exit::{Code, Failure};
 
 impl Daemon {
-    /// The result, once every partition was seeded or is known not to be.
+    /// The result, once every partition was seeded or given up.
     pub(super) fn tried_once(&self) -> Option<Result<(), Failure>> {
-        let mut failures = Vec::new();
-        for partition in self.engine.partitions() {
-            if partition.seeds > 0 {
-                continue;
-            }
-            failures.push(format!("{}: {}", partition.name, self.why_not(&partition)?));
+        if !self.engine.is_finished() {
+            return None;
         }
+        let partitions = self.engine.partitions();
+        let failures: Vec<_> = partitions
+            .filter(|partition| partition.seeds == 0)
+            .map(|partition| format!("{}: {}", partition.name, self.why_not(&partition)))
+            .collect();
         Some(if failures.is_empty() {
             Ok(())
         } else {
@@ -22,30 +23,16 @@ impl Daemon {
         })
     }
 
-    /// Why a partition was not seeded; none while that is still open.
-    fn why_not(&self, partition: &PartitionView) -> Option<String> {
-        match partition.state {
-            PartitionState::Starting | PartitionState::Seeded | PartitionState::Late
-                if partition.failures == 0 =>
-            {
-                None
-            }
-            PartitionState::WaitingForEntropy => {
-                let why: Vec<_> = self
-                    .engine
-                    .sources()
-                    .filter_map(|source| Some(format!("{}: {}", source.name, source.last_error?)))
-                    .collect();
-                Some(format!("no entropy: {}", why.join("; ")))
-            }
-            PartitionState::ModuleDown => Some("its module cannot be used".to_owned()),
-            _ => Some(
-                partition
-                    .last_error
-                    .as_deref()
-                    .unwrap_or("it could not be seeded")
-                    .to_owned(),
-            ),
+    /// Why a partition was not seeded.
+    fn why_not(&self, partition: &PartitionView) -> String {
+        if partition.state == PartitionState::WaitingForEntropy {
+            let sources = self.engine.sources();
+            let why: Vec<_> = sources
+                .filter_map(|source| Some(format!("{}: {}", source.name, source.last_error?)))
+                .collect();
+            return format!("no entropy: {}", why.join("; "));
         }
+        let why = partition.last_error.as_deref();
+        why.unwrap_or("it could not be seeded").to_owned()
     }
 }

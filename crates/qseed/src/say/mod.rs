@@ -137,6 +137,7 @@ fn next_step(next: Next) -> String {
             format!("Checking again in {}, {}.", format_duration(wait), at(wait))
         }
         Next::RestartWorker => "Restarting the module's worker process.".to_owned(),
+        Next::GiveUp => "qseed does not try again, since it runs with --once.".to_owned(),
     }
 }
 
@@ -151,6 +152,7 @@ impl Entry {
             Next::TryAgain(wait) => ("try-again", json!(wait.as_secs_f64())),
             Next::Operator(wait) => ("look-again", json!(wait.as_secs_f64())),
             Next::RestartWorker => ("restart-worker", Value::Null),
+            Next::GiveUp => ("give-up", Value::Null),
         };
         self.with("next", action).with("next_in_seconds", wait)
     }

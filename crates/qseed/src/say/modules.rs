@@ -31,6 +31,7 @@ pub(super) fn entry(line: &Line) -> Option<Entry> {
             module,
             partition,
             deadline,
+            next,
         } => {
             let call = partition
                 .as_ref()
@@ -38,9 +39,10 @@ pub(super) fn entry(line: &Line) -> Option<Entry> {
                     format!("a call for {partition}")
                 });
             let message = format!(
-                "{}: {call} has hung for {}. Restarting its worker process.",
+                "{}: {call} has hung for {}. {}",
                 module.name,
-                format_duration(*deadline)
+                format_duration(*deadline),
+                next_step(*next)
             );
             Entry::new(Level::Error, "module-hung", message)
                 .with("module", &*module.name)

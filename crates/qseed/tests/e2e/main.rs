@@ -9,6 +9,7 @@ mod hostile;
 mod link;
 mod logins;
 mod modules;
+mod once;
 mod pins;
 mod process;
 mod return_values;
