@@ -18,7 +18,7 @@ impl Daemon {
     /// Starts the tasks of new sources and ends those of sources that are gone.
     pub(super) fn start_sources(&mut self, adapters: Vec<Adapter>) {
         for adapter in &adapters {
-            self.known.forget_source(adapter.id);
+            self.reports.forget_link(adapter.id);
             if let Some(planned) = self.plan.sources.get(&adapter.id) {
                 self.budgets.give_up(&planned.config.name);
             }
@@ -58,13 +58,13 @@ impl Daemon {
         }
         match self.try_reload() {
             Ok(()) => self
-                .log
+                .reports
                 .write(Entry::info("reloaded", "The configuration was read again.")),
             Err(failure) => {
                 let message = format!(
                     "The configuration stays as it was, since the new one is wrong: {failure}"
                 );
-                self.log
+                self.reports
                     .write(Entry::new(Level::Error, "reload-failed", message));
             }
         }
@@ -84,19 +84,18 @@ impl Daemon {
         });
         let warnings = loaded.warnings.into_iter().chain(restart);
         for warning in warnings.chain(cautions(&plan)) {
-            self.log
+            self.reports
                 .write(Entry::new(Level::Warn, "configuration", warning));
         }
         // Its files are open, and the keeper's.
         let state_dir = std::mem::take(&mut self.plan.config.state_dir);
         self.plan = plan;
         self.plan.config.state_dir = state_dir;
-        self.log.set_style(style(&self.plan));
-        say_shortfalls(&mut self.log, &self.plan);
+        self.reports.configure(style(&self.plan), &self.plan);
+        say_shortfalls(self.reports.log(), &self.plan);
         self.watch = Watch::new(&self.plan);
         self.start_sources(adapters);
         self.tell_pins_again();
-        self.announcer.sum_up(self.plan.sums_up());
         self.forget_missing_tokens();
         self.handle(Event::Configured(self.plan.engine_settings()));
         self.tell_budgets();

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use qseed_config::Config;
-use qseed_engine::announcer::Announcer;
 use qseed_engine::guard::HeldBack;
 use qseed_engine::{Action, Engine, Event, Moment, PartitionId, PinTag, Start};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -15,6 +14,7 @@ use super::configuration::{open_guard, say_start, style};
 use super::keeper::Keeper;
 use super::orphans;
 use super::processes::Processes;
+use super::reports::Reports;
 use super::service::{Service, Wish};
 use super::sources::Sources;
 use super::watch::{self, Watch, Whose};
@@ -24,7 +24,7 @@ use crate::cli::RunArgs;
 use crate::exit::Failure;
 use crate::guard_file::{Device, GuardFile};
 use crate::log::{Entry, Log};
-use crate::say::Known;
+use crate::say::shell;
 
 /// Everything that the daemon holds.
 pub(super) struct Daemon {
@@ -33,14 +33,9 @@ pub(super) struct Daemon {
     pub(super) numbers: Numbers,
     pub(super) engine: Engine,
     began: Instant,
-    pub(super) log: Log,
+    pub(super) reports: Reports,
     pub(super) sources: Sources,
-    /// What the engine does not know of its things.
-    pub(super) known: Known,
-    pub(super) announcer: Announcer,
     pub(super) workers: Processes,
-    /// The lines that modules wrote and the log does not have, by the module's name.
-    pub(super) lines_written: BTreeMap<String, u64>,
     /// Why the guard held a partition's PIN back, until its worker says so.
     pub(super) held_back: BTreeMap<PartitionId, HeldBack>,
     /// What the token answered to a PIN, while that is being written down.
@@ -74,6 +69,7 @@ impl Daemon {
         let plan = Plan::new(config, &args.config.config, &mut numbers)?;
         let mut log = Log::new(style(&plan));
         say_start(&mut log, &plan, warnings, shortcomings);
+        let reports = Reports::new(log, &plan);
         let (incoming, to_handle) = unbounded_channel();
         let guard = open_guard(&plan);
         // What cannot be written is known all the same, if it can be read.
@@ -105,12 +101,9 @@ impl Daemon {
             numbers,
             engine,
             began: Instant::now(),
-            log,
+            reports,
             sources: Sources::new(incoming.clone()),
-            known: Known::default(),
-            announcer: Announcer::default(),
             workers: Processes::default(),
-            lines_written: BTreeMap::new(),
             held_back: BTreeMap::new(),
             token_said: None,
             devices: HashMap::new(),
@@ -120,7 +113,6 @@ impl Daemon {
             service,
             stopping: false,
         };
-        daemon.announcer.sum_up(daemon.plan.sums_up());
         let adapters = daemon.sources.open(&daemon.plan)?;
         daemon.start_sources(adapters);
         daemon.tell_budgets();
@@ -142,7 +134,7 @@ impl Daemon {
             {
                 break result;
             }
-            let wakes = [self.engine.wake(), self.announcer.wake()];
+            let wakes = [self.engine.wake(), self.reports.wake()];
             let wake = wakes.into_iter().flatten().min().map(|at| self.instant(at));
             let waits_for_files = self.engine.waits_for_operator();
             tokio::select! {
@@ -233,6 +225,19 @@ impl Daemon {
         }
     }
 
+    /// Hands out everything that happened; at the end of the daemon, nothing more is announced.
+    pub(super) fn hand_out_facts(&mut self) {
+        let now = self.now();
+        if !self.stopping {
+            self.reports.due(now, &self.plan);
+        }
+        while let Some(fact) = self.engine.next_fact() {
+            if !self.stopping {
+                self.reports.take(now, &fact, &self.plan);
+            }
+        }
+    }
+
     fn take_in(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Source(event) => self.source_says(event),
@@ -242,8 +247,11 @@ impl Daemon {
             Incoming::GuardChanged { tag, standing } => {
                 self.handle(Event::GuardChanged { tag, standing });
             }
-            Incoming::GuardFile(state) => self.say_guard_file(state),
-            Incoming::BudgetFile(state) => self.say_budget_file(state),
+            Incoming::GuardFile(state) => {
+                let folder = &self.plan.config.state_dir;
+                self.reports.write(shell::guard_file(state, folder));
+            }
+            Incoming::BudgetFile(state) => self.reports.write(shell::budget_file(state)),
         }
     }
 

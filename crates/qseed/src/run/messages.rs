@@ -1,7 +1,7 @@
 //! What sources and workers say, turned into events for the engine.
 
 use jiff::Timestamp;
-use qseed_config::Budget;
+use qseed_config::{Budget, Module, Output};
 use qseed_engine::{
     Event, FetchFault, JobId, PartitionId, Returned, SourceId, TokenFailure, TokenFault, WorkerId,
 };
@@ -14,6 +14,7 @@ use super::FromWorkers;
 use super::daemon::Daemon;
 use super::sources::{SourceEvent, SourceSaid, engine_limits};
 use crate::log::printable;
+use crate::say::shell;
 
 impl Daemon {
     pub(super) fn source_says(&mut self, event: SourceEvent) {
@@ -32,7 +33,7 @@ impl Daemon {
                 sent,
                 link,
             } => {
-                self.say_link(source, link);
+                self.reports.link(source, link, &self.plan);
                 self.count_delivery(source, entropy.len() as u64);
                 self.handle(Event::Fetched {
                     source,
@@ -46,7 +47,7 @@ impl Daemon {
                 failure,
                 link,
             } => {
-                self.say_link(source, link);
+                self.reports.link(source, link, &self.plan);
                 self.count_failure(source, failure.kind);
                 self.handle(Event::FetchFailed {
                     source,
@@ -115,8 +116,15 @@ impl Daemon {
         let worker = WorkerId(life.into());
         match event {
             WorkerEvent::Message(message) => self.worker_tells(worker, message),
-            WorkerEvent::Output { stream, line } => self.module_wrote(worker, stream, &line),
-            WorkerEvent::OutputWithheld { lines, .. } => self.module_wrote_more(worker, lines),
+            WorkerEvent::Output { stream, line } => {
+                let (name, _) = self.module_of(worker);
+                self.reports
+                    .write(shell::module_wrote(&name, stream, &line));
+            }
+            WorkerEvent::OutputWithheld { lines, .. } => {
+                let (name, output) = self.module_of(worker);
+                self.reports.module_wrote_more(&name, output, lines);
+            }
             WorkerEvent::Misbehaves(how) => {
                 let text = how.to_string();
                 self.handle(Event::WorkerMisbehaves { worker, text });
@@ -127,6 +135,19 @@ impl Daemon {
                 self.handle(Event::WorkerExited { worker, text });
             }
         }
+    }
+
+    /// A module's name for the log, its file's, and what the log has of its output.
+    fn module_of(&self, worker: WorkerId) -> (String, Output) {
+        let view = self.engine.workers().find(|view| view.worker == worker);
+        let module = view.and_then(|view| self.plan.modules.get(&view.module));
+        let name = |module: &Module| {
+            let name = module.path.file_name().unwrap_or(module.path.as_os_str());
+            name.to_string_lossy().into_owned()
+        };
+        module.map_or(("a module".to_owned(), Output::Count), |module| {
+            (name(module), module.output)
+        })
     }
 
     fn worker_tells(&mut self, worker: WorkerId, message: FromWorker) {
@@ -140,7 +161,7 @@ impl Daemon {
                 let partition = PartitionId(partition);
                 let event = Event::Opened { worker, partition };
                 if self.engine.expects(&event) {
-                    self.known.set_token(partition, token);
+                    self.reports.set_token(partition, token);
                 }
                 self.handle(event);
             }
@@ -216,7 +237,7 @@ impl Daemon {
             (FailureClass::PinHeld, Some(reason)) => super::pins::held_back(*reason),
             // It is the vendor's decision, so the vendor is named.
             (FailureClass::Permanent, _) => {
-                let vendor = self.known.token(id).map_or(String::new(), |(token, _)| {
+                let vendor = self.reports.token(id).map_or(String::new(), |token| {
                     let made = format!("{} {}", token.manufacturer, token.model);
                     format!(", as {} has it", printable(made.trim()))
                 });

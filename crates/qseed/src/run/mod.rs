@@ -5,19 +5,17 @@
 //! state directory, which wait for a disk, have a thread of their own.
 
 mod alarm;
-mod announce;
 mod budget;
 mod configuration;
 mod daemon;
-mod facts;
 mod keeper;
 mod manager;
 mod messages;
 mod once;
 mod orphans;
-mod output;
 mod pins;
 mod processes;
+mod reports;
 mod service;
 mod sources;
 mod stop;

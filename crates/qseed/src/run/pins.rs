@@ -7,6 +7,7 @@ use qseed_tokens::wire::{FromWorker, ToWorker, Verdict};
 use super::daemon::Daemon;
 use super::keeper::ToRecord;
 use crate::pin_outcome;
+use crate::say::shell;
 
 impl Daemon {
     pub(super) fn worker_tells_of_pin(&mut self, worker: WorkerId, message: &FromWorker) {
@@ -28,7 +29,12 @@ impl Daemon {
                     device: DeviceTag(device.device.0),
                 };
                 if self.engine.expects(&event) {
-                    self.say_count_low(partition(id), flags);
+                    if flags.count_low
+                        && let Some(planned) = self.plan.partitions.get(&partition(id))
+                    {
+                        self.reports
+                            .write(shell::pin_count_low(&planned.config.name));
+                    }
                     self.devices.insert(tag, device.into());
                 }
                 self.handle(event);

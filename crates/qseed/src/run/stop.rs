@@ -20,8 +20,7 @@ const KILLED_WITHIN: Duration = Duration::from_millis(500);
 impl Daemon {
     pub(super) async fn stop(mut self) {
         self.hand_out_facts();
-        let left = self.announcer.finish(self.now());
-        self.announce(left);
+        self.reports.finish(self.now(), &self.plan);
         self.stopping = true;
         notify(&[sd_notify::NotifyState::Stopping]);
         self.sources.stop();
@@ -31,7 +30,7 @@ impl Daemon {
         self.workers.kill_all();
         self.wait_for_workers(Instant::now() + KILLED_WITHIN).await;
         self.keeper.finish();
-        self.log.write(Entry::info("stopped", "qseed stops."));
+        self.reports.write(Entry::info("stopped", "qseed stops."));
     }
 
     /// Listens until every worker has ended: how a PIN fared must be written down even now.

@@ -7,6 +7,7 @@ use qseed_config::{Level, Pin};
 use qseed_engine::{Event, JobId, ModuleId, PartitionId, PartitionState, WorkerId};
 use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
+use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::supervisor::{Output, WorkerSpec};
 use qseed_tokens::wire::{ToWorker, TokenChoice};
 use zeroize::Zeroizing;
@@ -96,7 +97,7 @@ impl Daemon {
                     "The PINs in the configuration cannot be read for a new worker process: \
                      {failure}"
                 );
-                self.log
+                self.reports
                     .write(Entry::new(Level::Error, "pins-unreadable", message));
                 Vec::new()
             }
@@ -129,7 +130,7 @@ impl Daemon {
             return;
         };
         if matches!(open.token, TokenChoice::Slot(_)) {
-            open.first = self.known.token(id).map(|(token, _)| token.name());
+            open.first = self.reports.token(id).map(TokenInfo::name);
         }
         self.workers.send(worker, ToWorker::Open(open));
     }
@@ -138,7 +139,7 @@ impl Daemon {
     pub(super) fn forget_missing_tokens(&mut self) {
         for view in self.engine.partitions() {
             if view.state == PartitionState::TokenMissing {
-                self.known.forget_partition(view.id);
+                self.reports.forget_token(view.id);
             }
         }
     }

@@ -6,6 +6,7 @@ mod known;
 mod lateness;
 mod modules;
 mod partitions;
+pub(crate) mod shell;
 mod sources;
 
 use std::time::Duration;

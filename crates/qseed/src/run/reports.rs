@@ -1,0 +1,150 @@
+//! The desk for reports: it hands what happened to those who keep track of it, and writes the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use qseed_config::{Level, Output};
+use qseed_engine::announcer::{Announcer, Line};
+use qseed_engine::{Fact, Moment, PartitionId, SourceId};
+use qseed_sources::Link;
+use qseed_tokens::directory::TokenInfo;
+
+use crate::assemble::Plan;
+use crate::log::{Entry, Log, Style};
+use crate::say::{self, Context, Known, shell};
+
+#[derive(Debug)]
+pub(super) struct Reports {
+    log: Log,
+    announcer: Announcer,
+    /// What the engine does not know of its things.
+    known: Known,
+    /// The lines that modules wrote and the log does not have, by the module's name.
+    lines_written: BTreeMap<String, u64>,
+}
+
+impl Reports {
+    pub(super) fn new(log: Log, plan: &Plan) -> Self {
+        let mut announcer = Announcer::default();
+        announcer.sum_up(plan.sums_up());
+        Self {
+            log,
+            announcer,
+            known: Known::default(),
+            lines_written: BTreeMap::new(),
+        }
+    }
+
+    /// Takes on a new configuration.
+    pub(super) fn configure(&mut self, style: Style, plan: &Plan) {
+        self.log.set_style(style);
+        self.announcer.sum_up(plan.sums_up());
+    }
+
+    pub(super) fn log(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
+    pub(super) fn write(&mut self, entry: Entry) {
+        self.log.write(entry);
+    }
+
+    /// Takes in what happened. Whatever else keeps track of facts (counters, history, ledger) takes
+    /// them here.
+    pub(super) fn take(&mut self, now: Moment, fact: &Fact, plan: &Plan) {
+        if let Fact::PartitionRemoved(id) = fact {
+            self.known.forget_partition(*id);
+        }
+        let lines = self.announcer.take(now, fact);
+        if lines.is_empty()
+            && self.log.takes(Level::Debug)
+            && let Some(entry) = say::details::entry(fact)
+        {
+            self.log.write(entry);
+        }
+        self.announce(&lines, plan);
+    }
+
+    /// When there is something to announce, if nothing happens before.
+    pub(super) fn wake(&self) -> Option<Moment> {
+        self.announcer.wake()
+    }
+
+    /// Announces what is due by now.
+    pub(super) fn due(&mut self, now: Moment, plan: &Plan) {
+        let lines = self.announcer.due(now);
+        self.announce(&lines, plan);
+    }
+
+    /// Announces what was counted and not announced yet.
+    pub(super) fn finish(&mut self, now: Moment, plan: &Plan) {
+        let lines = self.announcer.finish(now);
+        self.announce(&lines, plan);
+    }
+
+    fn announce(&mut self, lines: &[Line], plan: &Plan) {
+        for line in lines {
+            let known = &self.known;
+            if let Some(entry) = say::entry(line, &Context { plan, known }) {
+                self.log.write(entry);
+            }
+        }
+    }
+
+    /// Takes in how a source is reached. Each connection has a line; where seeds are summed up,
+    /// only those that are of another kind than before.
+    pub(super) fn link(&mut self, source: SourceId, link: Option<Arc<Link>>, plan: &Plan) {
+        let Some(link) = link else { return };
+        let before = self.known.set_link(source, Arc::clone(&link));
+        if before.as_ref().is_some_and(|old| Arc::ptr_eq(old, &link)) {
+            return;
+        }
+        let same = before.is_some_and(|old| old.version == link.version && old.group == link.group);
+        let level = if same && plan.sums_up() {
+            Level::Debug
+        } else {
+            Level::Info
+        };
+        if let Some(planned) = plan.sources.get(&source) {
+            self.write(shell::connected(level, &planned.config.name, &link));
+        }
+    }
+
+    /// Forgets how a source was reached, since it is configured otherwise.
+    pub(super) fn forget_link(&mut self, source: SourceId) {
+        self.known.forget_source(source);
+    }
+
+    /// Takes in which token a partition was opened on.
+    pub(super) fn set_token(&mut self, partition: PartitionId, token: TokenInfo) {
+        self.known.set_token(partition, token);
+    }
+
+    /// The token that a partition was opened on.
+    pub(super) fn token(&self, partition: PartitionId) -> Option<&TokenInfo> {
+        self.known.token(partition).map(|(token, _)| token)
+    }
+
+    /// Forgets which token a partition was opened on.
+    pub(super) fn forget_token(&mut self, partition: PartitionId) {
+        self.known.forget_partition(partition);
+    }
+
+    /// A module wrote lines which are not passed on. Where none is, they have a line of the log
+    /// each time that there are ten times as many.
+    pub(super) fn module_wrote_more(&mut self, name: &str, output: Output, lines: u64) {
+        let entry = match output {
+            Output::Log => shell::module_wrote_too_much(name, lines),
+            Output::Count => {
+                let count = self.lines_written.entry(name.to_owned()).or_default();
+                let before = count.checked_ilog10();
+                *count = count.saturating_add(lines);
+                if count.checked_ilog10() == before {
+                    return;
+                }
+                shell::module_wrote_in_all(name, *count)
+            }
+        };
+        self.write(entry);
+    }
+}

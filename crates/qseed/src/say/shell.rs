@@ -1,0 +1,85 @@
+//! Lines about what the program meets by itself, beside the engine's facts.
+
+use std::path::Path;
+
+use qseed_config::Level;
+use qseed_sources::Link;
+use qseed_tokens::supervisor::Stream;
+
+use crate::log::{Entry, format_time};
+use crate::print::count;
+
+/// How a source is reached.
+pub(crate) fn connected(level: Level, name: &str, link: &Link) -> Entry {
+    let expires = link.certificate_expires.map(format_time);
+    let until = expires.as_ref().map_or(String::new(), |at| {
+        format!(", certificate valid until {at}")
+    });
+    let (version, group) = (link.version, &link.group);
+    let message = format!("{name}: connected with {version}, {group}{until}.");
+    Entry::new(level, "connected", message)
+        .with("source", name)
+        .with("tls_version", version)
+        .with("tls_group", group.as_str())
+        .with("certificate_expires", expires)
+}
+
+/// The PIN guard's file cannot be written, or can be again.
+pub(crate) fn guard_file(state: Result<(), String>, state_dir: &Path) -> Entry {
+    let folder = state_dir.display();
+    match state {
+        Ok(()) => Entry::info("guard-file", "The PIN guard can write again."),
+        Err(why) => {
+            let message = format!(
+                "The PIN guard cannot write: {why}. Until it can, no PIN is presented that is not \
+                 known to be right. Make {folder} writable for qseed, or set `state_dir`."
+            );
+            Entry::new(Level::Error, "guard-file", message)
+        }
+    }
+}
+
+/// The budgets' file cannot be used, or can be again.
+pub(crate) fn budget_file(state: Result<(), String>) -> Entry {
+    match state {
+        Ok(()) => Entry::info("budget-file", "Budgets are counted across restarts again."),
+        Err(why) => {
+            let message = format!("Budgets are not counted across restarts: {why}.");
+            Entry::new(Level::Error, "budget-file", message)
+        }
+    }
+}
+
+/// Somebody entered a wrong PIN at a token.
+pub(crate) fn pin_count_low(name: &str) -> Entry {
+    let message = format!(
+        "{name}: the token says that a wrong PIN was entered since the last login. If it was not \
+         you, find out who tries PINs on it."
+    );
+    Entry::new(Level::Warn, "pin-count-low", message).with("partition", name)
+}
+
+/// A line that a module wrote.
+pub(crate) fn module_wrote(name: &str, stream: Stream, line: &str) -> Entry {
+    let stream = match stream {
+        Stream::Output => "stdout",
+        Stream::Error => "stderr",
+    };
+    Entry::info("module-output", format!("{name}: {line}")).with("stream", stream)
+}
+
+/// A module wrote more lines than are logged.
+pub(crate) fn module_wrote_too_much(name: &str, lines: u64) -> Entry {
+    let message = format!("{name}: wrote {lines} more lines, too many to log.");
+    Entry::info("module-output", message).with("count", lines)
+}
+
+/// A module wrote so many lines so far, of which none is logged.
+pub(crate) fn module_wrote_in_all(name: &str, so_far: u64) -> Entry {
+    let lines = count(usize::try_from(so_far).unwrap_or(usize::MAX), "line");
+    let message = format!(
+        "{name}: wrote {lines} to its standard output and error so far. qseed does not log them, \
+         since they may hold PINs and seeds; `output: log` for this module does."
+    );
+    Entry::info("module-output", message).with("count", so_far)
+}
