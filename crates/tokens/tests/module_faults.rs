@@ -11,7 +11,7 @@ use std::time::Duration;
 use qseed_faulty_token::{Action, Function, Rule};
 use qseed_tokens::supervisor::{WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::{self, FromWorker, Hello, LoginKind, Open, ToWorker, TokenChoice};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use support::faulty::{Bench, faulty};
 use support::{Daemon, on_one_thread};
@@ -20,8 +20,9 @@ use support::{Daemon, on_one_thread};
 fn wait_for_end(process: u32) {
     let process = Pid::from_raw(process.try_into().expect("a pid")).expect("a pid");
     if let Ok(process) = pidfd_open(process, PidfdFlags::empty()) {
-        let gone = poll(&mut [PollFd::new(&process, PollFlags::IN)], None);
-        assert_eq!(gone, Ok(1));
+        let patience = Timespec::try_from(Duration::from_secs(60)).expect("a minute");
+        let gone = poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&patience));
+        assert_eq!(gone, Ok(1), "it lives on");
     }
 }
 
@@ -31,10 +32,7 @@ fn a_call_that_hangs_holds_up_no_other_partition_and_ends_with_the_worker() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
         for partition in 0..3 {
-            daemon
-                .worker
-                .send(ToWorker::Open(faulty(partition, LoginKind::None, None)));
-            daemon.opened().await;
+            daemon.open(faulty(partition, LoginKind::None, None)).await;
         }
         let hang = Rule::new(Function::SeedRandom, Action::Hang).token(0);
         bench.set(|faults| faults.rules.push(hang));
@@ -64,7 +62,7 @@ fn a_long_listing_says_that_it_moves_on() {
                 partition,
                 ..faulty(0, LoginKind::None, None)
             };
-            daemon.worker.send(ToWorker::Open(how));
+            daemon.start_opening(how);
         }
         let (mut moved, mut opened) = (Vec::new(), 0);
         while opened < 2 {
@@ -92,10 +90,7 @@ fn a_module_that_ends_its_process_is_told_of() {
         let bench = Bench::new(|_| {});
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon
-                .worker
-                .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
-            daemon.opened().await;
+            daemon.open(faulty(0, LoginKind::None, None)).await;
             bench.set(|faults| faults.rules.push(Rule::new(function, action)));
             daemon.seed(0, 1, &[1; 48]);
             let event = daemon.event().await;
@@ -126,7 +121,7 @@ fn thousands_of_slots_are_listed_and_opened_by_id() {
             token: slot,
             ..faulty(1, LoginKind::None, None)
         };
-        daemon.worker.send(ToWorker::Open(how));
+        daemon.start_opening(how);
         assert_eq!(daemon.opened().await.1.label, "faulty-2999");
         daemon.shut_down().await;
     });

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use qseed_tokens::directory::GeneratorNote;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{FromWorker, LoginKind, PinOutcome, ToWorker};
+use qseed_tokens::wire::{FromWorker, LoginKind, PinOutcome};
 use support::{Daemon, SOFTOKN, need, on_one_thread, set_up, spec, token};
 
 const LABEL: &str = "NSS%20Certificate%20DB";
@@ -47,12 +47,7 @@ fn a_database_is_opened_logged_in_to_and_seeded() {
     let folder = database();
     on_one_thread(async {
         let (mut daemon, ready) = Daemon::ready(&nss(&folder)).await;
-        daemon.worker.send(ToWorker::Open(token(
-            1,
-            LABEL,
-            LoginKind::User,
-            Some("secret"),
-        )));
+        daemon.start_opening(token(1, LABEL, LoginKind::User, Some("secret")));
         assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
         let (_, token) = daemon.opened().await;
         let note = GeneratorNote::of(&ready.library, &token);

@@ -13,7 +13,7 @@ use std::path::Path;
 use qseed_tokens::directory::GeneratorNote;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{LoginKind, PinOutcome, ToWorker};
+use qseed_tokens::wire::{LoginKind, PinOutcome};
 use support::{Daemon, need, on_one_thread, spec, token};
 
 const MODULE: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/libopencryptoki.so";
@@ -77,7 +77,7 @@ fn a_token_is_opened_whatever_its_clock_says() {
                 .collect();
             assert_eq!(labels, [Some("first")], "{slots:?}");
             let how = token(1, "first", LoginKind::User, Some("1234567"));
-            daemon.worker.send(ToWorker::Open(how));
+            daemon.start_opening(how);
             assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
             let (_, info) = daemon.opened().await;
             assert_eq!(info.model, "IBM SoftTok");

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::{WorkerEvent, WorkerSpec};
-use qseed_tokens::wire::{FromWorker, LoginKind, ToWorker};
+use qseed_tokens::wire::{FromWorker, LoginKind};
 use support::{Daemon, SOFTHSM, SoftHsm, on_one_thread, spec, token};
 
 /// A file below `/proc` of a worker.
@@ -26,14 +26,9 @@ fn a_worker_shows_no_secret_and_leaves_no_core() {
             ..hsm.spec()
         })
         .await;
-        daemon.worker.send(ToWorker::Open(token(
-            1,
-            "first",
-            LoginKind::User,
-            Some("1234"),
-        )));
-        daemon.let_log_in().await;
-        daemon.opened().await;
+        daemon
+            .log_in(token(1, "first", LoginKind::User, Some("1234")))
+            .await;
         let arguments = proc_file(&daemon, "cmdline").expect("readable by all");
         assert_eq!(arguments, "qseed\0worker\0");
         match proc_file(&daemon, "environ") {
@@ -166,10 +161,7 @@ fn a_service_managers_signal_to_all_processes_leaves_the_worker_to_the_daemon() 
     let hsm = SoftHsm::with_tokens(&["first"]);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
-        daemon
-            .worker
-            .send(ToWorker::Open(token(1, "first", LoginKind::None, None)));
-        daemon.opened().await;
+        daemon.open(token(1, "first", LoginKind::None, None)).await;
         let worker = daemon.worker.pid().try_into().expect("a pid");
         let worker = rustix::process::Pid::from_raw(worker).expect("a pid");
         for signal in [

@@ -20,10 +20,8 @@ fn a_lost_session_is_renewed_and_the_same_seed_tried_once_more() {
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
             daemon
-                .worker
-                .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
-            assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
-            daemon.opened().await;
+                .log_in(faulty(0, LoginKind::User, Some("1234")))
+                .await;
             daemon.seed(0, 1, &[1; 48]);
             daemon.seeded().await;
             bench.set(|faults| faults.lose_sessions(0));
@@ -51,10 +49,10 @@ fn a_chunk_that_went_in_does_not_go_in_again_after_a_lost_session_or_login() {
         let seed: Vec<u8> = (0..48).collect();
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon.worker.send(ToWorker::Open(Open {
+            daemon.start_opening(Open {
                 chunk: NonZeroU32::new(20),
                 ..faulty(0, LoginKind::User, Some("1234"))
-            }));
+            });
             daemon.let_log_in().await;
             daemon.opened().await;
             daemon.seed(0, 1, &seed);
@@ -77,7 +75,7 @@ fn a_lost_login_is_renewed_by_one_for_all_who_share_it() {
                 partition,
                 ..faulty(0, LoginKind::User, Some("1234"))
             };
-            daemon.worker.send(ToWorker::Open(how));
+            daemon.start_opening(how);
         }
         daemon.let_log_in().await;
         daemon.opened().await;
@@ -111,10 +109,8 @@ fn a_login_held_back_while_a_seed_waits_ends_the_seed() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
         daemon
-            .worker
-            .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
-        daemon.let_log_in().await;
-        daemon.opened().await;
+            .log_in(faulty(0, LoginKind::User, Some("1234")))
+            .await;
         bench.set(|faults| faults.lose_sessions(0));
         daemon.seed(0, 1, &[1; 48]);
         let (partition, ask, _) = daemon.asked().await;
@@ -134,9 +130,7 @@ fn a_token_that_comes_to_its_last_try_while_the_guard_is_asked_is_offered_nothin
         let bench = Bench::new(|_| {});
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon
-                .worker
-                .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+            daemon.start_opening(faulty(0, LoginKind::User, Some("1234")));
             let (partition, ask, _) = daemon.asked().await;
             bench.set(|faults| faults.token(0).set_flags.push(flag));
             daemon.say(partition, ask, Verdict::Go);
@@ -155,10 +149,8 @@ fn a_pin_does_not_follow_into_another_tokens_slot() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
         daemon
-            .worker
-            .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
-        daemon.let_log_in().await;
-        daemon.opened().await;
+            .log_in(faulty(0, LoginKind::User, Some("1234")))
+            .await;
         bench.set(|faults| {
             faults.swap(0, 1);
             faults.lose_sessions(0);
@@ -167,9 +159,7 @@ fn a_pin_does_not_follow_into_another_tokens_slot() {
         let (failure, open) = daemon.seed_failed().await;
         assert_eq!((failure.class, open), (FailureClass::TokenMissing, false));
         // Opened anew it is found where it is now.
-        daemon
-            .worker
-            .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+        daemon.start_opening(faulty(0, LoginKind::User, Some("1234")));
         daemon.let_log_in().await;
         assert_eq!(daemon.opened().await.1.slot_id, 1);
         daemon.seed(0, 2, &[2; 48]);
@@ -184,15 +174,10 @@ fn a_session_is_opened_where_the_token_is_now() {
     let bench = Bench::new(|faults| faults.slots = 2);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-        daemon
-            .worker
-            .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
-        daemon.opened().await;
+        daemon.open(faulty(0, LoginKind::None, None)).await;
         // The listing that was made for the first partition is still young.
         bench.set(|faults| faults.swap(0, 1));
-        daemon
-            .worker
-            .send(ToWorker::Open(faulty(1, LoginKind::None, None)));
+        daemon.start_opening(faulty(1, LoginKind::None, None));
         assert_eq!(daemon.opened().await.1.slot_id, 0);
         daemon.seed(1, 1, &[1; 48]);
         daemon.seeded().await;
@@ -210,9 +195,9 @@ fn a_partition_closed_before_the_verdict_lets_the_next_one_ask() {
             partition,
             ..faulty(0, LoginKind::User, Some("1234"))
         };
-        daemon.worker.send(ToWorker::Open(how(1)));
+        daemon.start_opening(how(1));
         let (first, ask, _) = daemon.asked().await;
-        daemon.worker.send(ToWorker::Open(how(2)));
+        daemon.start_opening(how(2));
         while daemon.any_message().await != (FromWorker::Waits { partition: 2 }) {}
         daemon.worker.send(ToWorker::Close { partition: first });
         daemon.say(first, ask, Verdict::Go);
@@ -252,10 +237,7 @@ fn seeding_refused_is_permanent_and_leaves_the_partition_open() {
         let bench = Bench::new(|faults| faults.token(0).seeding.refused = Some(code));
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon
-                .worker
-                .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
-            daemon.opened().await;
+            daemon.open(faulty(0, LoginKind::None, None)).await;
             daemon.seed(0, 1, &[1; 48]);
             let (failure, open) = daemon.seed_failed().await;
             assert_eq!((failure.class, open), (FailureClass::Permanent, true));
@@ -277,10 +259,7 @@ fn after_any_answer_to_a_seed_the_next_one_gets_through() {
     let bench = Bench::new(|_| {});
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-        daemon
-            .worker
-            .send(ToWorker::Open(faulty(0, LoginKind::None, None)));
-        daemon.opened().await;
+        daemon.open(faulty(0, LoginKind::None, None)).await;
         let mut job = 0;
         for code in all_codes() {
             bench.set(|faults| {
@@ -315,9 +294,7 @@ fn any_answer_to_a_login_is_one_presentation() {
             bench.set(|faults| {
                 faults.rules = vec![Rule::answer(Function::Login, Ckr(code))];
             });
-            daemon
-                .worker
-                .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+            daemon.start_opening(faulty(0, LoginKind::User, Some("1234")));
             let outcome = daemon.let_log_in().await;
             if Ckr(code) == Ckr::USER_ALREADY_LOGGED_IN {
                 assert_eq!(outcome, PinOutcome::AlreadyLoggedIn);
@@ -350,20 +327,14 @@ fn a_token_on_its_last_try_or_locked_is_offered_no_pin() {
         let bench = Bench::new(|faults| faults.token(0).set_flags = vec![flag]);
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon
-                .worker
-                .send(ToWorker::Open(faulty(0, login, Some(pin))));
+            daemon.start_opening(faulty(0, login, Some(pin)));
             assert_eq!(daemon.open_failed().await.class, FailureClass::PinGuarded);
             // The other user's flags are none of this one's.
             let (login, pin) = match login {
                 LoginKind::So => (LoginKind::User, "1234"),
                 _ => (LoginKind::So, "5678"),
             };
-            daemon
-                .worker
-                .send(ToWorker::Open(faulty(0, login, Some(pin))));
-            assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
-            daemon.opened().await;
+            daemon.log_in(faulty(0, login, Some(pin))).await;
             daemon.shut_down().await;
         });
         assert_eq!(bench.logins(), 1);
@@ -388,20 +359,10 @@ fn vendors_users_and_pin_pads_log_in() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
         let vendors = LoginKind::Vendor(0x8000_0001);
-        daemon
-            .worker
-            .send(ToWorker::Open(faulty(0, vendors, Some("crypto"))));
-        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
-        daemon.opened().await;
-        daemon
-            .worker
-            .send(ToWorker::Open(faulty(1, LoginKind::Protected, None)));
-        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
-        daemon.opened().await;
+        daemon.log_in(faulty(0, vendors, Some("crypto"))).await;
+        daemon.log_in(faulty(1, LoginKind::Protected, None)).await;
         // Without a pad nothing is tried.
-        daemon
-            .worker
-            .send(ToWorker::Open(faulty(2, LoginKind::Protected, None)));
+        daemon.start_opening(faulty(2, LoginKind::Protected, None));
         assert_eq!(
             daemon.open_failed().await.class,
             FailureClass::PinUnavailable
@@ -425,9 +386,7 @@ fn another_application_that_is_logged_in_is_told_and_judges_no_pin() {
         let bench = Bench::new(|faults| faults.token(0).another_login = Some(code));
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon
-                .worker
-                .send(ToWorker::Open(faulty(0, LoginKind::User, Some("1234"))));
+            daemon.start_opening(faulty(0, LoginKind::User, Some("1234")));
             assert!(matches!(
                 daemon.let_log_in().await,
                 PinOutcome::NotJudged(_)
@@ -457,9 +416,9 @@ fn after_any_answer_while_opening_the_next_try_gets_through() {
                     token: TokenChoice::Slot(0),
                     ..faulty(0, LoginKind::None, None)
                 };
-                daemon.worker.send(ToWorker::Open(how()));
+                daemon.start_opening(how());
                 daemon.open_failed().await;
-                daemon.worker.send(ToWorker::Open(how()));
+                daemon.start_opening(how());
                 daemon.opened().await;
             }
             daemon.shut_down().await;

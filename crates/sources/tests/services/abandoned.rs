@@ -3,7 +3,7 @@
 use qseed_entropy_service::{Fault, Options};
 use tokio::select;
 
-use crate::{PATIENT, SHORT, ask, qrypt, secure, spawn};
+use crate::{PATIENT, SHORT, ask, fetch_in_time, qrypt, secure, spawn};
 
 #[tokio::test]
 async fn a_late_answer_is_never_taken_for_the_next_one() {
@@ -39,6 +39,11 @@ async fn a_fetch_that_timed_out_leaves_nothing_behind() {
         let failed = source.fetch(ask(48, 1)).await.expect_err("a hang");
         assert_eq!(failed.error.code(), "timeout");
     }
-    let delivery = source.fetch(ask(48, 1)).await.expect("a delivery");
-    assert_eq!(delivery.link.map(|link| link.connection), Some(4));
+    let delivery = fetch_in_time(&mut *source, ask(48, 1)).await;
+    let delivery = delivery.expect("a delivery");
+    let served = service.served().last().expect("an answer").blocks.joined();
+    assert_eq!(delivery.entropy.expose(), served);
+    // A connection of its own, as each of those before.
+    let connection = delivery.link.expect("TLS").connection;
+    assert_eq!(connection, service.counts().connections);
 }

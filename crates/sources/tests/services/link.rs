@@ -92,24 +92,22 @@ async fn certificates_that_prove_nothing() {
         assert_eq!(refused(&service, tls(&service)).await, code);
     }
     let other = spawn(Options::default().certificate(Certificate::OtherAuthority));
-    let code = refused(&other, tls(&other)).await;
-    assert!(
-        ["tls-authority", "tls-certificate"].contains(&code),
-        "{code}"
-    );
+    assert_eq!(refused(&other, tls(&other)).await, "tls-authority");
 }
 
 #[tokio::test]
 async fn tls_ca_stands_instead_of_the_systems_roots() {
     let [service, stranger] = [(); 2].map(|()| spawn(Options::default().tls()));
-    let code = refused(&service, tls(&stranger)).await;
-    assert!(
-        ["tls-authority", "tls-certificate"].contains(&code),
-        "{code}"
-    );
+    assert_eq!(refused(&service, tls(&stranger)).await, "tls-authority");
     let code = refused(&service, Tls::default()).await;
     // Of the system's roots there may be none.
     assert!(["tls-authority", "tls-files"].contains(&code), "{code}");
+}
+
+/// Whether this machine has IPv6: its loopback address, at least.
+fn has_ipv6() -> bool {
+    let addresses = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    addresses.contains("00000000000000000000000000000001 ")
 }
 
 #[tokio::test]
@@ -118,13 +116,11 @@ async fn names_and_both_kinds_of_addresses_are_verified() {
     let mut named = http(&service.url(), Transport::Tls(tls(&service)));
     named.host = "localhost".to_owned();
     qrypt(named).fetch(ask(48, 1)).await.expect("a delivery");
-    let Ok(v6) = EntropyService::spawn(
-        Options::default()
-            .tls()
-            .listen("[::1]:0".parse().expect("an address")),
-    ) else {
-        return; // a machine without IPv6
-    };
+    if !has_ipv6() {
+        return;
+    }
+    let loopback = "[::1]:0".parse().expect("an address");
+    let v6 = spawn(Options::default().tls().listen(loopback));
     assert!(v6.url().contains("[::1]"));
     fetch(&v6, tls(&v6)).await.expect("a delivery");
 }

@@ -271,6 +271,24 @@ impl Daemon {
         }
     }
 
+    /// Has the worker begin to open a partition.
+    pub fn start_opening(&self, how: Open) {
+        self.worker.send(ToWorker::Open(how));
+    }
+
+    /// Opens a partition that needs no login.
+    pub async fn open(&mut self, how: Open) -> TokenInfo {
+        self.start_opening(how);
+        self.opened().await.1
+    }
+
+    /// Opens a partition whose PIN the token accepts.
+    pub async fn log_in(&mut self, how: Open) -> TokenInfo {
+        self.start_opening(how);
+        assert_eq!(self.let_log_in().await, PinOutcome::Accepted);
+        self.opened().await.1
+    }
+
     pub async fn opened(&mut self) -> (u32, TokenInfo) {
         match self.message().await {
             FromWorker::Opened { partition, token } => (partition, token),

@@ -152,9 +152,8 @@ fn an_answer_trickles_head_and_all() {
         bytes: 3,
         every: pause,
     });
-    client.send_ask(48, 1);
     let before = std::time::Instant::now();
-    let answer = client.answer();
+    let answer = client.ask(48, 1);
     assert_eq!(answer.blocks().len(), 1);
     // Three bytes at once need at least so many pauses, however fast the machine is.
     let pauses = u32::try_from(answer.body.len() / 3).expect("few");
