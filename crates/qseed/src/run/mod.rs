@@ -6,21 +6,15 @@
 
 mod alarm;
 mod budget;
-mod configuration;
 mod daemon;
 mod keeper;
 mod manager;
-mod messages;
-mod once;
 mod orphans;
-mod pins;
 mod processes;
 mod reports;
 mod service;
 mod sources;
-mod stop;
 mod watch;
-mod workers;
 
 use std::sync::Arc;
 

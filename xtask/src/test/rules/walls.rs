@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// The structures with walls, and how many open fields each still has. The number may only fall.
 const WALLS: &[(&str, &str, usize)] = &[
     ("crates/engine/src/engine/mod.rs", "Engine", 0),
-    ("crates/qseed/src/run/daemon.rs", "Daemon", 15),
+    ("crates/qseed/src/run/daemon/mod.rs", "Daemon", 0),
 ];
 
 pub(super) fn faults(root: &Path) -> Result<Faults, Failure> {

@@ -4,9 +4,9 @@ use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
 use qseed_engine::{DeviceTag, Event, PartitionId, PinTag, TokenFault, WorkerId};
 use qseed_tokens::wire::{FromWorker, ToWorker, Verdict};
 
-use super::daemon::Daemon;
-use super::keeper::ToRecord;
+use super::Daemon;
 use crate::pin_outcome;
+use crate::run::keeper::ToRecord;
 use crate::say::shell;
 
 impl Daemon {

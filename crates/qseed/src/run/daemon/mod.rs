@@ -1,5 +1,12 @@
 //! The daemon's loop: wait for what happens next, hand it to the engine, carry out its actions.
 
+mod configuration;
+mod messages;
+mod once;
+mod pins;
+mod stop;
+mod workers;
+
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -10,7 +17,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::alarm::Alarm;
 use super::budget::Budgets;
-use super::configuration::{open_guard, say_start, style};
 use super::keeper::Keeper;
 use super::orphans;
 use super::processes::Processes;
@@ -25,29 +31,30 @@ use crate::exit::Failure;
 use crate::guard_file::{Device, GuardFile};
 use crate::log::{Entry, Log};
 use crate::say::shell;
+use configuration::{open_guard, say_start, style};
 
 /// Everything that the daemon holds.
 pub(super) struct Daemon {
-    pub(super) args: RunArgs,
-    pub(super) plan: Plan,
-    pub(super) numbers: Numbers,
-    pub(super) engine: Engine,
+    args: RunArgs,
+    plan: Plan,
+    numbers: Numbers,
+    engine: Engine,
     began: Instant,
-    pub(super) reports: Reports,
-    pub(super) sources: Sources,
-    pub(super) workers: Processes,
+    reports: Reports,
+    sources: Sources,
+    workers: Processes,
     /// Why the guard held a partition's PIN back, until its worker says so.
-    pub(super) held_back: BTreeMap<PartitionId, HeldBack>,
+    held_back: BTreeMap<PartitionId, HeldBack>,
     /// What the token answered to a PIN, while that is being written down.
-    pub(super) token_said: Option<String>,
+    token_said: Option<String>,
     /// The devices of the PINs that workers asked about.
-    pub(super) devices: HashMap<PinTag, Device>,
-    pub(super) keeper: Keeper,
-    pub(super) budgets: Budgets,
-    pub(super) watch: Watch,
-    pub(super) to_handle: UnboundedReceiver<Incoming>,
+    devices: HashMap<PinTag, Device>,
+    keeper: Keeper,
+    budgets: Budgets,
+    watch: Watch,
+    to_handle: UnboundedReceiver<Incoming>,
     service: Service,
-    pub(super) stopping: bool,
+    stopping: bool,
 }
 
 impl Daemon {
@@ -157,7 +164,7 @@ impl Daemon {
         result
     }
 
-    pub(super) fn now(&self) -> Moment {
+    fn now(&self) -> Moment {
         Moment::new(self.began.elapsed())
     }
 
@@ -166,12 +173,12 @@ impl Daemon {
     }
 
     /// Hands an event to the engine.
-    pub(super) fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: Event) {
         self.engine.handle(self.now(), event);
     }
 
     /// Carries out everything that the engine decided; at the end, only what concerns PINs.
-    pub(super) fn carry_out(&mut self) {
+    fn carry_out(&mut self) {
         loop {
             self.hand_out_facts();
             let Some(action) = self.engine.next_action() else {
@@ -226,7 +233,7 @@ impl Daemon {
     }
 
     /// Hands out everything that happened; at the end of the daemon, nothing more is announced.
-    pub(super) fn hand_out_facts(&mut self) {
+    fn hand_out_facts(&mut self) {
         let now = self.now();
         if !self.stopping {
             self.reports.due(now, &self.plan);

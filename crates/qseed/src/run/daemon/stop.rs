@@ -7,10 +7,10 @@ use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::FromWorker;
 use tokio::time::Instant;
 
-use super::Incoming;
-use super::daemon::Daemon;
-use super::manager::notify;
+use super::Daemon;
 use crate::log::Entry;
+use crate::run::Incoming;
+use crate::run::manager::notify;
 
 /// How long workers have to finish, log out, close and finalise. With the killing after it this
 /// stays below the 5 s that the daemon has in all.

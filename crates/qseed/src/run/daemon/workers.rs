@@ -12,9 +12,9 @@ use qseed_tokens::supervisor::{Output, WorkerSpec};
 use qseed_tokens::wire::{ToWorker, TokenChoice};
 use zeroize::Zeroizing;
 
-use super::daemon::Daemon;
-use super::load;
+use super::Daemon;
 use crate::log::Entry;
+use crate::run::load;
 use crate::visit::guard_key_in;
 
 /// The program that is running, even where a newer one has taken its place on disk: two versions

@@ -2,7 +2,7 @@
 
 use qseed_engine::{PartitionState, PartitionView};
 
-use super::daemon::Daemon;
+use super::Daemon;
 use crate::exit::{Code, Failure};
 
 impl Daemon {

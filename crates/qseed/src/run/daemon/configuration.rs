@@ -4,15 +4,15 @@ use jiff::Timestamp;
 use qseed_config::{Level, Scheme};
 use qseed_engine::Event;
 
-use super::daemon::Daemon;
-use super::load;
-use super::manager::notify;
-use super::sources::Adapter;
-use super::watch::Watch;
+use super::Daemon;
 use crate::assemble::Plan;
 use crate::exit::Failure;
 use crate::guard_file::GuardFile;
 use crate::log::{Entry, Log, Style};
+use crate::run::load;
+use crate::run::manager::notify;
+use crate::run::sources::Adapter;
+use crate::run::watch::Watch;
 
 impl Daemon {
     /// Starts the tasks of new sources and ends those of sources that are gone.

@@ -10,10 +10,10 @@ use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::FromWorker;
 use tokio::sync::oneshot;
 
-use super::FromWorkers;
-use super::daemon::Daemon;
-use super::sources::{SourceEvent, SourceSaid, engine_limits};
+use super::Daemon;
 use crate::log::printable;
+use crate::run::FromWorkers;
+use crate::run::sources::{SourceEvent, SourceSaid, engine_limits};
 use crate::say::shell;
 
 impl Daemon {
