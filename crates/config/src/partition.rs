@@ -44,7 +44,7 @@ impl Partition {
 }
 
 /// Which token of a module is meant.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum TokenChoice {
     /// The one in this slot (`CK_SLOT_ID`).
     Slot(u64),
@@ -73,6 +73,30 @@ impl Login {
     #[must_use]
     pub fn needs_pin(self) -> bool {
         matches!(self, Self::User | Self::So | Self::Vendor(_))
+    }
+
+    /// Whether a process cannot be logged in to one token in both ways.
+    #[must_use]
+    pub fn excludes(self, other: Self) -> bool {
+        let user = |login| match login {
+            Self::None => None,
+            Self::Protected => Some(Self::User),
+            login => Some(login),
+        };
+        matches!((user(self), user(other)), (Some(one), Some(other)) if one != other)
+    }
+}
+
+/// The configuration's word.
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User => f.write_str("user"),
+            Self::So => f.write_str("so"),
+            Self::None => f.write_str("none"),
+            Self::Protected => f.write_str("protected"),
+            Self::Vendor(number) => write!(f, "{number:#x}"),
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::visit::{Lost, Visit, block_on, worker_spec};
 /// The longest that one call of the module may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A module and its slots.
+/// A module and its slots: all of them, or those before it failed.
 struct Listing {
     library: LibraryInfo,
     slots: Vec<SlotReport>,
@@ -27,19 +27,23 @@ struct Listing {
 
 /// Prints the slots of a module. Presents no PIN and opens no session.
 pub(crate) fn slots(args: &SlotsArgs) -> Result<(), Failure> {
-    let (listing, output) = block_on(visit(args))?;
+    let (listing, lost, output) = block_on(visit(args))?;
     for line in &output {
         remark(&format!("the module wrote: {line}"));
     }
-    let listing = listing.map_err(|lost| failure(&args.module, &lost))?;
     if args.json {
-        print_json(&document(&args.module, &listing, &output))
-    } else {
-        print(&text(&args.module, &listing))
+        let document = document(&args.module, listing.as_ref(), lost.as_ref(), &output);
+        print_json(&document)?;
+    }
+    match (lost, listing) {
+        (None, Some(listing)) if !args.json => print(&text(&args.module, &listing)),
+        (Some(lost), _) => Err(failure(&args.module, &lost)),
+        (None, _) => Ok(()),
     }
 }
 
-async fn visit(args: &SlotsArgs) -> (Result<Listing, Lost>, Vec<String>) {
+/// What the module said, why it said no more, and what it wrote.
+async fn visit(args: &SlotsArgs) -> (Option<Listing>, Option<Lost>, Vec<String>) {
     let module = Module {
         init_args: args.init_args.clone(),
         ..Module::new(args.module.clone())
@@ -48,18 +52,19 @@ async fn visit(args: &SlotsArgs) -> (Result<Listing, Lost>, Vec<String>) {
     let spec = worker_spec(&module, Vec::new(), Path::new(""));
     let mut visit = match Visit::begin(&spec, DEADLINE) {
         Ok(visit) => visit,
-        Err(lost) => return (Err(lost), Vec::new()),
+        Err(lost) => return (None, Some(lost), Vec::new()),
     };
-    let listing = list(&mut visit).await;
-    let output = visit.end(listing.is_err()).await;
-    (listing, output)
-}
-
-async fn list(visit: &mut Visit) -> Result<Listing, Lost> {
-    let library = visit.ready().await?.library;
-    let mut slots = Vec::new();
-    visit.list(&mut slots).await?;
-    Ok(Listing { library, slots })
+    let (listing, lost) = match visit.ready().await {
+        Ok(ready) => {
+            let mut slots = Vec::new();
+            let lost = visit.list(&mut slots).await.err();
+            let library = ready.library;
+            (Some(Listing { library, slots }), lost)
+        }
+        Err(lost) => (None, Some(lost)),
+    };
+    let output = visit.end(lost.is_some()).await;
+    (listing, lost, output)
 }
 
 fn failure(module: &Path, lost: &Lost) -> Failure {
@@ -182,23 +187,30 @@ fn flags_in_words(token: &TokenInfo) -> impl Iterator<Item = &'static str> {
     no_generator.into_iter().chain(no_pin).chain(said)
 }
 
-fn document(module: &Path, listing: &Listing, output: &[String]) -> Value {
-    let library = &listing.library;
-    let slots: Vec<_> = listing
-        .slots
-        .iter()
-        .map(|slot| slot_document(slot, listing))
-        .collect();
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "module": module.to_string_lossy(),
-        "library": {
+fn document(
+    module: &Path,
+    listing: Option<&Listing>,
+    lost: Option<&Lost>,
+    output: &[String],
+) -> Value {
+    let slots = listing.map_or(Vec::new(), |listing| {
+        let slots = listing.slots.iter();
+        slots.map(|slot| slot_document(slot, listing)).collect()
+    });
+    let library = listing.map(|Listing { library, .. }| {
+        json!({
             "manufacturer": library.manufacturer,
             "description": library.description,
             "version": library.version.to_string(),
             "cryptoki_version": library.cryptoki_version.to_string(),
-        },
+        })
+    });
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "module": module.to_string_lossy(),
+        "library": library,
         "slots": slots,
+        "error": lost.map(ToString::to_string),
         "module_output": output,
     })
 }

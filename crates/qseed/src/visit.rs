@@ -13,7 +13,9 @@ use qseed_config::Module;
 use qseed_tokens::ckr::{Ckr, Function};
 use qseed_tokens::directory::SlotReport;
 use qseed_tokens::failure::TokenFailure;
-use qseed_tokens::supervisor::{Misbehaviour, Output, Worker, WorkerEvent, WorkerSpec};
+use qseed_tokens::supervisor::{
+    LOOK_AGAIN_AFTER, Misbehaviour, Output, Worker, WorkerEvent, WorkerSpec,
+};
 use qseed_tokens::wire::{FromWorker, Ready, ToWorker};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
@@ -109,6 +111,7 @@ pub(crate) fn worker_spec(module: &Module, withheld: Vec<String>, state_dir: &Pa
         guard_key: guard_key_in(state_dir),
         guard_key_may_be_made: false,
         concurrency: 1,
+        look_again_after: LOOK_AGAIN_AFTER,
         // No PIN and no seed has reached the module, unless its trial says otherwise.
         output: Output::Lines,
     }

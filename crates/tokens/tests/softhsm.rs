@@ -4,12 +4,13 @@
 mod support;
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use qseed_secrets::SecretRef;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::{LoginKind, Open, PinOutcome, PinSource, ToWorker, TokenChoice, Verdict};
-use support::{Daemon, SoftHsm, look_before_each_seed, on_one_thread, token};
+use support::{Daemon, SoftHsm, on_one_thread, token};
 
 /// Bytes that differ from place to place and from seed to seed.
 fn bytes(length: usize, number: usize) -> Vec<u8> {
@@ -322,7 +323,7 @@ fn a_pin_file_is_read_when_it_is_needed_and_missing_ones_are_told() {
 fn seeds_do_not_go_on_into_a_token_that_was_deleted_or_made_anew() {
     let hsm = SoftHsm::with_tokens(&["first"]);
     let mut spec = hsm.spec();
-    spec.environment.push(look_before_each_seed());
+    spec.look_again_after = Duration::ZERO;
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&spec).await;
         let open = || ToWorker::Open(token(1, "first", LoginKind::None, None));

@@ -120,17 +120,6 @@ fn enumerate<'tokens>(tokens: impl Iterator<Item = &'tokens TokenInfo>) -> Strin
     }
 }
 
-/// A login as the configuration spells it.
-pub(super) fn login_name(login: Login) -> String {
-    match login {
-        Login::User => "user".to_owned(),
-        Login::So => "so".to_owned(),
-        Login::None => "none".to_owned(),
-        Login::Protected => "protected".to_owned(),
-        Login::Vendor(number) => format!("{number:#x}"),
-    }
-}
-
 /// What the token is, and what will happen to it.
 pub(super) fn token(subject: &Subject, token: &TokenInfo) -> Verdict {
     let text = format!(
@@ -145,7 +134,7 @@ pub(super) fn plan(subject: &Subject, partition: &Partition) -> Verdict {
     let login = match partition.login {
         Login::None => "without a login".to_owned(),
         Login::Protected => "after a login at the PIN pad".to_owned(),
-        login => format!("logged in as {}", login_name(login)),
+        login => format!("logged in as {login}"),
     };
     let calls = match partition.chunk.filter(|chunk| *chunk < partition.size) {
         Some(chunk) => format!(" in {} calls", partition.size.div_ceil(chunk)),
@@ -274,7 +263,7 @@ fn pin_flags(subject: &Subject, login: Login, token: &TokenInfo) -> Vec<Verdict>
 /// What is wrong where partitions turn out to be one token.
 pub(super) fn shared(subject: &Subject, partition: &Partition, other: &Partition) -> Verdict {
     const CHECK: &str = "shared-token";
-    if partition.login == other.login {
+    if !partition.login.excludes(other.login) {
         let text = format!(
             "partition {} is the same token, so it is seeded for both",
             other.name
@@ -284,9 +273,7 @@ pub(super) fn shared(subject: &Subject, partition: &Partition, other: &Partition
     let text = format!(
         "partition {} is the same token and logs in as {}, this one as {}: a process can be \
          logged in to a token in one way alone",
-        other.name,
-        login_name(other.login),
-        login_name(partition.login)
+        other.name, other.login, partition.login
     );
     subject.fault(
         CHECK,

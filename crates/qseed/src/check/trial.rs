@@ -4,7 +4,6 @@ use qseed_config::Partition;
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, LoginKind, Open, PinSource, ToWorker};
 
-use super::partitions;
 use super::pins::{Held, Opening};
 use super::probe::Probe;
 use super::verdict::{Subject, Verdict};
@@ -89,7 +88,7 @@ fn opened(subject: &Subject, partition: &Partition, opening: &Opening) -> Vec<Ve
     let mut verdicts = Vec::new();
     match &opening.result {
         Ok(_) => {
-            let login = partitions::login_name(partition.login);
+            let login = partition.login;
             verdicts.push(subject.ok("login", format!("logged in as {login}")));
         }
         Err(_) if opening.held == Some(Held::NotWanted) => {}

@@ -53,8 +53,8 @@ pub(crate) fn budget_file(state: Result<(), String>) -> Entry {
 /// Somebody entered a wrong PIN at a token.
 pub(crate) fn pin_count_low(name: &str) -> Entry {
     let message = format!(
-        "{name}: the token says that a wrong PIN was entered since the last login. If it was not \
-         you, find out who tries PINs on it."
+        "{name}: the token says that a wrong PIN was entered since the last login. If neither you \
+         nor qseed entered it (see qseed guard), find out who tries PINs on it."
     );
     Entry::new(Level::Warn, "pin-count-low", message).with("partition", name)
 }

@@ -155,6 +155,7 @@ fn two_partitions_that_are_one_token_are_told() {
                 "officer",
                 "token: \"pkcs11:serial=FT1\", login: so, pin: 864209",
             ),
+            ("open", "token: \"pkcs11:serial=FT1\", login: none"),
         ],
     );
     assert_eq!(ran.code, 69, "{ran:?}");
@@ -165,6 +166,10 @@ fn two_partitions_that_are_one_token_are_told() {
     ran.verdict(
         "fault    partition officer: partition other is the same token",
         &["as user, this one as so"],
+    );
+    ran.verdict(
+        "warning  partition open: partition other is the same token",
+        &[],
     );
 }
 

@@ -216,11 +216,13 @@ fn a_module_that_cannot_be_asked_says_why() {
         (broken("crash", crash), "ended its process (signal: 11"),
         (broken("exit", exit), "ended its process (exit status: 3"),
     ] {
-        for json in [&[][..], &["--json"]] {
-            let ran = slots(&module, json);
-            assert_eq!((ran.code, ran.out.as_str()), (69, ""), "{ran:?}");
-            assert!(ran.err.contains(words), "{words}: {ran:?}");
-        }
+        let ran = slots(&module, &[]);
+        assert_eq!((ran.code, ran.out.as_str()), (69, ""), "{ran:?}");
+        assert!(ran.err.contains(words), "{words}: {ran:?}");
+        let ran = slots(&module, &["--json"]);
+        let error = ran.json()["error"].as_str().expect("a text").to_owned();
+        assert!(ran.code == 69 && error.contains(words), "{words}: {ran:?}");
+        assert!(ran.err.contains(words), "{words}: {ran:?}");
     }
 }
 
@@ -247,6 +249,29 @@ fn what_the_module_writes_is_shown_as_such_even_where_it_fails() {
     let ran = slots(&module.path, &[]);
     assert_eq!(ran.code, 69);
     assert!(ran.err.starts_with(line), "{ran:?}");
+}
+
+#[test]
+fn a_broken_module_is_described_in_json_as_well() {
+    let bench = Bench::new();
+    let absent = slots(&bench.path("absent.so"), &["--json"]);
+    assert_eq!(absent.code, 69, "{absent:?}");
+    let document = absent.json();
+    assert!(document["library"].is_null() && document["slots"] == serde_json::json!([]));
+    let error = document["error"].as_str().expect("a text");
+    assert!(absent.err.contains(error), "{absent:?}");
+    let module = bench.module("crashes", |faults| {
+        faults.slots = 3;
+        let crash = Rule::new(Function::GetTokenInfo, Action::Abort).from(3);
+        faults.rules.push(crash);
+    });
+    let crashed = slots(&module.path, &["--json"]);
+    assert_eq!(crashed.code, 69, "{crashed:?}");
+    let document = crashed.json();
+    let read = document["slots"].as_array().expect("an array");
+    assert_eq!(read.len(), 2, "what was read before");
+    assert!(!document["error"].is_null());
+    assert!(slots(&bench.module("well", |_| {}).path, &["--json"]).json()["error"].is_null());
 }
 
 #[test]

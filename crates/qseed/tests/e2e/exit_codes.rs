@@ -136,3 +136,25 @@ fn help_and_version_are_asked_for() {
     );
     assert!(version.errors.is_empty());
 }
+
+#[test]
+fn partitions_that_name_one_token_with_excluding_logins_are_named_at_the_start() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| ());
+    let mut officer = faulty.partition_with_pin("officer", 0, "5678");
+    officer["login"] = json!("so");
+    let partitions = json!([
+        faulty.partition_with_pin("user", 0, "1234"),
+        faulty.partition("open", 0),
+        officer,
+    ]);
+    site.configure_full(&site.full(&service, &partitions));
+    let qseed = site.start();
+    let told = qseed.event("configuration");
+    let message = told["message"].as_str().expect("a text");
+    assert!(
+        message.starts_with("user and officer are the same token"),
+        "{message}"
+    );
+    qseed.stop();
+}

@@ -30,6 +30,13 @@ use crate::wire::{self, FromWorker, Hello, ToWorker};
 /// hold the pipes open for ever.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// How old the last look at a token may be when it gets a seed.
+///
+/// `SoftHSM` takes seeds for a token that another process deleted or initialised anew, for as long
+/// as the session is open, and answers `CKR_OK`. One `C_GetTokenInfo` a minute and partition is
+/// what a monitoring script asks of an HSM, and less than the seeds of most.
+pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
 /// How a module's worker is to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerSpec {
@@ -49,6 +56,8 @@ pub struct WorkerSpec {
     pub guard_key_may_be_made: bool,
     /// How many Cryptoki calls may run at once, at least 1.
     pub concurrency: u16,
+    /// How old the last look at a token may be when it gets a seed: [`LOOK_AGAIN_AFTER`].
+    pub look_again_after: Duration,
     /// What becomes of that which the module writes to standard output and error.
     pub output: Output,
 }
@@ -214,6 +223,7 @@ fn hello(spec: &WorkerSpec) -> Hello {
         guard_key: spec.guard_key.clone(),
         guard_key_may_be_made: spec.guard_key_may_be_made,
         concurrency: spec.concurrency,
+        look_again_after: spec.look_again_after,
     }
 }
 

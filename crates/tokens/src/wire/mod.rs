@@ -8,6 +8,7 @@ mod secret;
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
@@ -94,6 +95,8 @@ pub struct Hello {
     pub guard_key_may_be_made: bool,
     /// How many Cryptoki calls may run at once.
     pub concurrency: u16,
+    /// How old the last look at a token may be when it gets a seed.
+    pub look_again_after: Duration,
 }
 
 /// How to open a partition.

@@ -49,12 +49,6 @@ const INTERNAL: u8 = 70;
 /// input. Returns when the daemon said `Shutdown`; ends the process where the daemon is gone.
 #[must_use]
 pub fn run() -> ExitCode {
-    run_looking_again_after(seeding::LOOK_AGAIN_AFTER)
-}
-
-/// [`run`], with another age at which a look at a token is too old for a seed: tests cannot wait.
-#[must_use]
-pub fn run_looking_again_after(look_again_after: Duration) -> ExitCode {
     let socket = process::harden().and_then(|()| process::take_socket());
     let Ok(Some(socket)) = socket else {
         eprintln!("qseed: the worker is started by qseed itself, never by hand");
@@ -70,14 +64,14 @@ pub fn run_looking_again_after(look_again_after: Duration) -> ExitCode {
             if !process::is_child_of(hello.daemon) {
                 process::end();
             }
-            serve(hello, link, &mut mail, look_again_after)
+            serve(hello, link, &mut mail)
         }
         _ => ExitCode::from(INTERNAL),
     }
 }
 
 /// Loads the module and does what the daemon says until it says `Shutdown`.
-fn serve(hello: Hello, link: Link, mail: &mut Mail, look_again_after: Duration) -> ExitCode {
+fn serve(hello: Hello, link: Link, mail: &mut Mail) -> ExitCode {
     let memory_locked = qseed_secrets::memory::lock().is_ok();
     let module = match Module::load(&hello.module, hello.init_args) {
         Ok(module) => module,
@@ -101,7 +95,7 @@ fn serve(hello: Hello, link: Link, mail: &mut Mail, look_again_after: Duration) 
         asks: AtomicU64::new(1),
         crew: Crew::new(hello.concurrency),
         inboxes: Mutex::default(),
-        look_again_after,
+        look_again_after: hello.look_again_after,
     });
     loop {
         match mail.next() {

@@ -12,13 +12,6 @@ use super::pulse::Pulse;
 use crate::failure::{FailureClass, TokenFailure};
 use crate::wire::FromWorker;
 
-/// How old the last look at a token may be when it gets a seed.
-///
-/// `SoftHSM` takes seeds for a token that another process deleted or initialised anew, for as long
-/// as the session is open, and answers `CKR_OK`. One `C_GetTokenInfo` a minute and partition is
-/// what a monitoring script asks of an HSM, and less than the seeds of most.
-pub(super) const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
-
 /// A seed on its way. It is wiped when this is dropped, whatever became of it.
 pub(super) struct SeedJob {
     job: u64,

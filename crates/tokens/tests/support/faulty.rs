@@ -1,5 +1,7 @@
 //! A worker with a token that misbehaves on demand.
 
+use std::time::Duration;
+
 use qseed_faulty_token::{FaultyToken, Function};
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::{LoginKind, Open};
@@ -39,7 +41,7 @@ impl Bench {
 
     /// Has workers look at a token before each seed, not only when the last look is old.
     pub fn look_before_each_seed(&mut self) {
-        self.spec.environment.push(super::look_before_each_seed());
+        self.spec.look_again_after = Duration::ZERO;
     }
 
     /// How often tokens were looked at, where every call is recorded.

@@ -16,7 +16,7 @@ use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::directory::{SlotReport, TokenInfo};
 use qseed_tokens::failure::TokenFailure;
-use qseed_tokens::supervisor::{Output, Worker, WorkerEvent, WorkerSpec};
+use qseed_tokens::supervisor::{LOOK_AGAIN_AFTER, Output, Worker, WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::{
     FromWorker, LoginKind, Open, PinOutcome, PinSource, PinTag, Ready, ToWorker, TokenChoice,
     Verdict,
@@ -130,11 +130,6 @@ impl SoftHsm {
     }
 }
 
-/// The variable that has the tests' worker look at a token before each seed.
-pub fn look_before_each_seed() -> (String, String) {
-    ("LOOK_BEFORE_EACH_SEED".to_owned(), "1".to_owned())
-}
-
 /// A worker's specification for a module without surroundings.
 pub fn spec(module: &str, folder: &Path) -> WorkerSpec {
     WorkerSpec {
@@ -146,6 +141,7 @@ pub fn spec(module: &str, folder: &Path) -> WorkerSpec {
         guard_key: folder.join("state/guard.key"),
         guard_key_may_be_made: true,
         concurrency: 4,
+        look_again_after: LOOK_AGAIN_AFTER,
         output: Output::Lines,
     }
 }

@@ -1,7 +1,9 @@
 //! What the configuration asks for, taken on at the start and at each SIGHUP.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
-use qseed_config::{Level, Scheme};
+use qseed_config::{Config, Level, Login, Partition, Scheme};
 use qseed_engine::Event;
 
 use super::Daemon;
@@ -167,7 +169,30 @@ fn cautions(plan: &Plan) -> Vec<String> {
             )
         })
     });
-    without_effect.chain(in_the_clear).collect()
+    let mut cautions: Vec<_> = without_effect.chain(in_the_clear).collect();
+    cautions.extend(excluding_logins(config));
+    cautions
+}
+
+/// Partitions that name one token and log in to it in ways that exclude each other.
+fn excluding_logins(config: &Config) -> Vec<String> {
+    let mut logins: HashMap<_, &Partition> = HashMap::new();
+    let mut conflicts = Vec::new();
+    for partition in &config.partitions {
+        if partition.login == Login::None {
+            continue;
+        }
+        let token = (&partition.module, &partition.token);
+        let first = *logins.entry(token).or_insert(partition);
+        if partition.login.excludes(first.login) {
+            conflicts.push(format!(
+                "{} and {} are the same token and log in as {} and {}: a process can be logged in \
+                 to a token in one way alone, so only one of them is seeded. Use one login.",
+                first.name, partition.name, first.login, partition.login
+            ));
+        }
+    }
+    conflicts
 }
 
 /// Opens the guard's file where a partition logs in with a PIN.

@@ -1,7 +1,7 @@
 //! The PIN guard's decisions, written down and passed on.
 
 use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
-use qseed_engine::{DeviceTag, Event, PartitionId, PinTag, TokenFault, WorkerId};
+use qseed_engine::{DeviceTag, Event, PartitionId, PartitionState, PinTag, TokenFault, WorkerId};
 use qseed_tokens::wire::{FromWorker, ToWorker, Verdict};
 
 use super::Daemon;
@@ -29,7 +29,14 @@ impl Daemon {
                     device: DeviceTag(device.device.0),
                 };
                 if self.engine.expects(&event) {
+                    let state = self.engine.partition(partition(id)).map(|view| view.state);
+                    // qseed entered it itself, and the log has it.
+                    let is_own = matches!(
+                        state,
+                        Some(PartitionState::PinRefused | PartitionState::PinGuarded)
+                    );
                     if flags.count_low
+                        && !is_own
                         && let Some(planned) = self.plan.partitions.get(&partition(id))
                     {
                         self.reports

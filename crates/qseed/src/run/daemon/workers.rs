@@ -8,7 +8,7 @@ use qseed_engine::{Event, JobId, ModuleId, PartitionId, PartitionState, WorkerId
 use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::directory::TokenInfo;
-use qseed_tokens::supervisor::{Output, WorkerSpec};
+use qseed_tokens::supervisor::{LOOK_AGAIN_AFTER, Output, WorkerSpec};
 use qseed_tokens::wire::{ToWorker, TokenChoice};
 use zeroize::Zeroizing;
 
@@ -43,6 +43,7 @@ impl Daemon {
             guard_key: guard_key_in(&self.plan.config.state_dir),
             guard_key_may_be_made: self.keeper.key_may_be_made.load(Ordering::Relaxed),
             concurrency: config.map_or(1, |module| module.concurrency),
+            look_again_after: LOOK_AGAIN_AFTER,
             output: match config.map(|module| module.output) {
                 Some(qseed_config::Output::Log) => Output::Lines,
                 Some(qseed_config::Output::Count) | None => Output::Count,
