@@ -32,6 +32,8 @@ pub enum FailureClass {
     Device,
     /// The token is not there: as [`Self::Device`].
     TokenMissing,
+    /// The token is there and not initialised: as [`Self::TokenMissing`].
+    NotInitialised,
     /// Another token is in the slot than the one that was there first.
     AnotherToken,
     /// A `pkcs11:` URI matches several tokens.

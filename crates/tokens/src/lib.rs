@@ -19,6 +19,7 @@
 pub mod ckr;
 pub mod directory;
 pub mod failure;
+pub mod find;
 mod nss_args;
 pub mod supervisor;
 mod token_info;

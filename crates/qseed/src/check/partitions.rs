@@ -1,17 +1,14 @@
 //! What a module's listing says about a partition, before anything is tried on it.
 
 use qseed_config::{Login, Partition};
-use qseed_tokens::directory::{
-    GeneratorNote, LibraryInfo, SlotReport, SlotToken, TokenFlag, TokenInfo, unreadable,
-};
+use qseed_tokens::directory::{GeneratorNote, LibraryInfo, SlotReport, TokenFlag, TokenInfo};
+use qseed_tokens::failure::FailureClass;
+use qseed_tokens::find;
 use qseed_tokens::wire::TokenChoice;
 
 use super::verdict::{Subject, Verdict};
 use crate::log::format_duration;
 use crate::visit::Lost;
-
-/// How many tokens a verdict names.
-const NAMED: usize = 10;
 
 /// What a module said: all of its slots, or those before it failed.
 #[derive(Debug)]
@@ -28,95 +25,21 @@ pub(super) struct Missing(pub(super) String, pub(super) String);
 impl Directory {
     /// The one token that is meant, initialised. `slots` is the command that shows what is there.
     pub(super) fn find(&self, choice: &TokenChoice, slots: &str) -> Result<&TokenInfo, Missing> {
-        self.find_in_what_was_read(choice, slots)
-            .map_err(|missing| match &self.lost {
-                Some(lost) => Missing(
-                    format!("the token was not found before the module failed: {lost}"),
-                    "see the module's verdict".to_owned(),
-                ),
-                None => missing,
-            })
-    }
-
-    fn find_in_what_was_read(
-        &self,
-        choice: &TokenChoice,
-        slots: &str,
-    ) -> Result<&TokenInfo, Missing> {
-        let look = format!("`{slots}` shows what is there");
-        let token = match choice {
-            TokenChoice::Slot(id) => self.in_slot(*id, &look)?,
-            TokenChoice::Uri(uri) => {
-                let matching: Vec<_> = self
-                    .slots
-                    .iter()
-                    .filter(|slot| uri.matches(&self.library, slot))
-                    .filter_map(SlotReport::token)
-                    .collect();
-                match matching.as_slice() {
-                    [one] => *one,
-                    [] => {
-                        let there = enumerate(self.slots.iter().filter_map(SlotReport::token));
-                        let unreadable = unreadable(&self.slots).unwrap_or_default();
-                        let text =
-                            format!("no token matches {uri}; the tokens are {there}{unreadable}");
-                        return Err(Missing(text, look));
-                    }
-                    several => {
-                        let all = enumerate(several.iter().copied());
-                        let text = format!("several tokens match {uri}: {all}");
-                        return Err(Missing(text, "add serial= to the URI".to_owned()));
-                    }
-                }
-            }
-        };
-        if token.flags.contains(TokenFlag::TokenInitialized) {
-            return Ok(token);
-        }
-        let text = format!("the token in slot {} is not initialised", token.slot_id);
-        let fix = "initialise it with the vendor's tool";
-        Err(Missing(text, fix.to_owned()))
-    }
-
-    fn in_slot(&self, id: u64, look: &str) -> Result<&TokenInfo, Missing> {
-        let slot = self.slots.iter().find(|slot| slot.id == id);
-        let text = match slot.map(|slot| &slot.token) {
-            Some(SlotToken::Present(token)) => return Ok(token),
-            Some(SlotToken::Absent) => format!("there is no token in slot {id}"),
-            Some(SlotToken::Unreadable(failure)) => {
-                format!("the token in slot {id} cannot be read: {failure}")
-            }
-            None => {
-                let ids: Vec<_> = self
-                    .slots
-                    .iter()
-                    .take(NAMED)
-                    .map(|s| s.id.to_string())
-                    .collect();
-                format!("there is no slot {id}; the slots are {}", ids.join(", "))
-            }
-        };
-        Err(Missing(text, look.to_owned()))
+        find::find(choice, &self.library, &self.slots).map_err(|failure| match &self.lost {
+            Some(lost) => Missing(
+                format!("the token was not found before the module failed: {lost}"),
+                "see the module's verdict".to_owned(),
+            ),
+            None => Missing(failure.to_string(), fix(failure.class, slots)),
+        })
     }
 }
 
-fn enumerate<'tokens>(tokens: impl Iterator<Item = &'tokens TokenInfo>) -> String {
-    let initialised = |token: &&TokenInfo| token.flags.contains(TokenFlag::TokenInitialized);
-    let mut tokens = tokens.filter(initialised);
-    let named: Vec<_> = tokens
-        .by_ref()
-        .take(NAMED)
-        .map(|token| {
-            format!(
-                "{:?} (serial {}, slot {})",
-                token.label, token.serial, token.slot_id
-            )
-        })
-        .collect();
-    match (named.is_empty(), tokens.count()) {
-        (true, _) => "none".to_owned(),
-        (false, 0) => named.join(", "),
-        (false, more) => format!("{} and {more} more", named.join(", ")),
+fn fix(class: FailureClass, slots: &str) -> String {
+    match class {
+        FailureClass::AmbiguousUri => "add serial= to the URI".to_owned(),
+        FailureClass::NotInitialised => "initialise it with the vendor's tool".to_owned(),
+        _ => format!("`{slots}` shows what is there"),
     }
 }
 

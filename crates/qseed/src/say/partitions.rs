@@ -174,7 +174,9 @@ fn advice(failure: &TokenFailure, name: &str, login: Login, longest_call: usize)
         TokenFault::AnotherLogin => {
             "The token is logged in otherwise; use one login for it. ".to_owned()
         }
-        TokenFault::Mismatch => "Correct the configuration. ".to_owned(),
+        TokenFault::Mismatch => {
+            "Add serial= to the URI, so that it matches one token. ".to_owned()
+        }
         TokenFault::Missing | TokenFault::Module | TokenFault::General | TokenFault::Device => {
             String::new()
         }

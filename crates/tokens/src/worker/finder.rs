@@ -7,17 +7,14 @@ use cryptoki::slot::Slot;
 
 use super::module::Module;
 use super::pulse::Pulse;
-use crate::directory::{SlotReport, SlotToken, TokenFlag, TokenInfo, unreadable};
+use crate::directory::{SlotReport, TokenInfo};
 use crate::failure::{FailureClass, TokenFailure};
-use crate::uri::TokenUri;
+use crate::find;
 use crate::wire::TokenChoice;
 
 /// How old a listing may be: opening a thousand partitions at once must not read each token a
 /// thousand times.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// How many slots or tokens an error names.
-const NAMED_IN_ERRORS: usize = 20;
 
 /// Lists slots, one thread at a time.
 #[derive(Default)]
@@ -42,12 +39,11 @@ impl Finder {
     ) -> Result<(Slot, TokenInfo), TokenFailure> {
         let token = match choice {
             TokenChoice::Slot(id) => in_slot(module, *id, pulse)?,
-            TokenChoice::Uri(uri) => named(module, uri, &self.listing(module, pulse)?)?,
+            TokenChoice::Uri(_) => {
+                let listing = self.listing(module, pulse)?;
+                find::find(choice, module.library(), &listing)?.clone()
+            }
         };
-        if !token.flags.contains(TokenFlag::TokenInitialized) {
-            let text = format!("the token in slot {} is not initialised", token.slot_id);
-            return Err(TokenFailure::new(FailureClass::TokenMissing, text));
-        }
         Ok((slot(token.slot_id)?, token))
     }
 
@@ -121,69 +117,10 @@ fn slot(id: u64) -> Result<Slot, TokenFailure> {
 
 fn in_slot(module: &Module, id: u64, pulse: &Pulse<'_>) -> Result<TokenInfo, TokenFailure> {
     let slots = module.slots()?;
-    let missing = |text: String| TokenFailure::new(FailureClass::TokenMissing, text);
     if !slots.iter().any(|slot| slot.id() == id) {
-        let there = enumerate(slots.iter().map(|slot| slot.id().to_string()));
-        return Err(missing(format!(
-            "there is no slot {id}; the slots are {there}"
-        )));
+        return Err(find::no_slot(id, slots.iter().map(Slot::id)));
     }
     pulse.beat();
-    match module.slot_report(slot(id)?, || pulse.beat())?.token {
-        SlotToken::Present(token) => Ok(token),
-        SlotToken::Absent => Err(missing(format!("there is no token in slot {id}"))),
-        SlotToken::Unreadable(failure) => Err(failure),
-    }
-}
-
-fn named(module: &Module, uri: &TokenUri, slots: &[SlotReport]) -> Result<TokenInfo, TokenFailure> {
-    let mut matching = slots
-        .iter()
-        .filter(|slot| uri.matches(module.library(), slot));
-    let tokens = || slots.iter().filter_map(SlotReport::token);
-    match (matching.next().and_then(SlotReport::token), matching.next()) {
-        (Some(token), None) => Ok(token.clone()),
-        (None, _) => {
-            let there = enumerate(tokens().map(describe));
-            let unreadable = unreadable(slots).unwrap_or_default();
-            let text = format!("no token matches {uri}; the tokens are {there}{unreadable}");
-            Err(TokenFailure::new(class_of_missing(slots), text))
-        }
-        (Some(_), Some(_)) => {
-            let all = slots
-                .iter()
-                .filter(|slot| uri.matches(module.library(), slot));
-            let all = enumerate(all.filter_map(SlotReport::token).map(describe));
-            let text = format!("several tokens match {uri}: {all}; add serial= to the URI");
-            Err(TokenFailure::new(FailureClass::AmbiguousUri, text))
-        }
-    }
-}
-
-/// `SoftHSM`'s list holds on to a token that was deleted, and never gets the one that was made in
-/// its place: where a token cannot be read in this process, another one is to look.
-fn class_of_missing(slots: &[SlotReport]) -> FailureClass {
-    let mut unreadable = slots.iter().filter_map(SlotReport::unreadable);
-    if unreadable.any(|failure| failure.class == FailureClass::General) {
-        FailureClass::General
-    } else {
-        FailureClass::TokenMissing
-    }
-}
-
-/// A token as an error names it.
-fn describe(token: &TokenInfo) -> String {
-    format!(
-        "{:?} (serial {}, slot {})",
-        token.label, token.serial, token.slot_id
-    )
-}
-
-fn enumerate(mut all: impl Iterator<Item = String>) -> String {
-    let named: Vec<_> = all.by_ref().take(NAMED_IN_ERRORS).collect();
-    match (named.is_empty(), all.count()) {
-        (true, _) => "none".to_owned(),
-        (false, 0) => named.join(", "),
-        (false, more) => format!("{} and {more} more", named.join(", ")),
-    }
+    let report = module.slot_report(slot(id)?, || pulse.beat())?;
+    find::in_slot(&report).cloned()
 }

@@ -267,7 +267,7 @@ fn token_fault(class: FailureClass) -> TokenFault {
         FailureClass::PinUnavailable | FailureClass::GuardKeyMissing => TokenFault::PinUnavailable,
         FailureClass::ReloadModule => TokenFault::Module,
         FailureClass::General => TokenFault::General,
-        FailureClass::TokenMissing => TokenFault::Missing,
+        FailureClass::TokenMissing | FailureClass::NotInitialised => TokenFault::Missing,
         FailureClass::AnotherToken => TokenFault::AnotherToken,
         FailureClass::AmbiguousUri => TokenFault::Mismatch,
         FailureClass::AnotherLogin => TokenFault::AnotherLogin,
