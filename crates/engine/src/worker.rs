@@ -57,7 +57,7 @@ impl Call {
     }
 }
 
-/// Two lines of partitions: those that may take long must not stand before the others.
+/// Two queues of partitions, so that slow ones do not wait before the others.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     pub(crate) sound: VecDeque<PartitionId>,
@@ -106,8 +106,8 @@ pub(crate) struct Worker {
     /// Since when it has been ending that should not.
     pub(crate) failing_since: Option<Moment>,
     pub(crate) restarts: u64,
-    /// The last time it was started anew because every token was missing.
-    pub(crate) looked_anew: Moment,
+    /// The last time that qseed looked whether all its tokens are missing.
+    pub(crate) checked_tokens: Moment,
     /// Why it went down while nobody asked it to.
     pub(crate) hung: bool,
     /// The text that the worker gave for failing to load its module.
@@ -137,7 +137,7 @@ impl Worker {
             backoff: Backoff::default(),
             failing_since: None,
             restarts: 0,
-            looked_anew: now,
+            checked_tokens: now,
             hung: false,
             failure: None,
             last_seed: None,

@@ -161,8 +161,7 @@ fn library_name(library: &LibraryInfo) -> String {
     )
 }
 
-/// The flags in words, what matters to an operator in capitals; those that are usual and say
-/// nothing are left out, one that is missing is said.
+/// The flags in words, with what matters to an operator in capitals. Leaves out the usual ones.
 fn flags_in_words(token: &TokenInfo) -> impl Iterator<Item = &'static str> {
     let has_generator = token.flags.contains(TokenFlag::Rng);
     let no_generator = (!has_generator).then_some("NO RNG (the token has no generator to seed)");

@@ -38,7 +38,7 @@ pub struct LibraryInfo {
 /// A token and the slot that it is in. Texts are without padding and control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenInfo {
-    /// The slot's id, which many modules give anew at each start.
+    /// The slot's id, which many modules choose again at each start.
     pub slot_id: u64,
     /// The slot's description, at most 64 bytes.
     pub slot_description: String,

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ckr::{Ckr, Function};
 
-/// The kinds of failure that ask for different answers. Whoever decides over time (when to try
-/// again, when to restart the worker) decides by this, never by a text.
+/// The kinds of failure that need different answers. The engine decides by this when to retry and
+/// when to restart the worker, never by a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FailureClass {
     /// The token does not take seeds and will not tomorrow: say so once and let it rest.
@@ -20,7 +20,7 @@ pub enum FailureClass {
     PinGuarded,
     /// The PIN's file, variable or credential could not be read, or none is configured.
     PinUnavailable,
-    /// The guard's key is missing and must not be made anew, or cannot be read or made.
+    /// The guard's key is missing and must not be replaced, or cannot be read or made.
     GuardKeyMissing,
     /// The module's state in this process is beyond repair: restart the worker.
     ReloadModule,

@@ -72,8 +72,7 @@ fn without_its_parameters_it_does_not_start() {
         };
         assert_eq!(
             failure.to_string(),
-            "C_Initialize: CKR_ARGUMENTS_BAD: the module wants a text at its start, as NSS does: \
-             `init_args`"
+            "C_Initialize: CKR_ARGUMENTS_BAD: the module needs `init_args`, as NSS does"
         );
     });
 }

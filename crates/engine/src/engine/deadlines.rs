@@ -20,7 +20,7 @@ impl Engine {
             WorkerState::Ending { by, step } => (step != Ending::Stuck).then_some(by),
             WorkerState::Up { since } => {
                 let recovered = worker.failing_since.map(|_| since + RECOVERED_AFTER);
-                // Whoever waits for its end asks in `settle`.
+                // `settle` checks what waits for its end.
                 let place = Some(worker.quick_ones_until).filter(|at| *at > self.now);
                 [worker.next_deadline(), recovered, place]
                     .into_iter()
@@ -48,7 +48,7 @@ impl Engine {
                     late.map(|(id, _)| *id).collect::<Vec<_>>()
                 };
                 if worker.next_deadline().is_some_and(|first| first <= now) {
-                    // Those that are as good as past it have the worker killed for the same reason.
+                    // Calls within a tenth of the deadline count as hung too: one kill serves them all.
                     let hung = past(now + self.modules[&key.module].deadline / 10);
                     self.hung(key, hung);
                 } else if now.since(since) >= RECOVERED_AFTER {
@@ -159,7 +159,7 @@ impl Engine {
         self.set_call_deadline(life, id, true);
     }
 
-    /// Begins the deadline of a call anew, or suspends it while the worker waits for us. Returns
+    /// Restarts the deadline of a call, or suspends it while the worker waits for us. Returns
     /// whether there is such a call.
     pub(super) fn set_call_deadline(
         &mut self,

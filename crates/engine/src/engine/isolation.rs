@@ -1,4 +1,4 @@
-//! Who takes a worker down, and how that one is kept apart so that it delays no other.
+//! Finds the partition that takes a worker down, and gives it a worker of its own.
 //!
 //! A crash with one call in flight is that partition's. With several, those become suspects, which
 //! are called one at a time until they have been seeded, so that the next crash tells more. A
@@ -34,7 +34,7 @@ impl Engine {
             .filter(|id| self.partitions.get(id).is_some_and(|p| p.is_suspect(now)))
             .copied()
             .collect();
-        // Whoever was at work may have done it.
+        // Any of them may have done it.
         for id in at_work {
             if let Some(partition) = self.partitions.get_mut(id) {
                 partition.suspect_until = Some(now + CAUTION);
@@ -59,7 +59,7 @@ impl Engine {
     }
 
     /// One partition says that its library is out of order. Where others were seeded since its
-    /// trouble began, or starting anew did not help, it is kept apart; else the worker starts anew.
+    /// trouble began, or a restart did not help, it is isolated; else the worker restarts.
     pub(super) fn library_out_of_order(&mut self, key: WorkerKey, id: PartitionId) {
         let now = self.now;
         let Some(worker) = self.workers.get(&key) else {
@@ -81,7 +81,7 @@ impl Engine {
         if now.since(since) >= RECOVERED_AFTER {
             self.restart_worker(key);
         } else {
-            // Starting anew did not help: not more often than the worker's back-off allows.
+            // A restart did not help: no more of them than the worker's back-off allows.
             self.end_worker(key, false);
         }
     }

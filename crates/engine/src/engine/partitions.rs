@@ -300,7 +300,7 @@ impl Engine {
             Next::GiveUp => self.finish(id),
         }
         if fault == TokenFault::Missing {
-            self.look_anew_if_all_missing(key);
+            self.restart_if_all_missing(key);
         }
         // Where there is one place, a call that fails slowly is all that the others get to see.
         if now.since(began) > SLOW && self.modules[&key.module].concurrency <= 1 {

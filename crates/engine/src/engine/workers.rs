@@ -1,4 +1,4 @@
-//! Worker processes: started, watched, ended, started anew.
+//! Worker processes: start, watch, end, restart.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::partition::{Phase, Trouble};
 use crate::timers::Timer;
 use crate::worker::{END_WITHIN, Ending, RECOVERED_AFTER, Worker, WorkerState};
 
-/// A worker whose every token is missing is started anew this often: some libraries never notice a
-/// new token otherwise.
-const LOOK_ANEW_EVERY: Duration = Duration::from_secs(60);
+/// A worker whose tokens are all missing restarts this often: some libraries notice new tokens only
+/// then.
+const RESTART_EVERY: Duration = Duration::from_secs(60);
 
 impl Engine {
     pub(super) fn start_worker(&mut self, key: WorkerKey) {
@@ -209,7 +209,7 @@ impl Engine {
         }
     }
 
-    /// Ends a worker whose library is out of order; it starts anew at once.
+    /// Restarts a worker whose library is out of order.
     pub(super) fn restart_worker(&mut self, key: WorkerKey) {
         self.end_worker(key, false);
         self.start_when_ended(key);
@@ -260,9 +260,9 @@ impl Engine {
         }
     }
 
-    /// Starts a worker anew whose every token has been missing for a while. Looks at most once in
+    /// Restarts a worker whose tokens have all been missing for a while. Checks at most once in
     /// that while, since there may be thousands.
-    pub(super) fn look_anew_if_all_missing(&mut self, key: WorkerKey) {
+    pub(super) fn restart_if_all_missing(&mut self, key: WorkerKey) {
         let now = self.now;
         let Some(worker) = self.workers.get_mut(&key) else {
             return;
@@ -270,10 +270,10 @@ impl Engine {
         let WorkerState::Up { since } = worker.state else {
             return;
         };
-        if now.since(worker.looked_anew.max(since)) < LOOK_ANEW_EVERY {
+        if now.since(worker.checked_tokens.max(since)) < RESTART_EVERY {
             return;
         }
-        worker.looked_anew = now;
+        worker.checked_tokens = now;
         let missing = |id: &PartitionId| {
             self.partitions.get(id).is_some_and(|partition| {
                 matches!(

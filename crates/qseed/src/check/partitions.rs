@@ -79,11 +79,11 @@ pub(super) fn generator(
     if !token.flags.contains(TokenFlag::Rng) && !took_seeds {
         let text = "the token says that it has no generator (CKF_RNG is not set), so it will \
                     probably refuse seeds";
-        verdicts.push(subject.warning("generator", text, "add --probe to see whether it does"));
+        verdicts.push(subject.warning("generator", text, "add --probe to find out"));
     }
     match GeneratorNote::of(library, token) {
         Some(note @ GeneratorNote::InCallingProcess) => {
-            let fix = "none: seeding it is of use for trials alone";
+            let fix = "none: seed a software token for trials only";
             verdicts.push(subject.warning("generator", note.text(), fix));
         }
         Some(note @ GeneratorNote::VirtualSlot) => {
@@ -91,7 +91,7 @@ pub(super) fn generator(
             verdicts.push(subject.warning("generator", note.text(), fix));
         }
         Some(note @ GeneratorNote::RefusesSeeding) if !took_seeds => {
-            let fix = "add --probe to see whether this one does";
+            let fix = "add --probe to find out";
             verdicts.push(subject.warning("generator", note.text(), fix));
         }
         Some(GeneratorNote::RefusesSeeding) | None => {}
@@ -116,8 +116,12 @@ pub(super) fn login(
     match partition.login {
         Login::None if is(TokenFlag::LoginRequired) && !took_seeds => {
             let text = "login: none, and the token says that some of its functions need a login; \
-                        nobody can say by that whether seeding does";
-            vec![subject.warning(CHECK, text, "add --probe to see, or set `login` and `pin`")]
+                        seeding may be one of them";
+            vec![subject.warning(
+                CHECK,
+                text,
+                "add --probe to find out, or set `login` and `pin`",
+            )]
         }
         Login::None => Vec::new(),
         Login::Protected if !has_pad => {
@@ -195,7 +199,7 @@ pub(super) fn shared(subject: &Subject, partition: &Partition, other: &Partition
     }
     let text = format!(
         "partition {} is the same token and logs in as {}, this one as {}: a process can be \
-         logged in to a token in one way alone",
+         logged in to a token in one way only",
         other.name, other.login, partition.login
     );
     subject.fault(

@@ -4,7 +4,7 @@
 use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The children of the daemon's thread, which are also those that process number one inherits.
+/// The children of the daemon's thread, including the ones that process 1 inherits.
 const CHILDREN: &str = "/proc/thread-self/children";
 
 /// Notices that a child has ended, where this is process number one.

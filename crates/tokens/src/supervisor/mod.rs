@@ -32,7 +32,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How old the last look at a token may be when it gets a seed.
 ///
-/// `SoftHSM` takes seeds for a token that another process deleted or initialised anew, for as long
+/// `SoftHSM` takes seeds for a token that another process deleted or initialised again, for as long
 /// as the session is open, and answers `CKR_OK`. One `C_GetTokenInfo` a minute and partition is
 /// what a monitoring script asks of an HSM, and less than the seeds of most.
 pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ pub struct WorkerSpec {
     pub init_args: Option<String>,
     /// Variables that are set for this worker alone, on top of the daemon's environment.
     pub environment: Vec<(String, String)>,
-    /// Names of variables that the worker must not inherit: those that secrets are read from.
+    /// Names of variables that the worker must not inherit: the ones that hold secrets.
     pub withheld: Vec<String>,
     /// The file that holds the PIN guard's key.
     pub guard_key: PathBuf,
@@ -162,7 +162,7 @@ impl Worker {
         self.pid
     }
 
-    /// Queues a message and returns at once. What a worker that ended is told is wiped.
+    /// Queues a message and returns at once. Messages to a worker that has ended are wiped.
     pub fn send(&self, message: ToWorker) {
         self.earned.add(matches!(message, ToWorker::List { .. }));
         // The queue is closed once the worker is gone, which `Exited` says.

@@ -18,7 +18,7 @@ const LENGTH_BYTES: usize = 4;
 /// What a decoder's buffer begins with, in bytes: most messages are far shorter.
 const FIRST_BUFFER_BYTES: usize = 4_096;
 
-/// Why bytes are no frame. Nothing of their content is told.
+/// Why bytes are no frame. Reveals nothing of their content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The announced or needed length is above what the stream's frames may have.

@@ -1,4 +1,4 @@
-//! One operation of a partition at a time, in order, on whichever thread of the crew is free.
+//! One operation of a partition at a time, in order, on whichever thread of the pool is free.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,7 +70,7 @@ impl Inbox {
     /// partition with many commands delays none with few.
     fn work_on(self: &Arc<Self>, worker: &Arc<Worker>) {
         let (inbox, worker_) = (Arc::clone(self), Arc::clone(worker));
-        worker.crew.run(move || inbox.work(&worker_));
+        worker.pool.run(move || inbox.work(&worker_));
     }
 
     fn work(self: &Arc<Self>, worker: &Arc<Worker>) {

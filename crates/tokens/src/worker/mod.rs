@@ -1,11 +1,10 @@
 //! The worker process: loads one module, holds its partitions open, and makes its calls.
 //!
-//! One thread reads what the daemon says; a crew of others makes the calls, one operation a
+//! One thread reads what the daemon says; a pool of others makes the calls, one operation a
 //! partition at a time. A seed for the only partition is injected by the thread that read it: handed
 //! over, it would cost half as much again, and nobody waits behind it. The module's own output goes where standard output and error go, to pipes
 //! that the daemon reads; the worker itself writes nothing there.
 
-mod crew;
 mod elf;
 mod finder;
 mod guard;
@@ -15,6 +14,7 @@ mod login;
 mod logins;
 mod module;
 mod partition;
+mod pool;
 mod process;
 mod pulse;
 mod seeding;
@@ -29,13 +29,13 @@ use std::time::Duration;
 
 use qseed_secrets::Secret;
 
-use crew::Crew;
 use finder::Finder;
 use guard::Guard;
 use inbox::{Command, Inbox};
 use link::Link;
 use logins::Logins;
 use module::Module;
+use pool::Pool;
 use pulse::Pulse;
 
 use crate::wire::{self, Decoder, FromWorker, Hello, Ready, ToWorker};
@@ -58,20 +58,20 @@ pub fn run() -> ExitCode {
         return ExitCode::from(INTERNAL);
     };
     let link = Link::new(writer);
-    let mut mail = Mail::new(socket);
-    match mail.next() {
+    let mut requests = Requests::new(socket);
+    match requests.next() {
         Some(ToWorker::Hello(hello)) if hello.version == wire::VERSION => {
             if !process::is_child_of(hello.daemon) {
                 process::end();
             }
-            serve(hello, link, &mut mail)
+            serve(hello, link, &mut requests)
         }
         _ => ExitCode::from(INTERNAL),
     }
 }
 
 /// Loads the module and does what the daemon says until it says `Shutdown`.
-fn serve(hello: Hello, link: Link, mail: &mut Mail) -> ExitCode {
+fn serve(hello: Hello, link: Link, requests: &mut Requests) -> ExitCode {
     let memory_locked = qseed_secrets::memory::lock().is_ok();
     let module = match Module::load(&hello.module, hello.init_args) {
         Ok(module) => module,
@@ -93,12 +93,12 @@ fn serve(hello: Hello, link: Link, mail: &mut Mail) -> ExitCode {
         logins: Mutex::default(),
         pins: Mutex::default(),
         asks: AtomicU64::new(1),
-        crew: Crew::new(hello.concurrency),
+        pool: Pool::new(hello.concurrency),
         inboxes: Mutex::default(),
         look_again_after: hello.look_again_after,
     });
     loop {
-        match mail.next() {
+        match requests.next() {
             Some(ToWorker::Pin { partition, pin }) => worker.learn_pin(partition, pin),
             Some(ToWorker::Open(how)) => worker.post(how.partition, Command::Open(how)),
             Some(ToWorker::Verdict {
@@ -135,7 +135,7 @@ struct Worker {
     /// The PINs that the daemon told.
     pins: Mutex<HashMap<u32, Secret>>,
     asks: AtomicU64,
-    crew: Crew,
+    pool: Pool,
     inboxes: Mutex<HashMap<u32, Arc<Inbox>>>,
     look_again_after: Duration,
 }
@@ -172,10 +172,10 @@ impl Worker {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells every slot, as it is read, on a thread of the crew.
+    /// Tells every slot, as it is read, on a thread of the pool.
     fn list(self: &Arc<Self>, request: u64) {
         let worker = Arc::clone(self);
-        self.crew.run(move || {
+        self.pool.run(move || {
             let pulse = Pulse::new(&worker.link, None);
             let mut failure = None;
             for slot in finder::list(&worker.module, || pulse.beat()) {
@@ -201,18 +201,18 @@ impl Worker {
         for inbox in &inboxes {
             inbox.close_last(self);
         }
-        self.crew.dismiss();
+        self.pool.close();
         self.module.finalize();
     }
 }
 
 /// Reads what the daemon says.
-struct Mail {
+struct Requests {
     socket: UnixStream,
     decoder: Decoder,
 }
 
-impl Mail {
+impl Requests {
     fn new(socket: UnixStream) -> Self {
         Self {
             socket,

@@ -71,7 +71,7 @@ impl Module {
     }
 
     /// The slots there are now. The call with a null list, which comes first, is what makes
-    /// modules look anew (PKCS#11 3.1 section 5.5.1).
+    /// modules refresh their list (PKCS#11 3.1 section 5.5.1).
     pub(super) fn slots(&self) -> Answer<Vec<Slot>> {
         let slots = self.pkcs11.get_all_slots();
         slots.map_err(|error| TokenFailure::of_call(Function::GetSlotList, &error))
@@ -137,7 +137,7 @@ impl Module {
         })
     }
 
-    /// `C_GetTokenInfo`; a clock that cannot be read is let be.
+    /// `C_GetTokenInfo`; ignores a clock that cannot be read.
     fn token_info(&self, slot: Slot) -> Result<cryptoki::slot::TokenInfo, Error> {
         match (self.pkcs11.get_token_info(slot), &self.clockless) {
             (Err(Error::ParseInt(_) | Error::Utf8(_)), Some(clockless)) => clockless.get(slot),
@@ -202,9 +202,9 @@ fn not_initialised(error: &Error, has_init_args: bool) -> TokenFailure {
     let mut failure = TokenFailure::of_call(Function::Initialize, error);
     if failure.ckr == Some(Ckr::ARGUMENTS_BAD) {
         let text = if has_init_args {
-            "the module does not take this text of `init_args`"
+            "the module rejects this `init_args`"
         } else {
-            "the module wants a text at its start, as NSS does: `init_args`"
+            "the module needs `init_args`, as NSS does"
         };
         text.clone_into(&mut failure.text);
     }

@@ -203,7 +203,7 @@ impl Partition {
 }
 
 /// Finds the token and opens a session with it. Where a listing that others share turns out to be
-/// older than a change of slots, it is made anew, once.
+/// older than a change of slots, it is read again, once.
 fn arrive(worker: &Worker, pulse: &Pulse<'_>, how: Open) -> Result<Place, TokenFailure> {
     let place = open_session(worker, pulse, how)?;
     let Err(failure) = look_again(worker, pulse, &place) else {

@@ -187,7 +187,7 @@ fn excluding_logins(config: &Config) -> Vec<String> {
         if partition.login.excludes(first.login) {
             conflicts.push(format!(
                 "{} and {} are the same token and log in as {} and {}: a process can be logged in \
-                 to a token in one way alone, so only one of them is seeded. Use one login.",
+                 to a token in one way only, so only one of them is seeded. Use one login.",
                 first.name, partition.name, first.login, partition.login
             ));
         }

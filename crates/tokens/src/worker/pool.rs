@@ -8,7 +8,7 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// A number of threads that take jobs in the order in which they came.
 #[derive(Clone)]
-pub(super) struct Crew {
+pub(super) struct Pool {
     shared: Arc<Shared>,
 }
 
@@ -23,11 +23,11 @@ struct State {
     jobs: VecDeque<Job>,
     idle: usize,
     threads: Vec<JoinHandle<()>>,
-    dismissed: bool,
+    closed: bool,
 }
 
-impl Crew {
-    /// A crew of at most `limit` threads, at least one.
+impl Pool {
+    /// A pool of at most `limit` threads, at least one.
     pub(super) fn new(limit: u16) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -43,7 +43,7 @@ impl Crew {
         let mut state = self.shared.lock();
         state.jobs.push_back(Box::new(job));
         // Without a thread the job waits for one that runs: fewer threads are no fault.
-        if !state.dismissed
+        if !state.closed
             && state.jobs.len() > state.idle
             && state.threads.len() < self.shared.limit
             && let Some(thread) = self.start()
@@ -56,9 +56,9 @@ impl Crew {
 
     /// Waits until all jobs are done, those included that they hand in themselves, and ends the
     /// threads.
-    pub(super) fn dismiss(&self) {
+    pub(super) fn close(&self) {
         let mut state = self.shared.lock();
-        state.dismissed = true;
+        state.closed = true;
         let threads = std::mem::take(&mut state.threads);
         drop(state);
         self.shared.changed.notify_all();
@@ -91,7 +91,7 @@ impl Shared {
                 drop(state);
                 job();
                 state = self.lock();
-            } else if state.dismissed {
+            } else if state.closed {
                 return;
             } else {
                 state.idle += 1;
@@ -109,18 +109,18 @@ impl Shared {
 mod tests {
     use std::sync::mpsc::channel;
 
-    use super::Crew;
+    use super::Pool;
 
     #[test]
     fn as_many_jobs_run_at_once_as_allowed() {
-        let crew = Crew::new(3);
+        let pool = Pool::new(3);
         let (began, begins) = channel();
         let mut gates = Vec::new();
         for number in 0..5 {
             let (gate, opened) = channel::<()>();
             let began = began.clone();
             gates.push(gate);
-            crew.run(move || {
+            pool.run(move || {
                 began.send(number).expect("the test listens");
                 let _ = opened.recv();
             });
@@ -132,22 +132,22 @@ mod tests {
         drop(gates.remove(0));
         assert_eq!(begins.recv(), Ok(3));
         drop(gates);
-        crew.dismiss();
+        pool.close();
     }
 
     #[test]
-    fn a_dismissed_crew_finishes_what_it_was_given() {
-        let crew = Crew::new(2);
+    fn a_closed_pool_finishes_what_it_was_given() {
+        let pool = Pool::new(2);
         let (done, dones) = channel();
         for number in 0..20 {
-            let (again, done) = (crew.clone(), done.clone());
-            crew.run(move || {
+            let (again, done) = (pool.clone(), done.clone());
+            pool.run(move || {
                 let later = done.clone();
                 again.run(move || later.send(number + 20).expect("the test listens"));
                 done.send(number).expect("the test listens");
             });
         }
-        crew.dismiss();
+        pool.close();
         let mut all: Vec<_> = dones.try_iter().collect();
         all.sort_unstable();
         assert_eq!(all, (0..40).collect::<Vec<_>>());
