@@ -1,11 +1,12 @@
 //! What is asked of a source and what comes back.
 
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use qseed_entropy::Entropy;
 
 use crate::error::{Failed, FetchError};
+pub use crate::limits::Limits;
+pub use crate::link::Link;
 
 /// One request for entropy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,26 +28,7 @@ impl Ask {
     }
 }
 
-/// What one fetch may ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes a block.
-    pub block_size: RangeInclusive<u32>,
-    /// Blocks a request.
-    pub block_count: RangeInclusive<u32>,
-    /// A delivery is the asked bytes rounded up to a multiple of this many bytes: 1, or 1,024 for
-    /// the older Qrypt API.
-    pub granularity: u32,
-}
-
 impl Limits {
-    /// The limits of Qrypt's API, which most services of the QRNG Open API share.
-    pub const COMMON: Self = Self {
-        block_size: 1..=1024,
-        block_count: 1..=512,
-        granularity: 1,
-    };
-
     /// Refuses what is outside of them before anything is sent.
     pub(crate) fn check(&self, ask: &Ask, endpoint: &str) -> Result<(), Failed> {
         let Ask {
@@ -86,17 +68,4 @@ pub struct Ready {
     pub link: Option<Arc<Link>>,
     /// Requests that were sent; they count towards a rate limit.
     pub attempts: u32,
-}
-
-/// A TLS connection, as it was negotiated.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Link {
-    /// `TLSv1.3` or `TLSv1.2`.
-    pub version: &'static str,
-    /// The key exchange group: `X25519MLKEM768`, `X25519`, `secp256r1`, …
-    pub group: String,
-    /// When the server's certificate ends, where that could be read.
-    pub certificate_expires: Option<jiff::Timestamp>,
-    /// Counts the source's connections, so that a caller can log each one once.
-    pub connection: u64,
 }

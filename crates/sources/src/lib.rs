@@ -31,6 +31,8 @@ mod device;
 mod error;
 mod http;
 mod inspection;
+mod limits;
+mod link;
 mod qrng_open_api;
 mod qrypt;
 mod qrypt_kib;

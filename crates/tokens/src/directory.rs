@@ -5,7 +5,6 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::TokenFailure;
-use crate::uri::TokenUri;
 
 /// A version as Cryptoki gives it: major and minor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -61,13 +60,6 @@ pub struct TokenInfo {
 }
 
 impl TokenInfo {
-    /// The `pkcs11:` URI that names this token wherever it is: label, serial, model and
-    /// manufacturer.
-    #[must_use]
-    pub fn uri(&self) -> TokenUri {
-        TokenUri::of_token(self)
-    }
-
     /// What tells the token from others.
     #[must_use]
     pub fn name(&self) -> TokenName {

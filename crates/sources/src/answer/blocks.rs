@@ -1,5 +1,7 @@
 //! Answers that carry entropy: one JSON object with an array of base64 strings.
 
+mod envelope;
+
 use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::general_purpose::STANDARD;
@@ -7,8 +9,8 @@ use qseed_entropy::Entropy;
 use serde::de::DeserializeSeed;
 use zeroize::Zeroizing;
 
+use self::envelope::Envelope;
 use super::AnswerError;
-use super::envelope::Envelope;
 
 /// The size in bytes of a block of the older Qrypt API.
 const KIB: u32 = 1024;
@@ -67,17 +69,17 @@ fn parse(body: &[u8], mut blocks: Blocks) -> Result<Entropy, AnswerError> {
 }
 
 /// The blocks as they are decoded, one after the other into one buffer.
-pub(super) struct Blocks {
-    pub(super) field: &'static str,
+struct Blocks {
+    field: &'static str,
     block_size: usize,
     block_count: usize,
     bytes: Zeroizing<Vec<u8>>,
     /// Whether the field was there.
-    pub(super) seen: bool,
+    seen: bool,
     /// Blocks decoded.
     found: usize,
     /// Why reading stopped, where it was not the JSON's fault.
-    pub(super) fault: Option<AnswerError>,
+    fault: Option<AnswerError>,
 }
 
 impl Blocks {
@@ -97,7 +99,7 @@ impl Blocks {
     }
 
     /// Adds the next block.
-    pub(super) fn decode(&mut self, text: &str) -> Result<(), AnswerError> {
+    fn decode(&mut self, text: &str) -> Result<(), AnswerError> {
         let expected = self.block_size;
         if self.found == self.block_count {
             return Err(AnswerError::BlockCount {

@@ -3,7 +3,6 @@
 
 mod blocks;
 mod capabilities;
-mod envelope;
 
 pub use blocks::{entropy_limit, parse_entropy, parse_random};
 pub use capabilities::{

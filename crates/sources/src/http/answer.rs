@@ -6,7 +6,7 @@ use hyper::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderM
 use hyper::{Response, StatusCode};
 use zeroize::Zeroizing;
 
-use super::connection::Fault;
+use super::fault::Fault;
 use super::retry_after::retry_after;
 use crate::error::{Asked, FetchError};
 

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -18,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::Progress;
 use super::answer;
+use super::fault::Fault;
 use crate::delivery::Link;
 use crate::error::{FetchError, Phase};
 use crate::tls::TlsFault;
@@ -37,30 +37,6 @@ pub(super) struct Connection {
     /// Bytes of answers that arrived so far.
     received: Arc<AtomicU64>,
     driver: Driver,
-}
-
-/// Why an exchange brought no answer.
-pub(super) struct Fault {
-    pub(super) error: FetchError,
-    pub(super) retry_after: Option<Duration>,
-    /// The request did not leave this process.
-    pub(super) unsent: bool,
-    /// The connection ended before anything of an answer arrived.
-    pub(super) unanswered: bool,
-    /// The connection can carry the next request all the same.
-    pub(super) reusable: bool,
-}
-
-impl From<FetchError> for Fault {
-    fn from(error: FetchError) -> Self {
-        Self {
-            error,
-            retry_after: None,
-            unsent: false,
-            unanswered: false,
-            reusable: false,
-        }
-    }
 }
 
 impl Connection {

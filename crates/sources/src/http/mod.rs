@@ -5,6 +5,7 @@ mod connection;
 mod credential;
 mod dial;
 mod endpoint;
+mod fault;
 mod retry_after;
 
 use std::sync::Arc;
@@ -20,10 +21,11 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use self::connection::{Connection, Fault};
+use self::connection::Connection;
 use self::credential::Credential;
 use self::dial::Resolver;
 use self::endpoint::Endpoint;
+use self::fault::Fault;
 use crate::answer::AnswerError;
 use crate::delivery::{Delivery, Link};
 use crate::error::{Asked, Failed, FetchError, Phase};

@@ -149,16 +149,20 @@ impl TokenUri {
             && same(self.slot_description.as_deref(), &slot.description)
             && self.slot_id.is_none_or(|id| id == slot.id)
     }
+}
 
-    /// The URI that names `token` wherever it is.
-    pub(crate) fn of_token(token: &TokenInfo) -> Self {
+impl TokenInfo {
+    /// The `pkcs11:` URI that names this token wherever it is: label, serial, model and
+    /// manufacturer.
+    #[must_use]
+    pub fn uri(&self) -> TokenUri {
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Self {
-            token: given(&token.label),
-            manufacturer: given(&token.manufacturer),
-            serial: given(&token.serial),
-            model: given(&token.model),
-            ..Self::default()
+        TokenUri {
+            token: given(&self.label),
+            manufacturer: given(&self.manufacturer),
+            serial: given(&self.serial),
+            model: given(&self.model),
+            ..TokenUri::default()
         }
     }
 }

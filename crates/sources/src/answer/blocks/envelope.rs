@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::AnswerError;
-use super::blocks::Blocks;
+use super::Blocks;
+use crate::answer::AnswerError;
 
 /// Ends the walk for a reason of ours, which the JSON reader's error could not carry.
 fn stop<E: Error>(blocks: &mut Blocks, fault: AnswerError) -> E {
