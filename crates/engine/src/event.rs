@@ -183,6 +183,8 @@ pub struct FetchFailure {
     pub retry_after: Option<Duration>,
     /// Requests that were sent.
     pub sent: u32,
+    /// The secret that was refused is not the one that its file holds now.
+    pub secret_changed: bool,
 }
 
 /// What a failed request asks of the schedule.

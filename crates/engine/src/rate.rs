@@ -1,6 +1,7 @@
 //! The rate limit: a sliding window that holds as the service counts, not as we do.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use crate::settings::Rate;
 use crate::time::Moment;
@@ -15,8 +16,21 @@ use crate::time::Moment;
 pub(crate) struct RateLimit {
     rate: Option<Rate>,
     in_flight: u32,
-    /// When the requests that still hold a place were answered, in order.
-    answered: VecDeque<Moment>,
+    /// The requests that still hold a place, in order.
+    answered: VecDeque<Answered>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    at: Moment,
+    /// How long before `at` it was, where that is before this process began.
+    before: Duration,
+}
+
+impl Answered {
+    fn ends(self, rate: Rate) -> Moment {
+        self.at + rate.per.saturating_sub(self.before)
+    }
 }
 
 impl RateLimit {
@@ -42,7 +56,7 @@ impl RateLimit {
         while self
             .answered
             .front()
-            .is_some_and(|answered| *answered + rate.per <= now)
+            .is_some_and(|answered| answered.ends(rate) <= now)
         {
             self.answered.pop_front();
         }
@@ -58,7 +72,7 @@ impl RateLimit {
             (self.answered.len() + self.in_flight as usize).saturating_sub(rate.requests as usize);
         self.answered
             .get(excess)
-            .map(|answered| *answered + rate.per)
+            .map(|answered| answered.ends(rate))
     }
 
     /// Takes `places` for one exchange that leaves now.
@@ -69,16 +83,29 @@ impl RateLimit {
     /// The exchange that took `places` has ended, having sent `sent` requests.
     pub(crate) fn answered(&mut self, now: Moment, places: u32, sent: u32) {
         self.in_flight = self.in_flight.saturating_sub(places);
+        self.hold(now, sent.min(places));
+    }
+
+    /// Counts requests that an earlier process sent, by the time since then.
+    pub(crate) fn restore(&mut self, now: Moment, mut ages: Vec<Duration>) {
+        ages.sort_unstable_by(|a, b| b.cmp(a));
+        let earlier = ages.into_iter().map(|before| Answered { at: now, before });
+        let later = std::mem::take(&mut self.answered);
+        self.answered = earlier.chain(later).collect();
+    }
+
+    fn hold(&mut self, at: Moment, places: u32) {
+        let before = Duration::ZERO;
+        let answered = Answered { at, before };
         self.answered
-            .extend(std::iter::repeat_n(now, sent.min(places) as usize));
+            .extend(std::iter::repeat_n(answered, places as usize));
     }
 
     /// Takes over the places that were taken under an earlier configuration. An exchange under
     /// way was abandoned when that ended: what had not arrived by now never will.
     pub(crate) fn take_over(&mut self, before: Self, now: Moment) {
         self.answered = before.answered;
-        self.answered
-            .extend(std::iter::repeat_n(now, before.in_flight as usize));
+        self.hold(now, before.in_flight);
     }
 }
 
@@ -106,6 +133,20 @@ mod tests {
         assert_eq!(limit.free(at(109)), 0);
         assert_eq!(limit.next_free(), Some(at(110)));
         assert_eq!(limit.free(at(110)), 1);
+    }
+
+    #[test]
+    fn requests_of_an_earlier_process_hold_their_places_for_the_rest_of_the_window() {
+        let mut limit = RateLimit::new(Some(Rate {
+            requests: 3,
+            per: Duration::from_secs(10),
+        }));
+        limit.leave(1);
+        limit.answered(at(1), 1, 1);
+        limit.restore(at(1), [2, 30, 7].map(Duration::from_secs).to_vec());
+        assert_eq!((limit.free(at(3)), limit.free(at(4))), (0, 1));
+        assert_eq!((limit.free(at(8)), limit.free(at(9))), (1, 2));
+        assert_eq!(limit.free(at(11)), 3);
     }
 
     #[test]

@@ -162,7 +162,7 @@ pub(crate) fn take_xored<'r>(
 #[cfg(test)]
 mod tests {
     use super::{Portion, Reservoir, take_in_turn, take_xored};
-    use crate::checks::Checks;
+    use crate::checks::{Checks, SeenBefore};
     use crate::ids::{RequestId, SourceId};
     use crate::time::Moment;
     use qseed_entropy::Entropy;
@@ -170,8 +170,10 @@ mod tests {
     fn reservoir(source: u32, deliveries: &[&[u8]]) -> Reservoir {
         let mut reservoir = Reservoir::new(SourceId(source));
         for (number, bytes) in (0..).zip(deliveries) {
-            let checked = Checks::new(0)
-                .examine(Entropy::new(bytes.to_vec()), bytes.len(), bytes.len())
+            let (entropy, length) = (Entropy::new(bytes.to_vec()), bytes.len());
+            let mut seen = SeenBefore::new(0);
+            let checked = Checks::default()
+                .examine(entropy, length, length, SourceId(source), &mut seen)
                 .expect("distinct bytes");
             reservoir.add(RequestId(number), Moment::START, checked);
         }

@@ -78,10 +78,10 @@ pub enum Limits {
 }
 
 impl Limits {
-    /// Qrypt's interface: up to 512 blocks of up to 1,024 bytes.
+    /// Qrypt's interface: up to 512 blocks, of up to 512 bytes since its cloud may refuse longer ones.
     pub const QRYPT: Self = Self::Blocks {
         min_size: 1,
-        max_size: 1024,
+        max_size: 512,
         min_count: 1,
         max_count: 512,
     };

@@ -149,12 +149,20 @@ impl Blocks {
 mod tests {
     use super::{Limits, Shape};
 
+    /// Up to 512 blocks of up to 1,024 bytes.
+    const USUAL: Limits = Limits::Blocks {
+        min_size: 1,
+        max_size: 1024,
+        min_count: 1,
+        max_count: 512,
+    };
+
     /// The requests that bring `bytes` bytes for one seed of that size.
     fn plan(bytes: usize) -> Vec<(u32, u32)> {
         let mut left = bytes;
         let mut requests = Vec::new();
         while left > 0 {
-            let shape = Shape::towards(left, Some(bytes), Limits::QRYPT);
+            let shape = Shape::towards(left, Some(bytes), USUAL);
             requests.push((shape.block_size, shape.block_count));
             assert!(shape.block_size <= 1024 && shape.block_count <= 512);
             left -= shape.bytes();
@@ -187,7 +195,7 @@ mod tests {
 
     #[test]
     fn seeds_of_one_size_take_a_block_each() {
-        let shape = Shape::towards(48 * 500, Some(48), Limits::QRYPT);
+        let shape = Shape::towards(48 * 500, Some(48), USUAL);
         assert_eq!(
             shape,
             Shape {
@@ -195,7 +203,7 @@ mod tests {
                 block_count: 500
             }
         );
-        let shape = Shape::towards(48 * 5000, Some(48), Limits::QRYPT);
+        let shape = Shape::towards(48 * 5000, Some(48), USUAL);
         assert_eq!(
             shape,
             Shape {

@@ -24,8 +24,6 @@ pub(crate) struct InFlight {
     pub(crate) began: Moment,
     /// Places of the rate limit that it holds.
     pub(crate) places: u32,
-    /// The secret or the configuration changed since it left.
-    pub(crate) outdated: bool,
 }
 
 /// Bytes and requests, counted since the start.
@@ -84,6 +82,8 @@ pub(crate) struct Source {
     pub(crate) backoff: Backoff,
     /// Not to be asked before; set by a failure.
     pub(crate) not_before: Option<Moment>,
+    /// The service itself asked to be left alone until `not_before`.
+    pub(crate) sent_away: bool,
     pub(crate) in_flight: Option<InFlight>,
     /// Deliveries in a row that failed a check.
     pub(crate) failed_deliveries: u32,
@@ -102,14 +102,15 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    pub(crate) fn new(settings: SourceSettings, key: u64) -> Self {
+    pub(crate) fn new(settings: SourceSettings) -> Self {
         Self {
             limits: settings.limits,
-            checks: Checks::new(key),
+            checks: Checks::default(),
             reservoir: Reservoir::new(settings.id),
             rate: RateLimit::new(settings.rate_limit),
             backoff: Backoff::default(),
             not_before: None,
+            sent_away: false,
             in_flight: None,
             failed_deliveries: 0,
             budget: Budget::default(),
@@ -179,12 +180,16 @@ impl Source {
         }
     }
 
-    /// Whatever refused it may have been mended.
-    pub(crate) fn tried_anew_at_once(&mut self) {
-        if let Some(in_flight) = &mut self.in_flight {
-            in_flight.outdated = true;
-        }
+    /// Asks again at once after a refusal: the operator changed something.
+    pub(crate) fn retry_after_refusal(&mut self) {
         if self.refused {
+            self.not_before = None;
+        }
+    }
+
+    /// Asks again at once after any failure, except where the service asked for a pause.
+    pub(crate) fn retry(&mut self) {
+        if !self.sent_away {
             self.not_before = None;
         }
     }

@@ -61,6 +61,7 @@ impl Still {
             seed: 1,
             standings: Vec::new(),
             once: false,
+            sent_before: Vec::new(),
         });
         let now = Moment::new(Duration::from_secs(1));
         Self { engine, now }
@@ -100,6 +101,7 @@ impl Still {
                 text: "beyond its limits".to_owned(),
                 retry_after: None,
                 sent,
+                secret_changed: false,
             },
         });
     }

@@ -25,6 +25,8 @@ pub struct Failed {
     pub attempts: u32,
     /// The TLS connection, where it came to one.
     pub link: Option<Arc<Link>>,
+    /// The secret that was refused is not the one that its file holds now.
+    pub secret_changed: bool,
 }
 
 impl Failed {
@@ -35,6 +37,7 @@ impl Failed {
             retry_after: None,
             attempts: 0,
             link: None,
+            secret_changed: false,
         }
     }
 }
@@ -121,6 +124,14 @@ pub enum FetchError {
         /// What the system said.
         source: io::Error,
     },
+    /// Plain HTTP to a name that leads away from this machine.
+    #[error(
+        "localhost is {address} here, which is not this machine, and plain HTTP to it would show the entropy and the access token to others; write 127.0.0.1 in `url`, or mend the name"
+    )]
+    NotThisMachine {
+        /// The address that the name has.
+        address: std::net::IpAddr,
+    },
     /// No TCP connection to any of the host's addresses.
     #[error("cannot connect to {endpoint}: {source}")]
     Connect {
@@ -180,12 +191,14 @@ pub enum FetchError {
         endpoint: String,
     },
     /// The answer's header is longer than any honest one.
-    #[error("the answer of {endpoint} has a header of more than {limit} bytes")]
+    #[error("the answer of {endpoint} has a header of more than {limit} bytes or {lines} lines")]
     HeaderTooLarge {
         /// Host and port.
         endpoint: String,
         /// The limit in bytes.
         limit: usize,
+        /// The limit in lines.
+        lines: usize,
     },
     /// The body is longer than the request could need.
     #[error(
@@ -320,7 +333,7 @@ impl FetchError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Resolve { .. } => "dns",
+            Self::Resolve { .. } | Self::NotThisMachine { .. } => "dns",
             Self::Connect { .. } => "connect",
             Self::Tls { fault, .. } => fault.code(),
             Self::TlsFiles(_) => "tls-files",

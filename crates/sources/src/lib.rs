@@ -2,7 +2,7 @@
 //!
 //! A [`Source`] fetches exactly what it is asked for, once, and says what happened. It decides
 //! nothing over time: schedules, back-off, rate limits and delivery checks belong to the engine.
-//! One file a source type: `qrypt.rs`, `qrypt_kib.rs`, `qrng_open_api.rs`, `device.rs`. A new type
+//! One file a source type: `qrypt.rs` (both of its APIs), `qrng_open_api.rs`, `device.rs`. A new type
 //! is one file, one variant of [`Settings`] and one line in [`open`].
 //!
 //! # The link
@@ -35,7 +35,6 @@ mod limits;
 mod link;
 mod qrng_open_api;
 mod qrypt;
-mod qrypt_kib;
 mod settings;
 mod stamp;
 mod tls;
@@ -85,7 +84,7 @@ pub trait Source: Send {
 pub fn open(settings: Settings, roots: &SystemRoots) -> Result<Box<dyn Source>, SettingsError> {
     Ok(match settings {
         Settings::Qrypt(http) => Box::new(qrypt::Qrypt::open(http, roots)?),
-        Settings::QryptKib(http) => Box::new(qrypt_kib::QryptKib::open(http, roots)?),
+        Settings::QryptKib(http) => Box::new(qrypt::Qrypt::open_older(http, roots)?),
         Settings::QrngOpenApi(http) => Box::new(qrng_open_api::QrngOpenApi::open(http, roots)?),
         Settings::Device { path, timeout } => Box::new(device::Device::open(path, timeout)?),
     })

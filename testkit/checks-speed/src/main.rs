@@ -8,7 +8,8 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use qseed_engine::checks::Checks;
+use qseed_engine::SourceId;
+use qseed_engine::checks::{Checks, SeenBefore};
 use qseed_entropy::Entropy;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -31,7 +32,8 @@ fn main() -> ExitCode {
 
 /// Examines at least `wanted` bytes.
 fn measure(wanted: u64) -> serde_json::Value {
-    let mut checks = Checks::new(random_key());
+    let mut checks = Checks::default();
+    let mut seen = SeenBefore::new(random_key());
     let (mut bytes, mut alarms) = (0_u64, 0_u64);
     let (mut digesting, mut checking) = (Duration::ZERO, Duration::ZERO);
     while bytes < wanted {
@@ -46,7 +48,7 @@ fn measure(wanted: u64) -> serde_json::Value {
         let length = delivery.len();
         let delivery = Entropy::new(delivery);
         let began = cpu_time();
-        let result = black_box(checks.examine(delivery, length, BLOCK));
+        let result = black_box(checks.examine(delivery, length, BLOCK, SourceId(0), &mut seen));
         checking += cpu_time().saturating_sub(began);
         alarms += u64::from(result.is_err());
         bytes += length as u64;

@@ -33,7 +33,8 @@ DELETE /faults        clears all faults
 PUT    /token         accepts this token from now on (empty: needs none)
 PUT    /api-key       accepts this API key from now on (empty: needs none)
 PUT    /rate          limits the rate: 30/10s (empty: no limit)
-PUT    /certificate   good, expired, not-yet-valid, wrong-name, other-authority, expires-in=TIME
+PUT    /certificate   good, expired, not-yet-valid, wrong-name, other-authority, self-signed,
+               self-signed-expired, self-signed-wrong-name, expires-in=TIME
 POST   /stop          closes the listener and all connections
 POST   /restart       opens it again on the same port
 ";

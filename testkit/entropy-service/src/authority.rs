@@ -30,6 +30,12 @@ pub enum Certificate {
     WrongName,
     /// By a CA that nobody knows, of the same name as the service's.
     OtherAuthority,
+    /// Its own authority, as `openssl req -x509` makes it.
+    SelfSigned,
+    /// The same, expired yesterday.
+    SelfSignedExpired,
+    /// The same, for a name that is not the service's.
+    SelfSignedWrongName,
 }
 
 impl FromStr for Certificate {
@@ -45,10 +51,13 @@ impl FromStr for Certificate {
             "not-yet-valid" => Self::NotYetValid,
             "wrong-name" => Self::WrongName,
             "other-authority" => Self::OtherAuthority,
+            "self-signed" => Self::SelfSigned,
+            "self-signed-expired" => Self::SelfSignedExpired,
+            "self-signed-wrong-name" => Self::SelfSignedWrongName,
             _ => {
                 return Err(
-                    "good, expired, not-yet-valid, wrong-name, other-authority or \
-                     expires-in=TIME"
+                    "good, expired, not-yet-valid, wrong-name, other-authority, self-signed, \
+                     self-signed-expired, self-signed-wrong-name or expires-in=TIME"
                         .to_owned(),
                 );
             }
@@ -106,13 +115,13 @@ impl Authority {
     pub(crate) fn issue(&self, kind: Certificate) -> Result<rcgen::Certificate, rcgen::Error> {
         let now = SystemTime::now();
         let (from, until) = match kind {
-            Certificate::Expired => (now - 30 * DAY, now - DAY),
+            Certificate::Expired | Certificate::SelfSignedExpired => (now - 30 * DAY, now - DAY),
             Certificate::NotYetValid => (now + DAY, now + 365 * DAY),
             Certificate::ExpiresIn(time) => (now - DAY, now + time),
             _ => (now - DAY, now + 365 * DAY),
         };
         let names: &[&str] = match kind {
-            Certificate::WrongName => &["elsewhere.example"],
+            Certificate::WrongName | Certificate::SelfSignedWrongName => &["elsewhere.example"],
             _ => &["127.0.0.1", "::1", "localhost"],
         };
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
@@ -126,6 +135,15 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         match kind {
+            Certificate::SelfSigned
+            | Certificate::SelfSignedExpired
+            | Certificate::SelfSignedWrongName => {
+                params.use_authority_key_identifier_extension = false;
+                params.key_usages.clear();
+                params.extended_key_usages.clear();
+                params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+                params.self_signed(&self.server_key)
+            }
             Certificate::OtherAuthority => params.signed_by(&self.server_key, &*new_issuer()?),
             _ => params.signed_by(&self.server_key, &*self.issuer),
         }

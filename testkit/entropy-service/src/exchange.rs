@@ -112,7 +112,12 @@ pub(crate) async fn exchange(
 /// Checks path, credentials, rate and content, in this order.
 fn judge(shared: &Shared, head: &Parts, body: Result<Bytes, StatusCode>, at: Instant) -> Judged {
     let path = head.uri.path();
-    let api = match Api::route(&head.method, path, &shared.base) {
+    let known = Api::route(&head.method, path, &shared.base);
+    let known = known.and_then(|api| match shared.older_api {
+        Some(status) if api == Api::Qrypt => Err(status),
+        _ => Ok(api),
+    });
+    let api = match known {
         Ok(api) => api,
         Err(status) => {
             return Judged {

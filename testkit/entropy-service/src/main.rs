@@ -44,7 +44,8 @@ struct Arguments {
     /// Speak TLS 1.2 only (implies --tls)
     #[arg(long, conflicts_with = "hybrid_only")]
     tls12: bool,
-    /// good, expired, not-yet-valid, wrong-name, other-authority, expires-in=TIME (implies --tls)
+    /// good, expired, not-yet-valid, wrong-name, other-authority, self-signed,
+    /// self-signed-expired, self-signed-wrong-name, expires-in=TIME (implies --tls)
     #[arg(long, value_name = "KIND")]
     certificate: Option<Certificate>,
     /// Let in only clients with a certificate by the test CA (implies --tls)
@@ -83,6 +84,9 @@ struct Arguments {
     /// Open the administration interface (plain HTTP, for loopback) on this address
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Answer POST /api/v1/entropy with this status (404, 405): the older interface alone
+    #[arg(long, value_name = "STATUS")]
+    older_api: Option<u16>,
     /// Keep counts only, not each answer
     #[arg(long)]
     forget: bool,
@@ -171,6 +175,9 @@ fn options(arguments: &Arguments) -> Options {
     }
     if let Some(admin) = arguments.admin {
         options = options.admin(admin);
+    }
+    if let Some(status) = arguments.older_api {
+        options = options.older_api(status);
     }
     if arguments.forget {
         options = options.forget();

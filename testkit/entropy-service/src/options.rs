@@ -25,6 +25,7 @@ pub struct Options {
     pub(crate) state: Option<PathBuf>,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) forget: bool,
+    pub(crate) older_api: Option<u16>,
 }
 
 /// What the TLS side offers and wants.
@@ -93,6 +94,7 @@ impl Default for Options {
             state: None,
             admin: None,
             forget: false,
+            older_api: None,
         }
     }
 }
@@ -293,6 +295,13 @@ impl Options {
     #[must_use]
     pub fn forget(mut self) -> Self {
         self.forget = true;
+        self
+    }
+
+    /// Answers `POST /api/v1/entropy` with this status, as a service of the older interface does.
+    #[must_use]
+    pub fn older_api(mut self, status: u16) -> Self {
+        self.older_api = Some(status);
         self
     }
 }

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
+use hyper::{HeaderMap, StatusCode};
 use tokio::sync::{Notify, watch};
 
 use crate::fault::RetryAfter;
@@ -18,6 +18,8 @@ use crate::tls::Tls;
 /// Everything that answers depend on.
 pub(crate) struct Shared {
     pub(crate) base: String,
+    /// What the newer Qrypt interface is answered with where there is the older one alone.
+    pub(crate) older_api: Option<StatusCode>,
     pub(crate) limits: Limits,
     pub(crate) scope: Scope,
     pub(crate) tls: Option<Tls>,
@@ -72,6 +74,9 @@ impl Shared {
         };
         Self {
             base: options.base.clone(),
+            older_api: options
+                .older_api
+                .and_then(|status| StatusCode::from_u16(status).ok()),
             limits: options.limits,
             scope: options.scope,
             tls,

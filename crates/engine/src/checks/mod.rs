@@ -11,9 +11,11 @@ mod seen;
 
 use qseed_entropy::Entropy;
 
+pub use seen::SeenBefore;
+
+use crate::ids::SourceId;
 use proportion::AdaptiveProportion;
 use repetition::RepetitionCount;
-use seen::SeenBefore;
 
 /// Bytes a window of the adaptive proportion test.
 pub const WINDOW: u32 = 512;
@@ -32,6 +34,8 @@ pub enum Check {
     Proportion,
     /// A block that was delivered before.
     SeenBefore,
+    /// A block that another source delivered, or streams that would cancel each other out under XOR.
+    OtherSource,
     /// Printable text where entropy was asked for.
     Text,
     /// Text that is not strict base64 (RFC 4648, section 4). The source's adapter finds it.
@@ -42,7 +46,7 @@ pub enum Check {
 
 impl Check {
     /// Every check, in the order in which they are made.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Form,
         Self::Base64,
         Self::Length,
@@ -50,6 +54,7 @@ impl Check {
         Self::Repetition,
         Self::Proportion,
         Self::SeenBefore,
+        Self::OtherSource,
     ];
 
     /// Its stable name, as in metrics, status and ledger.
@@ -60,6 +65,7 @@ impl Check {
             Self::Repetition => "repetition",
             Self::Proportion => "proportion",
             Self::SeenBefore => "seen-before",
+            Self::OtherSource => "other-source",
             Self::Text => "text",
             Self::Base64 => "base64",
             Self::Form => "form",
@@ -74,6 +80,7 @@ impl Check {
             Self::Repetition => "one byte is repeated too many times in a row",
             Self::Proportion => "one byte value occurs too often",
             Self::SeenBefore => "it repeats a block that was delivered before",
+            Self::OtherSource => "it equals what another source delivered",
             Self::Text => "it is printable text",
             Self::Base64 => "it is not strict base64",
             Self::Form => "it is not an answer of this interface",
@@ -109,25 +116,22 @@ impl CheckedEntropy {
 pub struct Checks {
     repetition: RepetitionCount,
     proportion: AdaptiveProportion,
-    seen: SeenBefore,
 }
 
-impl Checks {
+impl Default for Checks {
     /// Checks with the default cut-offs: alpha 2^-40 and H = 8 bits a byte, a window of 512 bytes.
-    ///
-    /// `key` keys the digests by which delivered blocks are remembered.
-    #[must_use]
-    pub fn new(key: u64) -> Self {
+    fn default() -> Self {
         Self {
             repetition: RepetitionCount::new(cutoff::repetition(cutoff::ALPHA_EXPONENT, 8.0)),
             proportion: AdaptiveProportion::new(
                 WINDOW,
                 cutoff::proportion(cutoff::ALPHA_EXPONENT, 8.0, WINDOW),
             ),
-            seen: SeenBefore::new(key),
         }
     }
+}
 
+impl Checks {
     /// Passes a delivery of `expected` bytes in blocks of `block_size`, or drops it whole.
     ///
     /// # Errors
@@ -137,6 +141,8 @@ impl Checks {
         delivery: Entropy,
         expected: usize,
         block_size: usize,
+        source: SourceId,
+        seen: &mut SeenBefore,
     ) -> Result<CheckedEntropy, Check> {
         let bytes = delivery.expose();
         if bytes.len() != expected || bytes.is_empty() {
@@ -147,17 +153,20 @@ impl Checks {
         }
         // Each test sees every delivery that came this far, so that its state stays that of the
         // stream whichever of them fails.
+        let counts = self.count(bytes);
+        let unseen = seen.examine(source, bytes, block_size);
+        counts.and(unseen)?;
+        Ok(CheckedEntropy(delivery))
+    }
+
+    /// The counting tests alone, which tell equal streams by their XOR, whatever their blocks are.
+    pub(crate) fn count(&mut self, bytes: &[u8]) -> Result<(), Check> {
         let repetition = self.repetition.passes(bytes);
         let proportion = self.proportion.passes(bytes);
-        let unseen = self.seen.passes(bytes, block_size);
-        if !repetition {
-            Err(Check::Repetition)
-        } else if !proportion {
-            Err(Check::Proportion)
-        } else if !unseen {
-            Err(Check::SeenBefore)
-        } else {
-            Ok(CheckedEntropy(delivery))
+        match (repetition, proportion) {
+            (false, _) => Err(Check::Repetition),
+            (true, false) => Err(Check::Proportion),
+            (true, true) => Ok(()),
         }
     }
 }
@@ -168,7 +177,8 @@ fn is_text(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Check, Checks};
+    use super::{Check, Checks, SeenBefore};
+    use crate::ids::SourceId;
     use crate::random::Random;
     use qseed_entropy::Entropy;
 
@@ -176,15 +186,22 @@ mod tests {
         (0..count).map(|_| random.next().to_le_bytes()[0]).collect()
     }
 
-    fn examine(checks: &mut Checks, bytes: &[u8]) -> Result<usize, Check> {
+    struct Tested(Checks, SeenBefore);
+
+    fn tested() -> Tested {
+        Tested(Checks::default(), SeenBefore::new(1))
+    }
+
+    fn examine(Tested(checks, seen): &mut Tested, bytes: &[u8]) -> Result<usize, Check> {
+        let (entropy, length) = (Entropy::new(bytes.to_vec()), bytes.len());
         checks
-            .examine(Entropy::new(bytes.to_vec()), bytes.len(), bytes.len())
+            .examine(entropy, length, length, SourceId(0), seen)
             .map(|ok| ok.len())
     }
 
     #[test]
     fn good_bytes_pass() {
-        let mut checks = Checks::new(1);
+        let mut checks = tested();
         let mut random = Random::new(7);
         for _ in 0..2000 {
             assert_eq!(examine(&mut checks, &random_bytes(&mut random, 48)), Ok(48));
@@ -193,11 +210,14 @@ mod tests {
 
     #[test]
     fn a_wrong_length_fails() {
-        let mut checks = Checks::new(1);
+        let mut checks = tested();
         for (delivered, expected) in [(47, 48), (49, 48), (0, 0), (0, 48)] {
             let delivery = Entropy::new(random_bytes(&mut Random::new(1), delivered));
             assert_eq!(
-                checks.examine(delivery, expected, 48).err(),
+                checks
+                    .0
+                    .examine(delivery, expected, 48, SourceId(0), &mut checks.1)
+                    .err(),
                 Some(Check::Length)
             );
         }
@@ -205,27 +225,21 @@ mod tests {
 
     #[test]
     fn zeroes_and_a_stuck_byte_fail() {
-        assert_eq!(
-            examine(&mut Checks::new(1), &[0; 48]),
-            Err(Check::Repetition)
-        );
-        assert_eq!(
-            examine(&mut Checks::new(1), &[0xa5; 6]),
-            Err(Check::Repetition)
-        );
-        assert_eq!(examine(&mut Checks::new(1), &[0xa5; 5]), Ok(5));
+        assert_eq!(examine(&mut tested(), &[0; 48]), Err(Check::Repetition));
+        assert_eq!(examine(&mut tested(), &[0xa5; 6]), Err(Check::Repetition));
+        assert_eq!(examine(&mut tested(), &[0xa5; 5]), Ok(5));
     }
 
     #[test]
     fn a_run_across_two_deliveries_fails() {
-        let mut checks = Checks::new(1);
+        let mut checks = tested();
         assert_eq!(examine(&mut checks, &[9, 7, 7, 7]), Ok(4));
         assert_eq!(examine(&mut checks, &[7, 7, 7, 9]), Err(Check::Repetition));
     }
 
     #[test]
     fn a_replayed_delivery_fails() {
-        let mut checks = Checks::new(1);
+        let mut checks = tested();
         let bytes = random_bytes(&mut Random::new(3), 48);
         assert_eq!(examine(&mut checks, &bytes), Ok(48));
         assert_eq!(examine(&mut checks, &bytes), Err(Check::SeenBefore));
@@ -234,14 +248,14 @@ mod tests {
     #[test]
     fn text_fails_from_33_bytes_on() {
         let text = b"Too many requests; please try again later.";
-        assert_eq!(examine(&mut Checks::new(1), text), Err(Check::Text));
-        assert_eq!(examine(&mut Checks::new(1), &text[..33]), Err(Check::Text));
-        assert_eq!(examine(&mut Checks::new(1), &text[..32]), Ok(32));
+        assert_eq!(examine(&mut tested(), text), Err(Check::Text));
+        assert_eq!(examine(&mut tested(), &text[..33]), Err(Check::Text));
+        assert_eq!(examine(&mut tested(), &text[..32]), Ok(32));
     }
 
     #[test]
     fn a_biased_source_fails_within_a_window() {
-        let mut checks = Checks::new(1);
+        let mut checks = tested();
         let mut random = Random::new(5);
         let biased: Vec<u8> = (0..4096)
             .map(|_| (random.next() & 0x0f) as u8 | 0x80)

@@ -55,13 +55,11 @@ impl Engine {
                     let startup = settings.startup_bytes as usize;
                     source.startup_left = source.startup_left.min(startup);
                     source.settings = settings;
-                    // Whatever the operator mended is tried at once.
-                    source.tried_anew_at_once();
-                    source.not_before = None;
+                    // The operator may have mended what failed.
+                    source.retry();
                 }
                 _ => {
-                    let key = self.random.next();
-                    let mut source = Source::new(settings, key);
+                    let mut source = Source::new(settings);
                     if let Some(before) = self.sources.remove(&id) {
                         // The rate limit holds for the service, whatever is configured here.
                         source.take_over(before, self.now);

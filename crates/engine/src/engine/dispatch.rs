@@ -1,10 +1,15 @@
 //! Which partition gets the next free call, and which bytes.
 
+use std::collections::BTreeMap;
+
+use qseed_entropy::Seed;
+
 use super::Engine;
 use crate::action::Action;
+use crate::checks::Check;
 use crate::ids::{JobId, PartitionId, WorkerKey};
 use crate::partition::Phase;
-use crate::reservoir::{take_in_turn, take_xored};
+use crate::reservoir::{Portion, take_in_turn, take_xored};
 use crate::settings::Combine;
 use crate::worker::Call;
 
@@ -22,8 +27,12 @@ impl Engine {
             if self.bytes_for_seeds() < self.size_of(partition) {
                 break;
             }
+            let size = self.size_of(partition);
+            let Some((seed, made_of)) = self.take_seed(size) else {
+                continue;
+            };
             self.take_from_line(key, partition, doubtful, false);
-            self.seed(key, partition, doubtful);
+            self.seed(key, partition, doubtful, seed, made_of);
         }
     }
 
@@ -177,28 +186,47 @@ impl Engine {
         self.act(Action::Open { worker, partition });
     }
 
-    fn seed(&mut self, key: WorkerKey, partition: PartitionId, doubtful: bool) {
-        let size = self.size_of(partition);
-        let combine = self.combine;
-        let in_order = self.source_order.clone();
-        let mut reservoirs: Vec<_> = self
-            .sources
-            .iter_mut()
-            .filter(|(_, source)| source.available() > 0)
-            .map(|(id, source)| (in_order.iter().position(|s| s == id), &mut source.reservoir))
-            .collect();
-        reservoirs.sort_by_key(|(position, _)| *position);
-        let reservoirs = reservoirs.into_iter().map(|(_, reservoir)| reservoir);
-        let (seed, made_of) = match combine {
-            Combine::Failover => take_in_turn(reservoirs, size),
-            Combine::Xor => take_xored(reservoirs, size),
-        };
+    /// Takes a seed of `size` bytes from what is held. None where the sources turn out to deliver
+    /// the same: all of that is dropped, and the last source counts as the one that repeats.
+    fn take_seed(&mut self, size: usize) -> Option<(Seed, Vec<Portion>)> {
+        let mut sources = self.sources.iter_mut().collect::<BTreeMap<_, _>>();
+        let reservoirs = self
+            .source_order
+            .iter()
+            .filter_map(|id| sources.remove(id))
+            .filter(|source| source.available() > 0)
+            .map(|source| &mut source.reservoir);
+        if self.combine == Combine::Failover {
+            return Some(take_in_turn(reservoirs, size));
+        }
+        let (seed, made_of) = take_xored(reservoirs, size);
+        if self.sources.len() == 1 || self.xored.count(seed.expose()).is_ok() {
+            return Some((seed, made_of));
+        }
+        let last = made_of.last()?;
+        let (id, request) = (last.source, last.request);
+        for source in self.sources.values_mut() {
+            source.counts.discarded += size as u64;
+            source.discard_held();
+        }
+        self.delivery_failed(id, request, Check::OtherSource, 0);
+        None
+    }
+
+    fn seed(
+        &mut self,
+        key: WorkerKey,
+        partition: PartitionId,
+        doubtful: bool,
+        seed: Seed,
+        made_of: Vec<Portion>,
+    ) {
         let job = self.new_job();
         self.set_phase(
             partition,
             Phase::Seeding {
                 job,
-                bytes: size,
+                bytes: seed.len(),
                 made_of: made_of.clone(),
             },
         );

@@ -15,7 +15,7 @@ use crate::timers::Timer;
 
 /// A service that refuses a token or a request is asked again this often.
 const REFUSED: Duration = Duration::from_secs(5 * 60);
-/// No service may send us away for longer.
+/// The longest pause that a service gets when it asks for one.
 const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(3600);
 
 impl Engine {
@@ -53,15 +53,18 @@ impl Engine {
         let delivered = entropy.len();
         source.counts.downloaded += delivered as u64;
         let block_size = in_flight.shape.block_size as usize;
+        let expected = in_flight.shape.bytes();
+        let seen = &mut self.seen;
         match source
             .checks
-            .examine(entropy, in_flight.shape.bytes(), block_size)
+            .examine(entropy, expected, block_size, id, seen)
         {
             Ok(checked) => {
                 source.startup_left = source.startup_left.saturating_sub(checked.len());
                 source.reservoir.add(request, now, checked);
                 source.backoff.succeeded();
                 source.not_before = None;
+                source.sent_away = false;
                 source.refused = false;
                 source.failed_deliveries = 0;
                 source.limits_learnt = false;
@@ -83,7 +86,13 @@ impl Engine {
         }
     }
 
-    fn delivery_failed(&mut self, id: SourceId, request: RequestId, check: Check, bytes: usize) {
+    pub(super) fn delivery_failed(
+        &mut self,
+        id: SourceId,
+        request: RequestId,
+        check: Check,
+        bytes: usize,
+    ) {
         let now = self.now;
         let Some(source) = self.sources.get_mut(&id) else {
             return;
@@ -102,6 +111,7 @@ impl Engine {
         );
         let wait = source.backoff.failed(&mut self.random);
         source.not_before = Some(now + wait);
+        source.sent_away = false;
         source.failing_since.get_or_insert(now);
         let source = source.named();
         self.timers.set(Timer::Source(id), Some(now + wait));
@@ -115,7 +125,12 @@ impl Engine {
         });
     }
 
-    pub(super) fn fetch_failed(&mut self, id: SourceId, request: RequestId, failure: FetchFailure) {
+    pub(super) fn fetch_failed(
+        &mut self,
+        id: SourceId,
+        request: RequestId,
+        mut failure: FetchFailure,
+    ) {
         let Some(in_flight) = self.end_exchange(id, request, failure.sent) else {
             return;
         };
@@ -137,20 +152,26 @@ impl Engine {
         if let FetchFault::Invalid(check) = failure.kind {
             source.delivery_failed(check);
         }
-        source.last_error = Some(failure.text.as_str().into());
+        source.sent_away = false;
         let wait = source.backoff.failed(&mut self.random);
         let wait = match (failure.kind, failure.retry_after) {
-            // The secret that was refused is not the one that is there now.
-            (FetchFault::Refused, _) if in_flight.outdated => Duration::ZERO,
+            (FetchFault::Refused, _) if failure.secret_changed => Duration::ZERO,
             (FetchFault::Refused, _) => REFUSED,
             (_, Some(asked)) => {
-                // A little later than asked, so that those who were sent away together do not
-                // return together.
-                let asked = asked.min(RETRY_AFTER_AT_MOST);
-                asked + self.random.up_to(Duration::from_secs(1))
+                source.sent_away = true;
+                if asked > RETRY_AFTER_AT_MOST {
+                    let asked = asked.as_secs();
+                    failure.text = format!(
+                        "{}. It asks for a pause of {asked} s; qseed waits for one hour at most",
+                        failure.text
+                    );
+                }
+                // Clients that were sent away together should not return together.
+                asked.min(RETRY_AFTER_AT_MOST) + self.random.up_to(Duration::from_secs(1))
             }
             (_, None) => wait,
         };
+        source.last_error = Some(failure.text.as_str().into());
         source.not_before = Some(now + wait);
         self.timers.set(Timer::Source(id), Some(now + wait));
         let next = match failure.kind {
@@ -214,7 +235,7 @@ impl Engine {
 
     pub(super) fn source_secret_changed(&mut self, id: SourceId) {
         if let Some(source) = self.sources.get_mut(&id) {
-            source.tried_anew_at_once();
+            source.retry_after_refusal();
         }
     }
 

@@ -112,7 +112,8 @@ impl Engine {
     }
 
     /// Asks the first healthy source for `bytes`, and those before it for as little as shows
-    /// whether they are healthy again: nobody waits for them.
+    /// whether they are healthy again: nobody waits for them. Seeds do not wait either for a
+    /// source that its rate limit holds back while another one may be asked.
     ///
     /// Where none is healthy, each is tried like that; a single one is asked for everything at
     /// once.
@@ -128,7 +129,9 @@ impl Engine {
             };
             let bytes = source.with_start_up(bytes);
             self.ask(id, bytes, what);
-            if healthy && !self.sources[&id].budget.exhausted {
+            let source = &self.sources[&id];
+            let serves = source.in_flight.is_some() || what == For::Reserve;
+            if healthy && serves && !source.budget.exhausted {
                 return;
             }
         }
@@ -217,7 +220,6 @@ impl Engine {
                 shape,
                 began: now,
                 places,
-                outdated: false,
             });
         }
         if what == For::Seeds {

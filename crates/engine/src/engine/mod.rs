@@ -17,8 +17,10 @@ mod views;
 mod workers;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use crate::action::Action;
+use crate::checks::{Checks, SeenBefore};
 use crate::event::Event;
 use crate::fact::{Fact, Process};
 use crate::guard::{PinGuard, Standing};
@@ -47,6 +49,9 @@ pub struct Start {
     pub standings: Vec<(PinTag, Standing)>,
     /// Whether each partition is seeded once and then left alone.
     pub once: bool,
+    /// The time since each request that earlier processes sent to a source: rate limits hold over
+    /// restarts.
+    pub sent_before: Vec<(SourceId, Vec<Duration>)>,
 }
 
 /// Decides what qseed does. See the crate's documentation.
@@ -59,6 +64,10 @@ pub struct Engine {
     /// The sources in the configuration's order.
     source_order: Vec<SourceId>,
     sources: BTreeMap<SourceId, Source>,
+    /// What all sources delivered.
+    seen: SeenBefore,
+    /// Judges seeds that are the XOR of several sources' bytes.
+    xored: Checks,
     modules: BTreeMap<ModuleId, ModuleSettings>,
     workers: BTreeMap<WorkerKey, Worker>,
     lives: BTreeMap<WorkerId, WorkerKey>,
@@ -91,9 +100,12 @@ impl Engine {
     /// An engine that has its first actions ready.
     #[must_use]
     pub fn new(start: Start) -> Self {
+        let mut random = Random::new(start.seed);
         let mut engine = Self {
             now: start.now,
-            random: Random::new(start.seed),
+            seen: SeenBefore::new(random.next()),
+            xored: Checks::default(),
+            random,
             combine: start.settings.combine,
             reserve: start.settings.reserve,
             source_order: Vec::new(),
@@ -119,6 +131,11 @@ impl Engine {
             unfinished: 0,
         };
         engine.configure(start.settings);
+        for (source, ages) in start.sent_before {
+            if let Some(source) = engine.sources.get_mut(&source) {
+                source.rate.restore(start.now, ages);
+            }
+        }
         engine.settle();
         engine
     }

@@ -51,6 +51,7 @@ fn seed(partitions: u32) -> (usize, usize) {
         seed: 1,
         standings: Vec::new(),
         once: false,
+        sent_before: Vec::new(),
     });
     let configured = engine.partitions.steps();
     let (mut seeds, mut delivered, mut ready) = (0, 0_u64, false);

@@ -70,7 +70,7 @@ fn a_prime_number_of_bytes_takes_a_request_more() {
     story.run(secs(5));
     assert_eq!(
         story.asked_since(qseed_engine::Moment::START),
-        [(s(0), 1024 * 63), (s(0), 1009)]
+        [(s(0), 65_024), (s(0), 497)]
     );
     assert_eq!(story.seeds(0), [0]);
 }

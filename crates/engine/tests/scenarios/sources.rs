@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use qseed_engine::announcer::Line;
+use qseed_engine::checks::Check;
 use qseed_engine::{Combine, Event, FetchFault, Limits, Moment, PartitionState, Rate, Reserve};
 
 use crate::story::{Did, Source, Story, s, secs, source, usual};
@@ -76,11 +77,15 @@ fn retry_after_is_obeyed() {
 }
 
 #[test]
-fn retry_after_is_capped_at_an_hour() {
+fn a_pause_of_more_than_an_hour_is_cut_and_the_log_says_so() {
     let mut story = Story::new(usual(1));
     let busy = Source::Fails(FetchFault::Transient, Some(secs(1_000_000)));
     story.sources.insert(s(0), busy);
     story.run(secs(10));
+    let said = story.lines(
+        |line| matches!(line, Line::SourceFailed { text, .. } if text.ends_with("qseed waits for one hour at most")),
+    );
+    assert_eq!(said, 1);
     story.sources.clear();
     story.run(secs(3600));
     assert_eq!(story.seeds(0).len(), 1);
@@ -118,10 +123,97 @@ fn a_secret_that_changes_while_a_request_is_on_its_way_is_tried_at_once() {
             text: "401".to_owned(),
             retry_after: None,
             sent: 1,
+            secret_changed: true,
         },
     });
     story.run(secs(1));
     assert_eq!(story.seeds(0), [5]);
+}
+
+#[test]
+fn a_new_secret_that_is_refused_is_sent_once() {
+    let mut story = Story::new(usual(1));
+    let refused = Source::Fails(FetchFault::Refused, None);
+    story.sources.insert(s(0), refused);
+    story.run(secs(5));
+    story.sources.insert(s(0), Source::Hangs);
+    // The request that leaves now bears the new secret, and the file's change is noticed again.
+    story.tell(Event::SourceSecretChanged(s(0)));
+    story.tell(Event::SourceSecretChanged(s(0)));
+    story.sources.insert(s(0), refused);
+    let (source, request) = (s(0), qseed_engine::RequestId(2));
+    story.tell(Event::FetchFailed {
+        source,
+        request,
+        failure: qseed_engine::FetchFailure {
+            kind: FetchFault::Refused,
+            code: "unauthorized",
+            text: "401".to_owned(),
+            retry_after: None,
+            sent: 1,
+            secret_changed: false,
+        },
+    });
+    story.run(secs(200));
+    assert_eq!(story.asked_since(Moment::START).len(), 2);
+}
+
+#[test]
+fn equal_streams_are_a_fault_where_they_would_be_xored() {
+    for size in [8, 48] {
+        let mut settings = two_sources(Combine::Xor);
+        for partition in &mut settings.partitions {
+            partition.size = size;
+        }
+        let mut story = Story::new(settings);
+        story.sources.insert(s(0), Source::Repeats(7));
+        story.sources.insert(s(1), Source::Repeats(7));
+        story.run(secs(9));
+        assert_eq!(story.seeds(0).len(), 0, "seeds of {size} bytes");
+        let found = story.lines(|line| {
+            matches!(
+                line,
+                Line::CheckFailed {
+                    check: Check::OtherSource,
+                    ..
+                }
+            )
+        });
+        assert!(found > 0, "seeds of {size} bytes");
+    }
+}
+
+#[test]
+fn another_source_serves_while_the_first_one_waits_for_its_rate_limit() {
+    let mut settings = two_sources(Combine::Failover);
+    settings.sources[0].rate_limit = Some(Rate {
+        requests: 3,
+        per: secs(10),
+    });
+    for partition in &mut settings.partitions {
+        partition.period = secs(1);
+    }
+    let mut story = Story::new(settings);
+    story.run(Duration::from_millis(26_500));
+    assert_eq!(story.seeds(0).len(), 27);
+    let asked = story.asked_since(Moment::START);
+    let of = |number| asked.iter().filter(move |(source, _)| *source == s(number));
+    assert!((6..=9).contains(&of(0).count()), "{asked:?}");
+    assert!(of(1).count() >= 18, "{asked:?}");
+}
+
+#[test]
+fn a_new_configuration_does_not_end_the_pause_that_a_service_asked_for() {
+    let mut story = Story::new(usual(1));
+    let busy = Source::Fails(FetchFault::Transient, Some(secs(120)));
+    story.sources.insert(s(0), busy);
+    story.run(secs(5));
+    story.reload();
+    story.run(secs(100));
+    assert_eq!(story.asked_since(Moment::START).len(), 1);
+    story.sources.clear();
+    story.run(secs(20));
+    assert_eq!(story.seeds(0).len(), 1);
 }
 
 #[test]

@@ -78,6 +78,7 @@ impl Story {
                 text: code.to_owned(),
                 retry_after,
                 sent: 1,
+                secret_changed: false,
             },
         };
         let (wait, event) = match answer.unwrap_or(Source::Delivers(50)) {
@@ -85,24 +86,20 @@ impl Story {
                 (Duration::ZERO, fails(kind, "failed", retry_after))
             }
             Source::Hangs => (secs(10), fails(FetchFault::Transient, "hung", None)),
-            Source::Lies => (
-                Duration::ZERO,
-                Event::Fetched {
-                    source,
-                    request,
-                    entropy: Entropy::new(vec![0; shape.bytes()]),
-                    sent: 1,
-                },
-            ),
-            Source::Delivers(after) => (
-                Duration::from_millis(after),
-                Event::Fetched {
-                    source,
-                    request,
-                    entropy: Entropy::new(distinct(self.delivered, shape.bytes())),
-                    sent: 1,
-                },
-            ),
+            Source::Lies => {
+                let entropy = Entropy::new(vec![0; shape.bytes()]);
+                (Duration::ZERO, delivers(source, request, entropy))
+            }
+            Source::Delivers(after) => {
+                let entropy = Entropy::new(distinct(self.delivered, shape.bytes()));
+                let event = delivers(source, request, entropy);
+                (Duration::from_millis(after), event)
+            }
+            Source::Repeats(number) => {
+                let entropy = Entropy::new(distinct(number, shape.bytes()));
+                let event = delivers(source, request, entropy);
+                (Duration::from_millis(50), event)
+            }
         };
         self.later(wait, None, event);
     }
@@ -227,6 +224,15 @@ impl Story {
     pub(crate) fn exits(&mut self, worker: WorkerId, wait: Duration) {
         let text = "it is gone".to_owned();
         self.later(wait, Some(worker), Event::WorkerExited { worker, text });
+    }
+}
+
+fn delivers(source: SourceId, request: RequestId, entropy: Entropy) -> Event {
+    Event::Fetched {
+        source,
+        request,
+        entropy,
+        sent: 1,
     }
 }
 

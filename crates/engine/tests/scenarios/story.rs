@@ -36,6 +36,8 @@ pub(crate) fn tag(number: u8) -> PinTag {
 pub(crate) enum Source {
     /// After this many milliseconds.
     Delivers(u64),
+    /// The bytes of this number.
+    Repeats(u64),
     /// All zero.
     Lies,
     /// At once.
@@ -166,6 +168,7 @@ impl Story {
             seed: 1,
             standings: disk.clone().into_iter().collect(),
             once,
+            sent_before: Vec::new(),
         });
         let mut story = Self {
             engine,

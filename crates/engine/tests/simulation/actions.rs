@@ -84,6 +84,10 @@ impl World {
         spare: bool,
     ) -> Checked {
         self.summary.fetches += 1;
+        let others = self.services.iter().filter(|(id, _)| **id != source);
+        let heard: Vec<_> = others
+            .flat_map(|(_, service)| service.delivered.iter().cloned())
+            .collect();
         let Some(service) = self.services.get_mut(&source) else {
             return Err(format!("{source:?} is not configured"));
         };
@@ -106,7 +110,7 @@ impl World {
             arrivals,
             takes,
             answer,
-        } = service.exchange(&mut self.dice, shape, spare);
+        } = service.exchange(&mut self.dice, shape, spare, &heard);
         self.check_need(source, request, shape)?;
         let sent = u32::try_from(arrivals.len()).expect("two at most");
         for arrival in arrivals {
@@ -167,14 +171,26 @@ impl World {
     ) -> Checked {
         self.bytes.answered(source, request);
         let abandoned = self.abandoned.remove(&request);
+        if let Some(service) = self.services.get_mut(&source) {
+            service.answered(self.now, sent);
+        }
         // The task that asked is gone; now and then its last word still comes.
         if abandoned && self.dice.one_in(2) {
             return Ok(());
         }
         match answer {
-            Answer::Delivers { bytes, lie } => {
+            Answer::Delivers {
+                block_size,
+                bytes,
+                lie,
+            } => {
                 self.summary.lies += u64::from(lie);
                 if !abandoned {
+                    if let Some(service) = self.services.get_mut(&source)
+                        && !lie
+                    {
+                        service.remember(block_size, &bytes);
+                    }
                     self.bytes
                         .delivered(source, request, self.now, bytes.clone(), lie);
                 }

@@ -19,6 +19,8 @@ pub(crate) enum Trouble {
     Zeroes,
     StuckByte,
     Replays,
+    /// It delivers what another service delivered.
+    Echoes,
     WrongLength,
     Text,
     Biased,
@@ -26,7 +28,7 @@ pub(crate) enum Trouble {
     Erratic,
 }
 
-const TROUBLES: [Trouble; 11] = [
+const TROUBLES: [Trouble; 12] = [
     Trouble::Resets,
     Trouble::RetryAfter(Duration::from_secs(20)),
     Trouble::RetryAfter(Duration::from_secs(1800)),
@@ -35,6 +37,7 @@ const TROUBLES: [Trouble; 11] = [
     Trouble::Zeroes,
     Trouble::StuckByte,
     Trouble::Replays,
+    Trouble::Echoes,
     Trouble::WrongLength,
     Trouble::Text,
     Trouble::Erratic,
@@ -66,6 +69,7 @@ impl Trouble {
 pub(crate) enum Answer {
     /// Bytes, and whether a check must find that they are none to use.
     Delivers {
+        block_size: u32,
         bytes: Vec<u8>,
         lie: bool,
     },
@@ -93,8 +97,13 @@ pub(crate) struct Service {
     pub(crate) asleep_until: Moment,
     /// The last answers, to replay.
     answers: VecDeque<(u32, Vec<u8>)>,
+    /// The last deliveries that the engine has, for another one to echo.
+    pub(crate) delivered: VecDeque<(u32, Vec<u8>)>,
     /// Requests that arrived within the rate limit's window.
     arrivals: VecDeque<Moment>,
+    /// What the state directory says of requests: those under way, and when others were answered.
+    under_way: u32,
+    answered: Vec<Moment>,
 }
 
 impl Service {
@@ -106,7 +115,10 @@ impl Service {
             healthy_since: Some(now),
             asleep_until: now,
             answers: VecDeque::new(),
+            delivered: VecDeque::new(),
             arrivals: VecDeque::new(),
+            under_way: 0,
+            answered: Vec::new(),
         }
     }
 
@@ -134,14 +146,45 @@ impl Service {
         Ok(())
     }
 
-    /// A new daemon knows nothing of what the old one sent or got.
-    pub(crate) fn restarted(&mut self) {
-        self.arrivals.clear();
+    /// A new daemon knows nothing of what the old one got, but when it asked: the ages of its
+    /// requests.
+    pub(crate) fn restarted(&mut self, now: Moment) -> Vec<Duration> {
         self.answers.clear();
+        self.delivered.clear();
+        for _ in 0..std::mem::take(&mut self.under_way) {
+            self.answered.push(now);
+        }
+        self.answered.iter().map(|at| now.since(*at)).collect()
     }
 
-    pub(crate) fn exchange(&mut self, dice: &mut Dice, shape: Shape, spare: bool) -> Exchange {
-        let answer = self.answer(dice, shape);
+    /// The engine has what was delivered.
+    pub(crate) fn remember(&mut self, block_size: u32, bytes: &[u8]) {
+        self.delivered.push_back((block_size, bytes.to_vec()));
+        if self.delivered.len() > 4 {
+            self.delivered.pop_front();
+        }
+    }
+
+    /// The answer to a request is in.
+    pub(crate) fn answered(&mut self, now: Moment, sent: u32) {
+        self.under_way = 0;
+        for _ in 0..sent {
+            self.answered.push(now);
+        }
+        if let Some(rate) = self.settings.rate_limit {
+            self.answered.retain(|at| *at + rate.per > now);
+        }
+    }
+
+    pub(crate) fn exchange(
+        &mut self,
+        dice: &mut Dice,
+        shape: Shape,
+        spare: bool,
+        heard: &[(u32, Vec<u8>)],
+    ) -> Exchange {
+        self.under_way = 1 + u32::from(spare);
+        let answer = self.answer(dice, shape, heard);
         let takes = match &answer {
             Answer::Fails(failure) if failure.code == "hang" => EXCHANGE_TIME_OUT,
             _ => dice.magnitude(Duration::from_millis(5), SLOWEST_ANSWER),
@@ -161,10 +204,10 @@ impl Service {
         }
     }
 
-    fn answer(&mut self, dice: &mut Dice, shape: Shape) -> Answer {
+    fn answer(&mut self, dice: &mut Dice, shape: Shape, heard: &[(u32, Vec<u8>)]) -> Answer {
         let mut trouble = self.trouble;
         if trouble == Some(Trouble::Erratic) {
-            trouble = (!dice.one_in(3)).then(|| *dice.pick(&TROUBLES[..10]));
+            trouble = (!dice.one_in(3)).then(|| *dice.pick(&TROUBLES[..11]));
         }
         let Some(trouble) = trouble else {
             return self.honest(dice, shape);
@@ -176,6 +219,7 @@ impl Service {
                 text: String::new(),
                 retry_after,
                 sent,
+                secret_changed: false,
             })
         };
         match trouble {
@@ -186,7 +230,7 @@ impl Service {
             Trouble::RetryAfter(time) => fails(FetchFault::Transient, "busy", Some(time), 1),
             Trouble::Refuses => fails(FetchFault::Refused, "unauthorized", None, 1),
             Trouble::Hangs => fails(FetchFault::Transient, "hang", None, 1),
-            _ => self.lie(dice, shape, trouble),
+            _ => self.lie(dice, shape, trouble, heard),
         }
     }
 
@@ -196,11 +240,21 @@ impl Service {
         if self.answers.len() > 4 {
             self.answers.pop_front();
         }
-        Answer::Delivers { bytes, lie: false }
+        Answer::Delivers {
+            block_size: shape.block_size,
+            bytes,
+            lie: false,
+        }
     }
 
     /// A delivery that a check must find. What is too short for the lie gets the wrong length.
-    fn lie(&mut self, dice: &mut Dice, shape: Shape, trouble: Trouble) -> Answer {
+    fn lie(
+        &mut self,
+        dice: &mut Dice,
+        shape: Shape,
+        trouble: Trouble,
+        heard: &[(u32, Vec<u8>)],
+    ) -> Answer {
         let length = shape.bytes();
         let mut bytes = dice.bytes(length);
         let told = match trouble {
@@ -214,8 +268,9 @@ impl Service {
                 bytes[from..from + 6].fill(stuck);
                 true
             }
-            Trouble::Replays => {
-                let again = self.answers.iter().find(|(block_size, answer)| {
+            Trouble::Replays | Trouble::Echoes => {
+                let mut known = self.answers.iter().chain(heard);
+                let again = known.find(|(block_size, answer)| {
                     *block_size == shape.block_size && answer.len() == length && *block_size >= 16
                 });
                 if let Some((_, answer)) = again {
@@ -244,6 +299,10 @@ impl Service {
                 bytes.push(1);
             }
         }
-        Answer::Delivers { bytes, lie: true }
+        Answer::Delivers {
+            block_size: shape.block_size,
+            bytes,
+            lie: true,
+        }
     }
 }

@@ -132,7 +132,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let settings = scenario.settings.clone();
-        let engine = start(&settings, Moment::START, scenario.number, &Pins::default());
+        let (now, number) = (Moment::START, scenario.number);
+        let engine = start(&settings, now, number, &Pins::default(), Vec::new());
         let ids = settings.partitions.iter().map(|p| p.id);
         let reaches = ids.zip(scenario.reaches.iter().cloned()).collect();
         let service = |source: &qseed_engine::SourceSettings| {
@@ -382,11 +383,12 @@ impl World {
         }
         self.pins.daemon_died();
         self.bytes.forget_all();
-        for service in self.services.values_mut() {
-            service.restarted();
-        }
+        let services = self.services.iter_mut();
+        let sent_before = services
+            .map(|(id, service)| (*id, service.restarted(self.now)))
+            .collect();
         let number = self.dice.next();
-        self.engine = start(&self.settings, self.now, number, &self.pins);
+        self.engine = start(&self.settings, self.now, number, &self.pins, sent_before);
         self.announcements = Announcements::new(self.scenario.summaries);
         self.cadence.begin_anew(self.now);
         for token in 0..self.tokens.len() {
@@ -397,7 +399,13 @@ impl World {
     }
 }
 
-fn start(settings: &Settings, now: Moment, seed: u64, pins: &Pins) -> Engine {
+fn start(
+    settings: &Settings,
+    now: Moment,
+    seed: u64,
+    pins: &Pins,
+    sent_before: Vec<(SourceId, Vec<Duration>)>,
+) -> Engine {
     Engine::new(Start {
         settings: settings.clone(),
         now,
@@ -408,5 +416,6 @@ fn start(settings: &Settings, now: Moment, seed: u64, pins: &Pins) -> Engine {
             .iter()
             .map(|(tag, known)| (*tag, *known))
             .collect(),
+        sent_before,
     })
 }

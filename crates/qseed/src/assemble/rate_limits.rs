@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use qseed_config::{Config, Level, Source, SourceKind};
+use qseed_config::{Combine, Config, Level, Source, SourceKind};
 
 use crate::log::{Entry, format_duration};
 use crate::print::count;
@@ -41,13 +41,20 @@ enum Reason {
     Bytes(u128),
 }
 
-/// The sources that cannot bring what the partitions need in time. Whether they take turns or are
-/// combined, each one must be able to bring all of it.
+/// The sources that cannot bring what the partitions need in time. With `xor` each one must be able
+/// to bring all of it, with `failover` all of them together.
 pub(crate) fn shortfalls(config: &Config) -> Vec<Shortfall> {
     let sources = config.sources.iter();
-    sources
+    let found: Vec<_> = sources
         .filter_map(|source| shortfall(source, config))
-        .collect()
+        .collect();
+    let parts = |it: &Shortfall| u128::from(it.allowed) * PARTS / it.needed.max(1);
+    let together: u128 = found.iter().map(parts).sum();
+    let some_is_enough = found.len() < config.sources.len();
+    if config.combine == Combine::Failover && (some_is_enough || together >= PARTS) {
+        return Vec::new();
+    }
+    found
 }
 
 fn shortfall(source: &Source, config: &Config) -> Option<Shortfall> {
@@ -282,12 +289,22 @@ mod tests {
                  partitions: [{{name: p, slot: 0, module: /l.so, login: none, period: 2s}}]\ncombine: {combine}\n"
             )
         };
-        for combine in ["failover", "xor"] {
-            let loaded = qseed_config::parse(&text(combine), "f").expect("right");
-            let found = shortfalls(&loaded.config);
-            let names: Vec<_> = found.iter().map(|found| found.source.as_str()).collect();
-            assert_eq!(names, ["a", "d"], "{combine}");
-        }
+        let short = |text: &str| {
+            let loaded = qseed_config::parse(text, "f").expect("right");
+            let found = shortfalls(&loaded.config).into_iter();
+            found.map(|found| found.source).collect::<Vec<_>>()
+        };
+        assert_eq!(short(&text("xor")), ["a", "d"]);
+        assert!(short(&text("failover")).is_empty(), "b and c are enough");
+        let both = |a: &str, b: &str| {
+            format!(
+                "sources:\n- {{name: a, type: device, path: /a, rate_limit: {a}}}\n\
+                 - {{name: b, type: device, path: /b, rate_limit: {b}}}\n\
+                 partitions: [{{name: p, slot: 0, module: /l.so, login: none, period: 1s}}]\n"
+            )
+        };
+        assert_eq!(short(&both("5/10s", "29/1m")), ["a", "b"]);
+        assert!(short(&both("5/10s", "30/1m")).is_empty(), "together");
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(crate) enum SourceSaid {
         link: Option<Arc<Link>>,
     },
     Limits(Limits),
+    /// The service has Qrypt's older API alone.
+    OlderApi,
 }
 
 /// A source's adapter, to be started.
@@ -78,9 +80,9 @@ impl Sources {
         }
     }
 
-    /// Reads the system's roots again for the adapters that are opened from now on.
-    pub(crate) fn renew_roots(&mut self) {
-        self.roots = SystemRoots::default();
+    /// Has the system's roots read again for the next connections.
+    pub(crate) fn renew_roots(&self) {
+        self.roots.renew();
     }
 
     /// Whether a source runs with this revision of its configuration.
@@ -210,6 +212,7 @@ async fn serve(
     say: impl Fn(SourceSaid) + Send,
 ) {
     let mut limits = source.limits();
+    let mut says_older_api = limits.granularity == 1;
     say(SourceSaid::Limits(limits.clone()));
     // A failure here is a failure of the first fetch, which says so.
     let mut sent_before = if connects_first {
@@ -241,6 +244,9 @@ async fn serve(
         let fetched = source.fetch(ask).await;
         // First, so that what failed for being outside of them is asked for within them.
         tell_limits(&*source, &mut limits, &say);
+        if fetched.is_ok() && limits.granularity > 1 && std::mem::take(&mut says_older_api) {
+            say(SourceSaid::OlderApi);
+        }
         say(match fetched {
             Ok(Delivery {
                 entropy,
@@ -286,6 +292,7 @@ fn failure(failed: &Failed, sent_before: u32) -> FetchFailure {
         text: failed.error.to_string(),
         retry_after: failed.retry_after,
         sent: failed.attempts + sent_before,
+        secret_changed: failed.secret_changed,
     }
 }
 

@@ -39,6 +39,15 @@ pub(crate) fn guard_file(state: Result<(), String>, state_dir: &Path) -> Entry {
     }
 }
 
+/// A service knows Qrypt's older call alone.
+pub(crate) fn older_api(source: &str) -> Entry {
+    let message = format!(
+        "{source}: the service does not know POST /api/v1/entropy, so qseed uses the older \
+         GET /api/v1/quantum-entropy. `type: qrypt-kib` skips the first try."
+    );
+    Entry::info("older-api", message).with("source", source)
+}
+
 /// The budgets' file cannot be used, or can be again.
 pub(crate) fn budget_file(state: Result<(), String>) -> Entry {
     match state {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use qseed_entropy_service::{Base64Fault, EntropyService, Fault, RetryAfter};
+use qseed_entropy_service::{Base64Fault, EntropyService, Fault, Options, RetryAfter};
 use serde_json::{Value, json};
 
 use crate::support::accounts::assert_delivered_once;
@@ -11,7 +11,7 @@ use crate::support::daemon::is_event;
 use crate::support::faulty::Faulty;
 use crate::support::figures::figures;
 use crate::support::site::Site;
-use crate::support::{ACCESS_TOKEN, PATIENCE, for_each_case, service};
+use crate::support::{ACCESS_TOKEN, PATIENCE, for_each_case, service, service_with};
 
 /// Seeds of two blocks, so that blocks can be missing, too many, or alike.
 const SIZE: usize = 2048;
@@ -245,7 +245,9 @@ fn a_refusal_waits_for_the_operator_and_a_changed_token_file_ends_the_wait() {
         });
         let qseed = stage.site.start();
         qseed.wait_pushed(1);
-        stage.service.fault_next(Fault::status(*status), 1);
+        // After a 404 the older call is tried too.
+        let times = if *status == 404 { 2 } else { 1 };
+        stage.service.fault_next(Fault::status(*status), times);
         let failed = qseed.event("source-failed");
         let next = failed["next_in_seconds"].as_f64().expect("a number");
         assert!((240.0..=300.0).contains(&next), "{failed}");
@@ -355,4 +357,17 @@ fn partitions_that_are_no_longer_seeded_are_announced_and_so_is_their_next_seed(
     let log = qseed.stop();
     let late = log.iter().filter(|line| is_event(line, "partitions-late"));
     assert_eq!(late.count(), 1, "{log:?}");
+}
+
+#[test]
+fn a_service_of_the_older_call_alone_seeds_and_the_log_says_so_once() {
+    for_each_case(&[404, 405], 2, |status| {
+        let stage = Stage::new(service_with(Options::default().older_api(*status)));
+        let qseed = stage.site.start();
+        qseed.wait_pushed(3);
+        let log = qseed.stop();
+        let said = log.iter().filter(|line| line.contains("older-api")).count();
+        assert_eq!(said, 1, "{log:?}");
+        stage.settle();
+    });
 }

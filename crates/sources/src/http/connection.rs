@@ -25,8 +25,8 @@ use crate::tls::TlsFault;
 /// The longest head of an answer, in bytes, and the most that is buffered of a body at once.
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 
-/// Most header lines of an answer.
-const MAX_HEADERS: usize = 64;
+/// Most header lines of an answer: as many as proxies usually let through.
+const MAX_HEADERS: usize = 256;
 
 /// A connection and the task that drives it; both end together.
 pub(super) struct Connection {
@@ -127,6 +127,7 @@ impl Connection {
             FetchError::HeaderTooLarge {
                 endpoint,
                 limit: HEAD_LIMIT,
+                lines: MAX_HEADERS,
             }
         } else if error.is_parse() {
             FetchError::NotHttp { endpoint }

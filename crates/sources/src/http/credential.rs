@@ -45,6 +45,15 @@ impl Credential {
         Ok(Some((name, value)))
     }
 
+    /// Whether the secret's file is not the one any more that the last header was made of.
+    pub(super) fn changed(&self) -> bool {
+        let (Auth::Bearer(secret) | Auth::XApiKey(secret)) = &self.auth else {
+            return false;
+        };
+        let stamp = secret.path().map(|path| Stamp::of(&path));
+        self.made.as_ref().is_some_and(|(of, _)| *of != stamp)
+    }
+
     /// Has the secret read again for the next request, whatever its file looks like.
     pub(super) fn forget(&mut self) {
         self.made = None;

@@ -36,6 +36,15 @@ impl Resolver {
         &self.host
     }
 
+    /// Where `localhost` leads away from this machine (RFC 6761 section 6.3), if it does.
+    pub(super) fn leads_astray(&self, addresses: &[SocketAddr]) -> Option<IpAddr> {
+        if self.host != "localhost" {
+            return None;
+        }
+        let mut addresses = addresses.iter().map(SocketAddr::ip);
+        addresses.find(|address| !address.is_loopback())
+    }
+
     /// The addresses in the order in which they should be tried; at least one.
     pub(super) async fn resolve(&mut self) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = self.host.parse::<IpAddr>() {
@@ -146,6 +155,17 @@ mod tests {
         assert_eq!(stream.peer_addr().expect("an address"), alive);
         assert!(connect(&[dead]).await.is_err());
         assert!(connect(&[]).await.is_err());
+    }
+
+    #[test]
+    fn localhost_must_lead_to_this_machine_alone() {
+        let [here, also_here, elsewhere] = ["127.0.0.1:1", "[::1]:1", "192.0.2.7:1"].map(address);
+        let localhost = Resolver::new("localhost", 1);
+        assert_eq!(localhost.leads_astray(&[here, also_here]), None);
+        let astray = localhost.leads_astray(&[here, elsewhere]);
+        assert_eq!(astray, Some(elsewhere.ip()));
+        let other = Resolver::new("qrng.example", 1);
+        assert_eq!(other.leads_astray(&[elsewhere]), None);
     }
 
     #[tokio::test]

@@ -94,6 +94,7 @@ impl Answer {
             retry_after: None,
             attempts: self.attempts,
             link: self.link,
+            secret_changed: false,
         }
     }
 }
@@ -117,6 +118,8 @@ struct Progress {
     phase: Phase,
     attempts: u32,
     link: Option<Arc<Link>>,
+    /// The secret that was refused is not the one that its file holds now.
+    secret_changed: bool,
 }
 
 impl HttpClient {
@@ -202,12 +205,18 @@ impl HttpClient {
             Ok(Err(fault)) => fault,
             Err(_) => Fault::from(self.timed_out(progress.phase, self.timeout)),
         };
-        let Progress { attempts, link, .. } = progress;
+        let Progress {
+            attempts,
+            link,
+            secret_changed,
+            ..
+        } = progress;
         Err(Failed {
             error: fault.error,
             retry_after: fault.retry_after,
             attempts,
             link,
+            secret_changed,
         })
     }
 
@@ -251,6 +260,7 @@ impl HttpClient {
                             ..
                         }
                     ) {
+                        progress.secret_changed = self.credential.changed();
                         self.credential.forget();
                     }
                     return Err(fault);
@@ -296,6 +306,11 @@ impl HttpClient {
                 host: self.resolver.host().to_owned(),
                 source,
             })?;
+        if self.tls.is_none()
+            && let Some(address) = self.resolver.leads_astray(&addresses)
+        {
+            return Err(FetchError::NotThisMachine { address });
+        }
         progress.phase = Phase::Connect;
         let stream = dial::connect(&addresses)
             .await

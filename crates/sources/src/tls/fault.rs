@@ -5,6 +5,8 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError};
 
+use super::verifier::is_authority;
+
 /// What is wrong with a TLS handshake or connection.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -25,8 +27,8 @@ pub enum TlsFault {
     #[error("the server's key is none of tls.pin_sha256")]
     PinnedAway,
     /// Another fault of the server's certificate.
-    #[error("the server's certificate is refused: {0:?}")]
-    Certificate(CertificateError),
+    #[error("the server's certificate cannot be accepted: {0}")]
+    Certificate(&'static str),
     /// Post-quantum key exchange is required and the server did not agree to it.
     #[error(
         "X25519MLKEM768 over TLS 1.3 is required (post_quantum: require) and the server did not agree to it"
@@ -35,9 +37,15 @@ pub enum TlsFault {
     /// The server wants a client certificate, or another one.
     #[error("the server does not accept the client certificate, or wants one; see tls.client_cert")]
     ClientCertificate,
+    /// What came is not TLS.
+    #[error("the answer is not TLS; does the server speak plain HTTP there?")]
+    NotTls,
+    /// The server ended the handshake, with the alert of this number (RFC 8446 section 6).
+    #[error("the server ended the handshake with TLS alert {0}")]
+    Alert(u8),
     /// Another fault of the protocol.
     #[error("{0}")]
-    Protocol(rustls::Error),
+    Protocol(&'static str),
     /// The connection broke.
     #[error("the connection broke during the handshake: {0}")]
     Broken(io::Error),
@@ -48,7 +56,7 @@ impl TlsFault {
     pub(super) fn new(error: rustls::Error, requires_post_quantum: bool) -> Self {
         use rustls::Error as E;
         match error {
-            E::InvalidCertificate(fault) => Self::from_certificate(fault),
+            E::InvalidCertificate(fault) => Self::from_certificate(&fault),
             E::AlertReceived(
                 AlertDescription::CertificateRequired
                 | AlertDescription::BadCertificate
@@ -67,7 +75,21 @@ impl TlsFault {
                 | AlertDescription::InsufficientSecurity
                 | AlertDescription::ProtocolVersion,
             ) if requires_post_quantum => Self::NoPostQuantum,
-            other => Self::Protocol(other),
+            E::InvalidMessage(_) => Self::NotTls,
+            E::AlertReceived(alert) => Self::Alert(alert.into()),
+            E::PeerIncompatible(_) | E::NoApplicationProtocol => Self::Protocol(
+                "the server and qseed have no TLS version, cipher suite or key exchange group in \
+                 common",
+            ),
+            E::NoCertificatesPresented => Self::Certificate("the server shows none"),
+            E::PeerMisbehaved(_)
+            | E::InappropriateMessage { .. }
+            | E::InappropriateHandshakeMessage { .. }
+            | E::DecryptError
+            | E::PeerSentOversizedRecord => {
+                Self::Protocol("the server does not keep to the TLS protocol")
+            }
+            _ => Self::Protocol("TLS does not work on this machine (random numbers, or the clock)"),
         }
     }
 
@@ -87,7 +109,7 @@ impl TlsFault {
         find(error).map(|fault| Self::new(fault, requires_post_quantum))
     }
 
-    fn from_certificate(fault: CertificateError) -> Self {
+    fn from_certificate(fault: &CertificateError) -> Self {
         use CertificateError as C;
         match fault {
             C::Expired | C::ExpiredContext { .. } => Self::Expired,
@@ -97,7 +119,18 @@ impl TlsFault {
             C::UnknownIssuer | C::BadSignature => Self::UnknownAuthority,
             // Nobody but the pins' verifier says this.
             C::ApplicationVerificationFailure => Self::PinnedAway,
-            other => Self::Certificate(other),
+            C::BadEncoding => Self::Certificate("it is damaged"),
+            C::Revoked => Self::Certificate("it was revoked"),
+            C::UnhandledCriticalExtension => {
+                Self::Certificate("it has an extension that qseed does not know")
+            }
+            C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
+                Self::Certificate("it is not meant for servers")
+            }
+            C::Other(_) if is_authority(fault) => Self::Certificate(
+                "it is an authority's certificate; to trust exactly this one, put it into tls.ca",
+            ),
+            _ => Self::Certificate("its signature or one of its fields is not supported"),
         }
     }
 
@@ -112,7 +145,7 @@ impl TlsFault {
             Self::Certificate(_) => "tls-certificate",
             Self::NoPostQuantum => "tls-post-quantum",
             Self::ClientCertificate => "tls-client-certificate",
-            Self::Protocol(_) | Self::Broken(_) => "tls",
+            Self::NotTls | Self::Alert(_) | Self::Protocol(_) | Self::Broken(_) => "tls",
         }
     }
 }

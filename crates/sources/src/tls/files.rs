@@ -60,17 +60,20 @@ pub enum TlsFilesError {
 
 /// Reads the certificates of `tls.ca`. All of them must be usable: one that is skipped in silence
 /// would be missed at the worst time.
-pub(super) fn read_roots(path: &Path) -> Result<RootCertStore, TlsFilesError> {
+pub(super) fn read_roots(
+    path: &Path,
+) -> Result<(Arc<RootCertStore>, Vec<CertificateDer<'static>>), TlsFilesError> {
     let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(path)? {
+    let certificates = read_certificates(path)?;
+    for certificate in &certificates {
         roots
-            .add(certificate)
+            .add(certificate.clone())
             .map_err(|_| TlsFilesError::NoCertificate {
                 path: path.to_owned(),
                 why: "one of them is malformed",
             })?;
     }
-    Ok(roots)
+    Ok((Arc::new(roots), certificates))
 }
 
 /// Reads the client's certificate and key, and checks that they belong together.

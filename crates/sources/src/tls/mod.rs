@@ -3,8 +3,8 @@
 mod certificate;
 mod fault;
 mod files;
-mod pins;
 mod roots;
+mod verifier;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
 pub use fault::TlsFault;
 pub use files::TlsFilesError;
 pub use roots::SystemRoots;
+use verifier::Verifier;
 
 use crate::beside::beside;
 use crate::delivery::Link;
@@ -35,6 +36,8 @@ pub(crate) struct TlsClient {
 struct Built {
     config: Arc<ClientConfig>,
     stamps: Vec<Stamp>,
+    /// How often the system's roots had been renewed.
+    renewed: u64,
     /// When the certificate that was seen last ends.
     certificate_expires: Option<jiff::Timestamp>,
 }
@@ -65,16 +68,23 @@ impl TlsClient {
     pub(crate) fn outdated(&self) -> bool {
         self.built
             .as_ref()
-            .is_some_and(|built| built.stamps != self.stamps())
+            .is_some_and(|built| built.stamps != self.stamps() || built.renewed != self.renewed())
     }
 
-    /// Has the system's roots read where they are needed and have not been, on a thread beside: it
-    /// takes long, and whoever shares this one must not wait for it.
+    /// How often the system's roots were renewed, where they are used.
+    fn renewed(&self) -> u64 {
+        match self.settings.ca {
+            Some(_) => 0,
+            None => self.roots.renewed(),
+        }
+    }
+
+    /// Loads the system's roots on a helper thread if they are needed: loading is slow and must not
+    /// block this one.
     pub(crate) async fn read_system_roots(&self) {
         if self.settings.ca.is_none() && !self.roots.are_loaded() {
             let roots = self.roots.clone();
-            // Without a thread they are read when the configuration is made; what went wrong with
-            // them is met again then, and told.
+            // Without a thread they are loaded when the configuration is made, and errors show then.
             if let Ok(read) = beside("roots", move || drop(roots.load())) {
                 let _ = read.await;
             }
@@ -94,11 +104,12 @@ impl TlsClient {
         }
         self.built = None;
         // Before reading: a file that changes meanwhile is then read again next time.
-        let stamps = self.stamps();
+        let (stamps, renewed) = (self.stamps(), self.renewed());
         let config = Arc::new(self.build()?);
         self.built = Some(Built {
             config: Arc::clone(&config),
             stamps,
+            renewed,
             certificate_expires: None,
         });
         Ok(config)
@@ -144,9 +155,9 @@ impl TlsClient {
 
     fn build(&self) -> Result<ClientConfig, TlsFilesError> {
         let provider = Arc::new(provider(self.settings.post_quantum));
-        let roots = match &self.settings.ca {
-            Some(path) => Arc::new(files::read_roots(path)?),
-            None => self.roots.load()?,
+        let (roots, trusted) = match &self.settings.ca {
+            Some(path) => files::read_roots(path)?,
+            None => (self.roots.load()?, Vec::new()),
         };
         let versions: &[_] = match self.settings.post_quantum {
             PostQuantum::Require => &[&rustls::version::TLS13],
@@ -160,13 +171,10 @@ impl TlsClient {
             .map_err(|_| TlsFilesError::NoRoots {
                 place: self.trust(),
             })?;
-        let pins = &self.settings.pin_sha256;
-        let builder = if pins.is_empty() {
-            builder.with_webpki_verifier(usual)
-        } else {
-            let pinned = Arc::new(pins::PinnedVerifier::new(usual, pins.clone()));
-            builder.dangerous().with_custom_certificate_verifier(pinned)
-        };
+        let verifier = Verifier::new(usual, trusted, self.settings.pin_sha256.clone());
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &self.settings.client {
             None => builder.with_no_client_auth(),
             Some(client) => builder.with_client_cert_resolver(files::read_identity(client)?),

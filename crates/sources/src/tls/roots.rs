@@ -1,16 +1,20 @@
 //! The system's trusted certificates.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::RootCertStore;
 
 use super::files::TlsFilesError;
 
-/// The system's trusted certificates, read when they are first needed and then shared: reading and
-/// parsing them costs more than a hundred requests. To read them anew, make a new one.
+/// The system's trusted certificates, loaded when they are first needed and then shared: loading
+/// and parsing them costs more than a hundred requests.
 #[derive(Clone, Debug, Default)]
-pub struct SystemRoots {
-    loaded: Arc<OnceLock<Arc<RootCertStore>>>,
+pub struct SystemRoots(Arc<Mutex<Loaded>>);
+
+#[derive(Debug, Default)]
+struct Loaded {
+    roots: Option<Arc<RootCertStore>>,
+    renewed: u64,
 }
 
 impl SystemRoots {
@@ -31,15 +35,26 @@ impl SystemRoots {
         }
     }
 
-    /// Whether they have been read.
-    pub(super) fn are_loaded(&self) -> bool {
-        self.loaded.get().is_some()
+    /// Loads them again before the next request of each source that uses them.
+    pub fn renew(&self) {
+        self.change(|loaded| {
+            loaded.roots = None;
+            loaded.renewed += 1;
+        });
     }
 
-    /// The roots; none at all is an error, and is looked at again the next time.
+    pub(super) fn renewed(&self) -> u64 {
+        self.change(|loaded| loaded.renewed)
+    }
+
+    pub(super) fn are_loaded(&self) -> bool {
+        self.change(|loaded| loaded.roots.is_some())
+    }
+
+    /// The roots; none at all is an error, and is tried again the next time.
     pub(super) fn load(&self) -> Result<Arc<RootCertStore>, TlsFilesError> {
-        if let Some(roots) = self.loaded.get() {
-            return Ok(Arc::clone(roots));
+        if let Some(roots) = self.change(|loaded| loaded.roots.clone()) {
+            return Ok(roots);
         }
         let mut roots = RootCertStore::empty();
         // One unreadable file among a system's many is no reason to trust none of them.
@@ -50,6 +65,12 @@ impl SystemRoots {
             });
         }
         roots.roots.shrink_to_fit();
-        Ok(Arc::clone(self.loaded.get_or_init(|| Arc::new(roots))))
+        let roots = Arc::new(roots);
+        self.change(|loaded| loaded.roots = Some(Arc::clone(&roots)));
+        Ok(roots)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Loaded) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -96,6 +96,72 @@ async fn certificates_that_prove_nothing() {
 }
 
 #[tokio::test]
+async fn a_self_signed_certificate_in_tls_ca_is_accepted_as_exactly_that_one() {
+    let own = |service: &EntropyService| {
+        let ca = service.ca_path().expect("TLS").with_file_name("server.pem");
+        Tls {
+            ca: Some(ca),
+            ..Tls::default()
+        }
+    };
+    let service = spawn(Options::default().certificate(Certificate::SelfSigned));
+    fetch(&service, own(&service)).await.expect("a delivery");
+    let pinned = Tls {
+        pin_sha256: vec![[7; 32]],
+        ..own(&service)
+    };
+    let failed = fetch(&service, pinned).await.expect_err("another key");
+    assert_eq!(failed.error.code(), "tls-pin");
+    let stranger = spawn(Options::default().certificate(Certificate::SelfSigned));
+    let failed = fetch(&service, own(&stranger))
+        .await
+        .expect_err("a stranger");
+    assert!(
+        failed.to_string().contains("put it into tls.ca"),
+        "{failed}"
+    );
+    for (certificate, code) in [
+        (Certificate::SelfSignedExpired, "tls-expired"),
+        (Certificate::SelfSignedWrongName, "tls-name"),
+    ] {
+        let service = spawn(Options::default().certificate(certificate));
+        assert_eq!(refused(&service, own(&service)).await, code);
+    }
+}
+
+#[tokio::test]
+async fn errors_of_tls_are_sentences() {
+    let said = async |service: &EntropyService, tls: Tls| {
+        let failed = fetch(service, tls).await.expect_err("no link");
+        failed.to_string()
+    };
+    let plain = spawn(Options::default());
+    let secure = spawn(Options::default().tls());
+    let speaks_http = Tls {
+        ca: secure.ca_path(),
+        ..Tls::default()
+    };
+    let text = said(&plain, speaks_http).await;
+    assert!(
+        text.ends_with("does the server speak plain HTTP there?"),
+        "{text}"
+    );
+    secure.order("handshake-failure".parse().expect("a fault"));
+    let text = said(&secure, tls(&secure)).await;
+    assert!(
+        text.ends_with("the server ended the handshake with TLS alert 40"),
+        "{text}"
+    );
+    let hybrid_only = spawn(Options::default().groups(Groups::HybridOnly));
+    let off = Tls {
+        post_quantum: PostQuantum::Off,
+        ..tls(&hybrid_only)
+    };
+    let text = said(&hybrid_only, off).await;
+    assert!(text.ends_with("TLS alert 40"), "{text}");
+}
+
+#[tokio::test]
 async fn tls_ca_stands_instead_of_the_systems_roots() {
     let [service, stranger] = [(); 2].map(|()| spawn(Options::default().tls()));
     assert_eq!(refused(&service, tls(&stranger)).await, "tls-authority");

@@ -113,6 +113,19 @@ async fn reason_phrases_and_refusals_are_not_repeated() {
 }
 
 #[tokio::test]
+async fn many_header_lines_are_no_fault_and_too_many_are_counted() {
+    let with = |lines: usize| {
+        let lines = "X: y\r\n".repeat(lines);
+        GOOD.replace("Content-Type", &format!("{lines}Content-Type"))
+    };
+    let script = Script::start(vec![Some(with(200))]);
+    script.source().fetch(ask(2, 1)).await.expect("a delivery");
+    let script = Script::start(vec![Some(with(300))]);
+    let failed = script.source().fetch(ask(2, 1)).await.expect_err("a fault");
+    assert!(failed.to_string().ends_with("256 lines"), "{failed}");
+}
+
+#[tokio::test]
 async fn interim_answers_are_passed_over() {
     let interim = format!("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n{GOOD}");
     let script = Script::start(vec![Some(interim)]);

@@ -55,6 +55,11 @@ impl Daemon {
                     failure,
                 });
             }
+            SourceSaid::OlderApi => {
+                if let Some(planned) = self.plan.sources.get(&source) {
+                    self.reports.write(shell::older_api(&planned.config.name));
+                }
+            }
             SourceSaid::Limits(limits) => {
                 self.handle(Event::LimitsLearnt {
                     source,

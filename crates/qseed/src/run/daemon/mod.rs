@@ -93,6 +93,7 @@ impl Daemon {
             seed: random_number(),
             standings: standings.collect(),
             once: args.once,
+            sent_before: Vec::new(),
         });
         let state_dir = plan.config.state_dir.clone();
         let (budgets, readable) = match Budgets::read(&state_dir) {
