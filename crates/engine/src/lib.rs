@@ -30,8 +30,10 @@ mod reservoir;
 mod settings;
 mod shape;
 mod source;
+mod sources;
 mod time;
 mod timers;
+mod turn;
 mod view;
 mod worker;
 

@@ -3,9 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use crate::ids::PartitionId;
-use crate::partition::Partition;
+use crate::partition::{Partition, Phase};
+use crate::time::Moment;
+use crate::timers::{Timer, Timers};
+
+/// Partitions that fall due this soon share the request with those that are due.
+const SOON: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Default)]
 pub(crate) struct Partitions {
@@ -28,6 +34,31 @@ impl Partitions {
             #[cfg(test)]
             self.steps.set(self.steps.get() + 1);
         })
+    }
+
+    /// The bytes of open partitions that fall due so soon that they share a request with those that
+    /// are due.
+    pub(crate) fn bytes_due_soon(&self, timers: &Timers, now: Moment) -> usize {
+        self.idle(timers, now + SOON)
+            .filter(|(at, partition)| at.since(now) <= partition.settings.period / 10)
+            .map(|(_, partition)| partition.settings.size)
+            .sum()
+    }
+
+    /// The bytes of open partitions that fall due up to `until`.
+    pub(crate) fn bytes_due(&self, timers: &Timers, until: Moment) -> usize {
+        let idle = self.idle(timers, until);
+        idle.map(|(_, partition)| partition.settings.size).sum()
+    }
+
+    /// The open partitions that fall due up to `until`.
+    fn idle(&self, timers: &Timers, until: Moment) -> impl Iterator<Item = (Moment, &Partition)> {
+        let due = timers.until(until);
+        let partitions = due.filter_map(|(at, timer)| match timer {
+            Timer::Partition(id) => Some((at, self.by_id.get(&id)?)),
+            _ => None,
+        });
+        partitions.filter(|(_, partition)| matches!(partition.phase, Phase::Idle))
     }
 
     /// Partitions that walks have come by.

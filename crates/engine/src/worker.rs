@@ -201,6 +201,12 @@ impl Worker {
         }
     }
 
+    /// Whether partitions in good order are being opened.
+    pub(crate) fn is_opening(&self) -> bool {
+        let sound = |call: &Call| call.opens() && !call.doubtful;
+        self.is_up() && (!self.to_open.sound.is_empty() || self.calls.values().any(sound))
+    }
+
     /// A call ended that took this long.
     pub(crate) fn took(&mut self, now: Moment, time: Duration) {
         if time > SLOW {

@@ -5,71 +5,24 @@ use std::collections::BTreeMap;
 use super::Engine;
 use crate::action::Action;
 use crate::fact::Fact;
-use crate::ids::{ModuleId, PartitionId, SourceId, WorkerKey};
+use crate::ids::{ModuleId, PartitionId, WorkerKey};
 use crate::partition::{Partition, Phase};
-use crate::settings::{ModuleSettings, PartitionSettings, Settings, SourceSettings};
-use crate::source::Source;
+use crate::settings::{ModuleSettings, PartitionSettings, Settings};
 use crate::timers::Timer;
 use crate::worker::WorkerState;
 
 impl Engine {
     pub(super) fn configure(&mut self, settings: Settings) {
-        self.combine = settings.combine;
-        self.reserve = settings.reserve;
-        self.configure_sources(settings.sources);
+        let (sources, mut turn) = self.with_sources();
+        sources.configure(
+            &mut turn,
+            settings.combine,
+            settings.reserve,
+            settings.sources,
+        );
         self.configure_modules(settings.modules);
         self.configure_partitions(settings.partitions);
-        self.set_reserve_target();
-        let mut sizes = self
-            .partitions
-            .values()
-            .map(|partition| partition.settings.size);
-        let first = sizes.next();
-        self.seed_size = first.filter(|first| sizes.all(|size| size == *first));
-        let sizes = self.partitions.values().map(|p| p.settings.size);
-        self.smallest_seed = sizes.min().unwrap_or(1);
-    }
-
-    fn configure_sources(&mut self, wanted: Vec<SourceSettings>) {
-        self.source_order = wanted.iter().map(|settings| settings.id).collect();
-        let gone: Vec<SourceId> = self
-            .sources
-            .keys()
-            .filter(|id| !self.source_order.contains(id))
-            .copied()
-            .collect();
-        for id in gone {
-            self.sources.remove(&id);
-            self.emit(Fact::SourceRemoved(id));
-            self.timers.set(Timer::Source(id), None);
-            self.timers.set(Timer::Expiry(id), None);
-        }
-        for settings in wanted {
-            let id = settings.id;
-            match self.sources.get_mut(&id) {
-                Some(source) if source.settings.revision == settings.revision => {
-                    if source.settings.limits != settings.limits {
-                        source.limits = settings.limits;
-                    }
-                    source.rate.set(settings.rate_limit);
-                    let startup = settings.startup_bytes as usize;
-                    source.startup_left = source.startup_left.min(startup);
-                    source.settings = settings;
-                    // The operator may have mended what failed.
-                    source.retry();
-                }
-                _ => {
-                    let mut source = Source::new(settings);
-                    if let Some(before) = self.sources.remove(&id) {
-                        // The rate limit holds for the service, whatever is configured here.
-                        source.take_over(before, self.now);
-                        self.emit(Fact::SourceRemoved(id));
-                    }
-                    self.sources.insert(id, source);
-                }
-            }
-            self.arm_expiry(id);
-        }
+        self.sources.serve(&self.partitions);
     }
 
     fn configure_modules(&mut self, wanted: Vec<ModuleSettings>) {

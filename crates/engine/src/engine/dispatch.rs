@@ -1,16 +1,12 @@
 //! Which partition gets the next free call, and which bytes.
 
-use std::collections::BTreeMap;
-
 use qseed_entropy::Seed;
 
 use super::Engine;
 use crate::action::Action;
-use crate::checks::Check;
 use crate::ids::{JobId, PartitionId, WorkerKey};
 use crate::partition::Phase;
-use crate::reservoir::{Portion, take_in_turn, take_xored};
-use crate::settings::Combine;
+use crate::reservoir::Portion;
 use crate::worker::Call;
 
 impl Engine {
@@ -24,11 +20,12 @@ impl Engine {
 
     fn dispatch_seeds(&mut self, opens_first: bool) {
         while let Some((key, partition, doubtful)) = self.most_urgent(opens_first) {
-            if self.bytes_for_seeds() < self.size_of(partition) {
+            if self.sources.available() < self.size_of(partition) {
                 break;
             }
             let size = self.size_of(partition);
-            let Some((seed, made_of)) = self.take_seed(size) else {
+            let (sources, mut turn) = self.with_sources();
+            let Some((seed, made_of)) = sources.take(&mut turn, size) else {
                 continue;
             };
             self.take_from_line(key, partition, doubtful, false);
@@ -50,15 +47,6 @@ impl Engine {
                     self.open(key, partition, doubtful);
                 }
             }
-        }
-    }
-
-    /// The bytes that the next seed may have.
-    pub(super) fn bytes_for_seeds(&self) -> usize {
-        let held = self.sources.values().map(crate::source::Source::available);
-        match self.combine {
-            Combine::Failover => held.sum(),
-            Combine::Xor => held.min().unwrap_or(0),
         }
     }
 
@@ -184,33 +172,6 @@ impl Engine {
         self.begin_call(key, partition, doubtful, None);
         let worker = self.workers[&key].life;
         self.act(Action::Open { worker, partition });
-    }
-
-    /// Takes a seed of `size` bytes from what is held. None where the sources turn out to deliver
-    /// the same: all of that is dropped, and the last source counts as the one that repeats.
-    fn take_seed(&mut self, size: usize) -> Option<(Seed, Vec<Portion>)> {
-        let mut sources = self.sources.iter_mut().collect::<BTreeMap<_, _>>();
-        let reservoirs = self
-            .source_order
-            .iter()
-            .filter_map(|id| sources.remove(id))
-            .filter(|source| source.available() > 0)
-            .map(|source| &mut source.reservoir);
-        if self.combine == Combine::Failover {
-            return Some(take_in_turn(reservoirs, size));
-        }
-        let (seed, made_of) = take_xored(reservoirs, size);
-        if self.sources.len() == 1 || self.xored.count(seed.expose()).is_ok() {
-            return Some((seed, made_of));
-        }
-        let last = made_of.last()?;
-        let (id, request) = (last.source, last.request);
-        for source in self.sources.values_mut() {
-            source.counts.discarded += size as u64;
-            source.discard_held();
-        }
-        self.delivery_failed(id, request, Check::OtherSource, 0);
-        None
     }
 
     fn seed(

@@ -3,8 +3,6 @@
 mod configure;
 mod deadlines;
 mod dispatch;
-mod exchanges;
-mod fetching;
 mod isolation;
 mod once;
 mod partitions;
@@ -20,17 +18,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::action::Action;
-use crate::checks::{Checks, SeenBefore};
 use crate::event::Event;
 use crate::fact::{Fact, Process};
 use crate::guard::{PinGuard, Standing};
-use crate::ids::{JobId, ModuleId, Named, PinTag, RequestId, SourceId, WorkerId, WorkerKey};
+use crate::ids::{JobId, ModuleId, Named, PinTag, SourceId, WorkerId, WorkerKey};
 use crate::partitions::Partitions;
 use crate::random::Random;
-use crate::settings::{Combine, ModuleSettings, Reserve, Settings};
-use crate::source::Source;
+use crate::settings::{ModuleSettings, Settings};
+use crate::sources::{Demand, Sources};
 use crate::time::Moment;
 use crate::timers::{Timer, Timers};
+use crate::turn::Turn;
 use crate::worker::Worker;
 
 use standing::Tally;
@@ -59,15 +57,7 @@ pub struct Start {
 pub struct Engine {
     now: Moment,
     random: Random,
-    combine: Combine,
-    reserve: Option<Reserve>,
-    /// The sources in the configuration's order.
-    source_order: Vec<SourceId>,
-    sources: BTreeMap<SourceId, Source>,
-    /// What all sources delivered.
-    seen: SeenBefore,
-    /// Judges seeds that are the XOR of several sources' bytes.
-    xored: Checks,
+    sources: Sources,
     modules: BTreeMap<ModuleId, ModuleSettings>,
     workers: BTreeMap<WorkerKey, Worker>,
     lives: BTreeMap<WorkerId, WorkerKey>,
@@ -78,18 +68,9 @@ pub struct Engine {
     actions: VecDeque<Action>,
     facts: VecDeque<Fact>,
     lives_begun: u64,
-    requests_made: u64,
     jobs_made: u64,
     /// The bytes that partitions which are due and open wait for.
     ready_bytes: usize,
-    /// The size of every partition's seed, where it is one.
-    seed_size: Option<usize>,
-    /// The size of the smallest seed.
-    smallest_seed: usize,
-    /// The bytes that the reserve is to hold.
-    reserve_target: usize,
-    /// Partitions that open one after the other are asked for together, until then at most.
-    gather_until: Option<Moment>,
     /// Whether each partition is seeded once and then left alone.
     once: bool,
     /// Partitions that are still to be seeded once.
@@ -103,13 +84,8 @@ impl Engine {
         let mut random = Random::new(start.seed);
         let mut engine = Self {
             now: start.now,
-            seen: SeenBefore::new(random.next()),
-            xored: Checks::default(),
+            sources: Sources::new(random.next()),
             random,
-            combine: start.settings.combine,
-            reserve: start.settings.reserve,
-            source_order: Vec::new(),
-            sources: BTreeMap::new(),
             modules: BTreeMap::new(),
             workers: BTreeMap::new(),
             lives: BTreeMap::new(),
@@ -120,22 +96,13 @@ impl Engine {
             actions: VecDeque::new(),
             facts: VecDeque::new(),
             lives_begun: 0,
-            requests_made: 0,
             jobs_made: 0,
             ready_bytes: 0,
-            seed_size: None,
-            smallest_seed: 1,
-            reserve_target: 0,
-            gather_until: None,
             once: start.once,
             unfinished: 0,
         };
         engine.configure(start.settings);
-        for (source, ages) in start.sent_before {
-            if let Some(source) = engine.sources.get_mut(&source) {
-                source.rate.restore(start.now, ages);
-            }
-        }
+        engine.sources.restore(start.now, start.sent_before);
         engine.settle();
         engine
     }
@@ -177,26 +144,32 @@ impl Engine {
                 entropy,
                 sent,
             } => {
-                self.fetched(source, request, entropy, sent);
+                let before = self.sources.available();
+                let (sources, mut turn) = self.with_sources();
+                sources.fetched(&mut turn, source, request, entropy, sent);
+                let available = self.sources.available();
+                if available > before && self.ready_bytes > available {
+                    self.sort_by_urgency();
+                }
             }
             Event::FetchFailed {
                 source,
                 request,
                 failure,
             } => {
-                self.fetch_failed(source, request, failure);
+                let (sources, mut turn) = self.with_sources();
+                sources.fetch_failed(&mut turn, source, request, failure);
             }
-            Event::LimitsLearnt { source, limits } => {
-                if let Some(source) = self.sources.get_mut(&source) {
-                    source.limits = limits;
-                }
-            }
+            Event::LimitsLearnt { source, limits } => self.sources.set_limits(source, limits),
             Event::Budget {
                 source,
                 spent,
                 limit,
-            } => self.budget_told(source, spent, limit),
-            Event::SourceSecretChanged(source) => self.source_secret_changed(source),
+            } => {
+                let (sources, mut turn) = self.with_sources();
+                sources.set_budget(&mut turn, source, spent, limit);
+            }
+            Event::SourceSecretChanged(source) => self.sources.secret_changed(source),
             Event::PinChanged(partition) => self.look_at_once(partition),
             Event::WorkerReady(worker) => self.worker_ready(worker),
             Event::WorkerFailed { worker, text } => self.worker_failed(worker, text),
@@ -257,7 +230,10 @@ impl Engine {
         match timer {
             Timer::Partition(partition) => self.partition_wakes(partition),
             Timer::Late(partition) => self.may_be_late(partition),
-            Timer::Expiry(source) => self.wipe_expired(source),
+            Timer::Expiry(source) => {
+                let (sources, mut turn) = self.with_sources();
+                sources.wipe_expired(&mut turn, source);
+            }
             Timer::Worker(key) => self.worker_wakes(key),
             // Whoever waited for these asks in `settle`.
             Timer::Source(_) | Timer::Gather => {}
@@ -270,6 +246,37 @@ impl Engine {
         self.dispatch();
         self.plan_fetches();
         self.review_entropy();
+    }
+
+    /// The sources, and what they need to take in an event.
+    fn with_sources(&mut self) -> (&mut Sources, Turn<'_>) {
+        let (sources, _, turn) = self.parts();
+        (sources, turn)
+    }
+
+    fn parts(&mut self) -> (&mut Sources, &Partitions, Turn<'_>) {
+        let turn = Turn {
+            now: self.now,
+            once: self.once,
+            random: &mut self.random,
+            timers: &mut self.timers,
+            actions: &mut self.actions,
+            facts: &mut self.facts,
+        };
+        (&mut self.sources, &self.partitions, turn)
+    }
+
+    /// Asks the sources for what the partitions need.
+    fn plan_fetches(&mut self) {
+        let ready = self.ready_bytes;
+        let opening = ready > 0 && self.workers.values().any(Worker::is_opening);
+        let (sources, partitions, mut turn) = self.parts();
+        let demand = Demand {
+            ready,
+            opening,
+            partitions,
+        };
+        sources.plan(&mut turn, &demand);
     }
 
     fn act(&mut self, action: Action) {
@@ -289,11 +296,6 @@ impl Engine {
             alone: key.alone,
             worker: self.workers.get(&key).map_or(WorkerId(0), |w| w.life),
         }
-    }
-
-    fn new_request(&mut self) -> RequestId {
-        self.requests_made += 1;
-        RequestId(self.requests_made)
     }
 
     fn new_job(&mut self) -> JobId {

@@ -168,7 +168,7 @@ impl Engine {
         let Some((bytes, made_of)) = self.end_seeding(id, job) else {
             return;
         };
-        self.count_portions(&made_of, true);
+        self.sources.count(&made_of, true);
         let now = self.now;
         let is_up = self.is_up(key);
         if let Some(worker) = self.workers.get_mut(&key) {
@@ -222,20 +222,6 @@ impl Engine {
         }
     }
 
-    /// Counts where the bytes of a seed ended: in a token, or nobody knows where.
-    pub(super) fn count_portions(&mut self, made_of: &[Portion], injected: bool) {
-        for portion in made_of {
-            if let Some(source) = self.sources.get_mut(&portion.source) {
-                let count = if injected {
-                    &mut source.counts.injected
-                } else {
-                    &mut source.counts.discarded
-                };
-                *count += portion.bytes as u64;
-            }
-        }
-    }
-
     pub(super) fn open_failed(&mut self, life: WorkerId, id: PartitionId, failure: TokenFailure) {
         if let Some((key, began)) = self.end_call(life, id) {
             self.set_phase(id, Phase::Closed);
@@ -256,7 +242,7 @@ impl Engine {
         let Some(seed) = self.end_seeding(id, job) else {
             return;
         };
-        self.count_portions(&seed.1, false);
+        self.sources.count(&seed.1, false);
         self.set_phase(id, Phase::Closed);
         self.act(Action::Close {
             worker: life,

@@ -7,7 +7,6 @@ use crate::event::TokenFault;
 use crate::fact::Fact;
 use crate::ids::PartitionId;
 use crate::partition::{Counted, Partition, Phase, Trouble};
-use crate::source::Source;
 use crate::timers::Timer;
 use crate::view::PartitionState;
 
@@ -53,7 +52,7 @@ impl Engine {
             PartitionState::PinGuarded,
             PartitionState::Error,
         ];
-        self.sources.values().any(Source::is_out) || states.iter().any(|of| self.count(*of) > 0)
+        self.sources.any_is_out() || states.iter().any(|of| self.count(*of) > 0)
     }
 
     /// Counts a new partition, and says when it would be late.
@@ -108,7 +107,7 @@ impl Engine {
     /// A partition may be late. It was seeded meanwhile where it is not.
     pub(super) fn may_be_late(&mut self, id: PartitionId) {
         let now = self.now;
-        let available = self.bytes_for_seeds();
+        let available = self.sources.available();
         let Some(partition) = self.partitions.get_mut(&id) else {
             return;
         };
@@ -145,8 +144,8 @@ impl Engine {
                 self.review(id);
             }
         }
-        let short = self.ready_bytes > 0 && self.bytes_for_seeds() < self.smallest_seed;
-        if out && short && self.reserve.is_some() && !self.tally.reserve_is_empty {
+        let short = self.ready_bytes > 0 && self.sources.reserve_is_empty();
+        if out && short && !self.tally.reserve_is_empty {
             self.tally.reserve_is_empty = true;
             self.emit(Fact::ReserveEmpty);
         }

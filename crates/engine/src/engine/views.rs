@@ -25,26 +25,13 @@ impl Engine {
 
     /// Every source as it stands, in the configuration's order.
     pub fn sources(&self) -> impl Iterator<Item = SourceView> {
-        self.source_order.iter().filter_map(|id| self.source(*id))
+        self.sources.views()
     }
 
     /// One source as it stands.
     #[must_use]
     pub fn source(&self, id: SourceId) -> Option<SourceView> {
-        let source = self.sources.get(&id)?;
-        let failing = source.failing_since;
-        let known = source.up_since.is_some() || failing.is_some();
-        Some(SourceView {
-            id,
-            name: source.settings.name.clone(),
-            up: known.then_some(!source.is_out()),
-            refused: source.refused,
-            since: failing.or(source.up_since),
-            not_before: source.not_before,
-            counts: source.counts.clone(),
-            reserved: source.reservoir.available() as u64,
-            last_error: source.last_error.clone(),
-        })
+        self.sources.view(id)
     }
 
     /// Every worker as it stands.
@@ -62,11 +49,7 @@ impl Engine {
     /// Whether no source delivers.
     #[must_use]
     pub fn entropy_is_out(&self) -> bool {
-        let out = |id: &SourceId| self.sources[id].is_out();
-        match self.combine {
-            crate::Combine::Failover => self.source_order.iter().all(out),
-            crate::Combine::Xor => self.source_order.iter().any(out),
-        }
+        self.sources.are_out()
     }
 
     /// How many things the engine keeps track of at this moment, whatever they are. It depends on
@@ -113,8 +96,8 @@ impl Engine {
         match (state, &partition.trouble) {
             (_, Some((_, since))) => *since,
             (PartitionState::WaitingForEntropy, _) => {
-                let failing = self.sources.values().filter_map(|s| s.failing_since);
-                failing.max().unwrap_or(partition.due).max(partition.due)
+                let failing = self.sources.failing_since();
+                failing.unwrap_or(partition.due).max(partition.due)
             }
             (PartitionState::Late, _) => partition.due,
             _ => partition.healthy_since,

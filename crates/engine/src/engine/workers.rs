@@ -198,7 +198,7 @@ impl Engine {
         };
         if let Phase::Seeding { made_of, .. } = &mut partition.phase {
             let made_of = std::mem::take(made_of);
-            self.count_portions(&made_of, false);
+            self.sources.count(&made_of, false);
         }
         let Some(partition) = self.partitions.get(&id) else {
             return;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use qseed_entropy::Entropy;
 
-use super::Engine;
+use super::Sources;
 use crate::action::Next;
 use crate::checks::Check;
 use crate::event::{FetchFailure, FetchFault};
@@ -12,17 +12,24 @@ use crate::fact::Fact;
 use crate::ids::{RequestId, SourceId};
 use crate::source::InFlight;
 use crate::timers::Timer;
+use crate::turn::Turn;
 
 /// A service that refuses a token or a request is asked again this often.
 const REFUSED: Duration = Duration::from_secs(5 * 60);
 /// The longest pause that a service gets when it asks for one.
 const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(3600);
 
-impl Engine {
+impl Sources {
     /// Ends an exchange; returns what was asked for.
-    fn end_exchange(&mut self, id: SourceId, request: RequestId, sent: u32) -> Option<InFlight> {
-        let now = self.now;
-        let source = self.sources.get_mut(&id)?;
+    fn end_exchange(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: SourceId,
+        request: RequestId,
+        sent: u32,
+    ) -> Option<InFlight> {
+        let now = turn.now;
+        let source = self.by_id.get_mut(&id)?;
         if source
             .in_flight
             .as_ref()
@@ -36,18 +43,19 @@ impl Engine {
         Some(in_flight)
     }
 
-    pub(super) fn fetched(
+    pub(crate) fn fetched(
         &mut self,
+        turn: &mut Turn<'_>,
         id: SourceId,
         request: RequestId,
         entropy: Entropy,
         sent: u32,
     ) {
-        let Some(in_flight) = self.end_exchange(id, request, sent) else {
+        let Some(in_flight) = self.end_exchange(turn, id, request, sent) else {
             return;
         };
-        let now = self.now;
-        let Some(source) = self.sources.get_mut(&id) else {
+        let now = turn.now;
+        let Some(source) = self.by_id.get_mut(&id) else {
             return;
         };
         let delivered = entropy.len();
@@ -71,30 +79,28 @@ impl Engine {
                 source.up_since.get_or_insert(now);
                 source.failing_since = None;
                 let source = source.named();
-                self.emit(Fact::Delivered {
+                turn.emit(Fact::Delivered {
                     source,
                     request,
                     bytes: delivered,
                     duration: now.since(in_flight.began),
                 });
-                if self.ready_bytes > self.bytes_for_seeds() {
-                    self.sort_by_urgency();
-                }
-                self.arm_expiry(id);
+                self.arm_expiry(turn, id);
             }
-            Err(check) => self.delivery_failed(id, request, check, delivered),
+            Err(check) => self.delivery_failed(turn, id, request, check, delivered),
         }
     }
 
-    pub(super) fn delivery_failed(
+    pub(crate) fn delivery_failed(
         &mut self,
+        turn: &mut Turn<'_>,
         id: SourceId,
         request: RequestId,
         check: Check,
         bytes: usize,
     ) {
-        let now = self.now;
-        let Some(source) = self.sources.get_mut(&id) else {
+        let now = turn.now;
+        let Some(source) = self.by_id.get_mut(&id) else {
             return;
         };
         source.counts.failures += 1;
@@ -109,33 +115,34 @@ impl Engine {
             )
             .into(),
         );
-        let wait = source.backoff.failed(&mut self.random);
+        let wait = source.backoff.failed(turn.random);
         source.not_before = Some(now + wait);
         source.sent_away = false;
         source.failing_since.get_or_insert(now);
         let source = source.named();
-        self.timers.set(Timer::Source(id), Some(now + wait));
-        self.emit(Fact::DeliveryRejected {
+        turn.timers.set(Timer::Source(id), Some(now + wait));
+        turn.emit(Fact::DeliveryRejected {
             source,
             request,
             check,
             bytes,
             in_a_row,
-            next: self.once_or(Next::TryAgain(wait)),
+            next: turn.once_or(Next::TryAgain(wait)),
         });
     }
 
-    pub(super) fn fetch_failed(
+    pub(crate) fn fetch_failed(
         &mut self,
+        turn: &mut Turn<'_>,
         id: SourceId,
         request: RequestId,
         mut failure: FetchFailure,
     ) {
-        let Some(in_flight) = self.end_exchange(id, request, failure.sent) else {
+        let Some(in_flight) = self.end_exchange(turn, id, request, failure.sent) else {
             return;
         };
-        let now = self.now;
-        let Some(source) = self.sources.get_mut(&id) else {
+        let now = turn.now;
+        let Some(source) = self.by_id.get_mut(&id) else {
             return;
         };
         let learnt = failure.sent > 0 || !in_flight.shape.fits(source.limits);
@@ -153,7 +160,7 @@ impl Engine {
             source.delivery_failed(check);
         }
         source.sent_away = false;
-        let wait = source.backoff.failed(&mut self.random);
+        let wait = source.backoff.failed(turn.random);
         let wait = match (failure.kind, failure.retry_after) {
             (FetchFault::Refused, _) if failure.secret_changed => Duration::ZERO,
             (FetchFault::Refused, _) => REFUSED,
@@ -167,13 +174,13 @@ impl Engine {
                     );
                 }
                 // Clients that were sent away together should not return together.
-                asked.min(RETRY_AFTER_AT_MOST) + self.random.up_to(Duration::from_secs(1))
+                asked.min(RETRY_AFTER_AT_MOST) + turn.random.up_to(Duration::from_secs(1))
             }
             (_, None) => wait,
         };
         source.last_error = Some(failure.text.as_str().into());
         source.not_before = Some(now + wait);
-        self.timers.set(Timer::Source(id), Some(now + wait));
+        turn.timers.set(Timer::Source(id), Some(now + wait));
         let next = match failure.kind {
             FetchFault::Refused => Next::Operator(wait),
             FetchFault::Transient | FetchFault::Invalid(_) | FetchFault::Limits => {
@@ -182,17 +189,23 @@ impl Engine {
         };
         source.failing_since.get_or_insert(now);
         let source = source.named();
-        self.emit(Fact::FetchFailed {
+        turn.emit(Fact::FetchFailed {
             source,
             request,
             failure,
-            next: self.once_or(next),
+            next: turn.once_or(next),
         });
     }
 
     /// A delivery was counted, or another month began.
-    pub(super) fn budget_told(&mut self, id: SourceId, spent: u64, limit: Option<u64>) {
-        let Some(source) = self.sources.get_mut(&id) else {
+    pub(crate) fn set_budget(
+        &mut self,
+        turn: &mut Turn<'_>,
+        id: SourceId,
+        spent: u64,
+        limit: Option<u64>,
+    ) {
+        let Some(source) = self.by_id.get_mut(&id) else {
             return;
         };
         let budget = &mut source.budget;
@@ -207,7 +220,7 @@ impl Engine {
             && !std::mem::replace(&mut budget.warned, true)
         {
             let source = source.named();
-            self.emit(Fact::BudgetLow {
+            turn.emit(Fact::BudgetLow {
                 source,
                 spent,
                 limit,
@@ -216,8 +229,8 @@ impl Engine {
     }
 
     /// What is left of a source's budget is not enough.
-    pub(super) fn budget_exhausted(&mut self, id: SourceId) {
-        let Some(source) = self.sources.get_mut(&id) else {
+    pub(crate) fn budget_exhausted(&mut self, turn: &mut Turn<'_>, id: SourceId) {
+        let Some(source) = self.by_id.get_mut(&id) else {
             return;
         };
         if std::mem::replace(&mut source.budget.exhausted, true) {
@@ -226,42 +239,42 @@ impl Engine {
         let (spent, limit) = (source.budget.spent, source.budget.limit.unwrap_or(0));
         source.last_error = Some(format!("its budget of {limit} bytes a month is spent").into());
         let source = source.named();
-        self.emit(Fact::BudgetSpent {
+        turn.emit(Fact::BudgetSpent {
             source,
             spent,
             limit,
         });
     }
 
-    pub(super) fn source_secret_changed(&mut self, id: SourceId) {
-        if let Some(source) = self.sources.get_mut(&id) {
+    pub(crate) fn secret_changed(&mut self, id: SourceId) {
+        if let Some(source) = self.by_id.get_mut(&id) {
             source.retry_after_refusal();
         }
     }
 
     /// Wipes what a source delivered too long ago.
-    pub(super) fn wipe_expired(&mut self, id: SourceId) {
-        let (Some(reserve), Some(source)) = (self.reserve, self.sources.get_mut(&id)) else {
+    pub(crate) fn wipe_expired(&mut self, turn: &mut Turn<'_>, id: SourceId) {
+        let (Some(reserve), Some(source)) = (self.reserve, self.by_id.get_mut(&id)) else {
             return;
         };
-        let wiped = source.reservoir.wipe_arrived_by(self.now, reserve.max_age);
+        let wiped = source.reservoir.wipe_arrived_by(turn.now, reserve.max_age);
         source.counts.discarded += wiped as u64;
         if wiped > 0 {
             let source = source.named();
-            self.emit(Fact::Expired {
+            turn.emit(Fact::Expired {
                 source,
                 bytes: wiped,
             });
         }
-        self.arm_expiry(id);
+        self.arm_expiry(turn, id);
     }
 
     /// Wakes the source when its oldest bytes become too old.
-    pub(super) fn arm_expiry(&mut self, id: SourceId) {
+    pub(crate) fn arm_expiry(&mut self, turn: &mut Turn<'_>, id: SourceId) {
         let at = self.reserve.and_then(|reserve| {
-            let oldest = self.sources.get(&id)?.reservoir.oldest()?;
+            let oldest = self.by_id.get(&id)?.reservoir.oldest()?;
             Some(oldest + reserve.max_age)
         });
-        self.timers.set(Timer::Expiry(id), at);
+        turn.timers.set(Timer::Expiry(id), at);
     }
 }
