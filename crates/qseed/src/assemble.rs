@@ -1,6 +1,7 @@
 //! From the configuration to what each part needs: numbers for the engine, settings for sources,
 //! messages for workers.
 
+mod budgets;
 mod load;
 mod rate_limits;
 
@@ -20,6 +21,7 @@ use qseed_tokens::wire::{LoginKind, Open, PinSource, TokenChoice};
 
 use crate::exit::{Code, Failure};
 
+pub(crate) use budgets::{SmallBudget, small_budgets};
 pub(crate) use load::load;
 pub(crate) use rate_limits::shortfalls;
 

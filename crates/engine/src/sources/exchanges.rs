@@ -145,7 +145,9 @@ impl Sources {
         let Some(source) = self.by_id.get_mut(&id) else {
             return;
         };
-        let learnt = failure.sent > 0 || !in_flight.shape.fits(source.limits);
+        let learnt = failure.sent > 0
+            || !in_flight.shape.fits(source.limits)
+            || in_flight.shape.bytes() as u64 > source.budget.left();
         if failure.kind == FetchFault::Limits
             && learnt
             && !std::mem::replace(&mut source.limits_learnt, true)

@@ -10,7 +10,7 @@ use qseed_secrets::{SecretError, SecretRef};
 use rustix::fs::Access;
 
 use super::verdict::{Kind, Subject, Verdict};
-use crate::assemble::shortfalls;
+use crate::assemble::{SmallBudget, shortfalls, small_budgets};
 use crate::exit::Code;
 use crate::guard_file::GuardFile;
 use crate::print::count;
@@ -97,6 +97,7 @@ pub(super) fn accepted(file: &Path, config: &Config, warnings: &[String]) -> Vec
     verdicts.extend(secrets(&subject, config));
     verdicts.extend(state_dir(&subject, config));
     verdicts.extend(rate_limits(config));
+    verdicts.extend(budgets(config));
     verdicts
 }
 
@@ -105,6 +106,14 @@ fn rate_limits(config: &Config) -> impl Iterator<Item = Verdict> {
     shortfalls(config).into_iter().map(|shortfall| {
         let source = Subject::new(Kind::Source, shortfall.source.as_str());
         source.warning("rate-limit", shortfall.text(), shortfall.fix())
+    })
+}
+
+/// Sources whose budgets are too small for a seed.
+fn budgets(config: &Config) -> impl Iterator<Item = Verdict> {
+    small_budgets(config).into_iter().map(|small| {
+        let source = Subject::new(Kind::Source, small.source.as_str());
+        source.warning("budget", small.text(), SmallBudget::FIX)
     })
 }
 

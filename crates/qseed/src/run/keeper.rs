@@ -4,16 +4,16 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, atomic::AtomicBool};
+use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use qseed_engine::PinTag;
 use qseed_engine::guard::{Recording, Standing};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
 
-use super::{Flag, Incoming, budget};
+use super::usage::Usage;
+use super::{Flag, Incoming};
 use crate::guard_file::{Device, Entry, GuardFile, Record, Taken};
 
 /// How long the last records may take to be written.
@@ -37,17 +37,8 @@ enum Order {
     Record(ToRecord),
     /// Look whether the operator, or another process, changed something.
     Look,
-    /// Write the budgets as they are by then.
-    Budgets,
-}
-
-/// The budgets that are not written yet. Later ones take their place: a disk that hangs must not
-/// let them pile up.
-#[derive(Debug, Default)]
-struct Unwritten {
-    text: Option<Vec<u8>>,
-    /// Whoever waits for them. Answered by being dropped.
-    waiting: Vec<oneshot::Sender<()>>,
+    /// Write what sources were asked for by then.
+    Usage,
 }
 
 /// The handle of the keeper. Dropping it ends the thread once everything is written.
@@ -57,18 +48,17 @@ pub(super) struct Keeper {
     thread: Option<std::thread::JoinHandle<()>>,
     /// Disconnected when the thread has written everything.
     finished: Receiver<()>,
-    budgets: Arc<Mutex<Unwritten>>,
     /// Whether the guard holds no PIN back: only then may its key be made anew.
     pub(super) key_may_be_made: Flag,
 }
 
 impl Keeper {
-    /// Starts the keeper with the guard's file, where one is needed, and whether the budgets could
-    /// be read. What is in trouble is said.
+    /// Starts the keeper with the guard's file, where one is needed, and with what sources were
+    /// asked for. What is in trouble is said.
     pub(super) fn start(
         state_dir: PathBuf,
         guard: Result<Option<GuardFile>, String>,
-        budgets: Result<(), String>,
+        (usage, read): (Usage, Result<(), String>),
         events: UnboundedSender<Incoming>,
     ) -> std::io::Result<Self> {
         let (file, guard_trouble) = match guard {
@@ -80,14 +70,13 @@ impl Keeper {
             file,
             events,
             guard_trouble: None,
-            budgets: Arc::default(),
-            budget_trouble: None,
+            usage,
+            usage_trouble: None,
             key_may_be_made: Arc::new(AtomicBool::new(false)),
         };
         book.tell_guard_trouble(guard_trouble);
-        book.tell_budget_trouble(budgets.err());
+        book.tell_usage_trouble(read.err());
         book.set_flag();
-        let budgets = Arc::clone(&book.budgets);
         let key_may_be_made = Arc::clone(&book.key_may_be_made);
         let (orders, to_do) = channel();
         let (until_written, finished) = channel();
@@ -102,21 +91,13 @@ impl Keeper {
             orders: Some(orders),
             thread: Some(thread),
             finished,
-            budgets,
             key_may_be_made,
         })
     }
 
-    /// Has the budgets written. The receiver learns when they are on the disk, or cannot be.
-    pub(super) fn write_budgets(&self, text: Vec<u8>) -> oneshot::Receiver<()> {
-        let (waits, written) = oneshot::channel();
-        let mut unwritten = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        unwritten.waiting.retain(|waits| !waits.is_closed());
-        unwritten.waiting.push(waits);
-        if unwritten.text.replace(text).is_none() {
-            self.order(Order::Budgets);
-        }
-        written
+    /// Writes what sources were asked for.
+    pub(super) fn write_usage(&self) {
+        self.order(Order::Usage);
     }
 
     /// Writes something down. Answered by `PinRecorded` where a presentation waits for it.
@@ -153,8 +134,8 @@ struct Book {
     events: UnboundedSender<Incoming>,
     /// The trouble that was told last.
     guard_trouble: Option<String>,
-    budgets: Arc<Mutex<Unwritten>>,
-    budget_trouble: Option<String>,
+    usage: Usage,
+    usage_trouble: Option<String>,
     key_may_be_made: Flag,
 }
 
@@ -164,12 +145,12 @@ impl Book {
             // What has queued up meanwhile shares one sync.
             let mut records = Vec::new();
             let mut look = false;
-            let mut budgets = false;
+            let mut usage = false;
             for order in std::iter::once(first).chain(to_do.try_iter()) {
                 match order {
                     Order::Record(record) => records.push(record),
                     Order::Look => look = true,
-                    Order::Budgets => budgets = true,
+                    Order::Usage => usage = true,
                 }
             }
             if !records.is_empty() {
@@ -179,8 +160,9 @@ impl Book {
                 self.look();
             }
             self.set_flag();
-            if budgets {
-                self.write_budgets();
+            if usage {
+                let trouble = self.usage.write(&self.state_dir).err();
+                self.tell_usage_trouble(trouble);
             }
         }
     }
@@ -202,22 +184,11 @@ impl Book {
         }
     }
 
-    /// The same of the budgets' file.
-    fn tell_budget_trouble(&mut self, trouble: Option<String>) {
-        if trouble != self.budget_trouble {
-            self.budget_trouble.clone_from(&trouble);
-            self.say(Incoming::BudgetFile(trouble.map_or(Ok(()), Err)));
-        }
-    }
-
-    fn write_budgets(&mut self) {
-        let unwritten = {
-            let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *budgets)
-        };
-        if let Some(text) = unwritten.text {
-            let trouble = budget::write(&self.state_dir, &text).err();
-            self.tell_budget_trouble(trouble);
+    /// The same of the file of what sources were asked for.
+    fn tell_usage_trouble(&mut self, trouble: Option<String>) {
+        if trouble != self.usage_trouble {
+            self.usage_trouble.clone_from(&trouble);
+            self.say(Incoming::UsageFile(trouble.map_or(Ok(()), Err)));
         }
     }
 

@@ -5,7 +5,6 @@
 //! state directory, which wait for a disk, have a thread of their own.
 
 mod alarm;
-mod budget;
 mod daemon;
 mod keeper;
 mod manager;
@@ -14,6 +13,7 @@ mod processes;
 mod reports;
 mod service;
 mod sources;
+mod usage;
 mod watch;
 
 use std::sync::Arc;
@@ -41,8 +41,8 @@ enum Incoming {
     },
     /// The guard's file cannot be written, or can be again.
     GuardFile(Result<(), String>),
-    /// The budgets' file cannot be used, or can be again.
-    BudgetFile(Result<(), String>),
+    /// The file of what sources were asked for cannot be used, or can be again.
+    UsageFile(Result<(), String>),
 }
 
 /// Workers' events come with the number of the worker's life.
@@ -100,7 +100,7 @@ fn load_failure(error: &LoadError) -> Failure {
 }
 
 /// A number that nobody can foresee, for jitter and the keys of digests.
-fn random_number() -> u64 {
+pub(crate) fn random_number() -> u64 {
     let mut bytes = [0; 8];
     // The kernel's generator does not fail once it is seeded, and it is by now.
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());

@@ -25,7 +25,7 @@ enum Order {
         request: RequestId,
         shape: Shape,
         spare_attempt: bool,
-        counted: Option<oneshot::Receiver<()>>,
+        allowed: Option<oneshot::Receiver<bool>>,
     },
 }
 
@@ -132,14 +132,14 @@ impl Sources {
         }
     }
 
-    /// Asks for entropy, once what it counts for is written down.
+    /// Asks for entropy, once its budget allows that.
     pub(crate) fn fetch(
         &self,
         id: SourceId,
         request: RequestId,
         shape: Shape,
         spare_attempt: bool,
-        counted: Option<oneshot::Receiver<()>>,
+        allowed: Option<oneshot::Receiver<bool>>,
     ) {
         if let Some(task) = self.tasks.get(&id) {
             // The task ends with the daemon.
@@ -147,7 +147,7 @@ impl Sources {
                 request,
                 shape,
                 spare_attempt,
-                counted,
+                allowed,
             });
         }
     }
@@ -228,11 +228,14 @@ async fn serve(
         request,
         shape,
         spare_attempt,
-        counted,
+        allowed,
     }) = orders.recv().await
     {
-        if let Some(counted) = counted {
-            let _ = tokio::time::timeout(COUNTED_WITHIN, counted).await;
+        if let Some(allowed) = allowed
+            && let Ok(Ok(false)) = tokio::time::timeout(COUNTED_WITHIN, allowed).await
+        {
+            say(over_budget(request));
+            continue;
         }
         let ask = Ask {
             block_size: shape.block_size,
@@ -268,6 +271,22 @@ async fn serve(
                 }
             }
         });
+    }
+}
+
+/// A request that did not leave: the engine asks for what the budget still allows.
+fn over_budget(request: RequestId) -> SourceSaid {
+    SourceSaid::Failed {
+        request,
+        failure: FetchFailure {
+            kind: FetchFault::Limits,
+            code: "budget",
+            text: "another process has used up its budget".to_owned(),
+            retry_after: None,
+            sent: 0,
+            secret_changed: false,
+        },
+        link: None,
     }
 }
 

@@ -48,13 +48,16 @@ pub(crate) fn older_api(source: &str) -> Entry {
     Entry::info("older-api", message).with("source", source)
 }
 
-/// The budgets' file cannot be used, or can be again.
-pub(crate) fn budget_file(state: Result<(), String>) -> Entry {
+/// The file of what sources were asked for cannot be used, or can be again.
+pub(crate) fn usage_file(state: Result<(), String>) -> Entry {
     match state {
-        Ok(()) => Entry::info("budget-file", "Budgets are counted across restarts again."),
+        Ok(()) => Entry::info(
+            "usage-file",
+            "Budgets and rate limits are kept across restarts again.",
+        ),
         Err(why) => {
-            let message = format!("Budgets are not counted across restarts: {why}.");
-            Entry::new(Level::Error, "budget-file", message)
+            let message = format!("Budgets and rate limits are not kept across restarts: {why}.");
+            Entry::new(Level::Error, "usage-file", message)
         }
     }
 }

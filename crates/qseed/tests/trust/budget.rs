@@ -3,7 +3,7 @@
 use qseed_entropy_service::{EntropyService, Fault};
 use serde_json::{Value, json};
 
-use crate::stage::{Stage, event_of, reload, seed_made_of, source};
+use crate::stage::{Stage, event_of, events, reload, seed_made_of, source};
 use crate::support::daemon::Qseed;
 use crate::support::{PATIENCE, service};
 
@@ -79,6 +79,28 @@ fn a_budget_is_never_exceeded_and_a_crash_does_not_renew_it() {
     assert!(served(&metered) <= 2 * BUDGET);
 }
 
+#[test]
+fn daemons_that_share_a_state_directory_share_a_budget() {
+    let (metered, standby) = (service(), service());
+    let first = stage(&metered, &standby);
+    let second = stage(&metered, &standby);
+    let second = second.with(|config| config["state_dir"] = json!(first.site.state_dir()));
+    let running = [first.site.start(), second.site.start()];
+    for (qseed, stage) in running.iter().zip([&first, &second]) {
+        event_of(qseed, 0, "budget-spent", "metered");
+        let from = qseed.log.count();
+        seed_made_of(qseed, from, &["standby"]);
+        stage.wait_more_seeds(1);
+    }
+    for qseed in running {
+        let log = qseed.stop();
+        assert_eq!(events(&log, "source-failed"), Vec::<Value>::new());
+    }
+    let served = served(&metered);
+    println!("{served} of {BUDGET} bytes were served");
+    assert!(served <= BUDGET && served > BUDGET - 96, "{served}");
+}
+
 /// Answers that are no entropy were downloaded all the same.
 #[test]
 fn what_is_dropped_counts_as_well() {
@@ -106,6 +128,7 @@ fn a_budget_below_the_least_request_is_spent_from_the_start() {
         config["sources"][0]["budget"]["bytes"] = json!(1023);
     });
     let qseed = stage.site.start();
+    event_of(&qseed, 0, "budget-too-small", "metered");
     event_of(&qseed, 0, "budget-spent", "metered");
     stage.wait_more_seeds(2);
     qseed.stop();

@@ -97,3 +97,36 @@ fn a_period_below_the_limit_is_slowed_down() {
         assert_in_order(&stage.seeds(), &delivered(&service));
     });
 }
+
+/// A timer that starts qseed again and again asks for no more than a daemon does.
+#[test]
+fn the_limit_holds_across_processes_that_follow_each_other() {
+    let service = limited();
+    let mut slow = source("slow", &service);
+    slow["rate_limit"] = json!("5/2s");
+    let stage = Stage::new(&[slow]);
+    for _ in 0..12 {
+        let ended = stage.site.once();
+        assert_eq!(ended.code, Some(0), "{}{}", ended.output, ended.errors);
+    }
+    let most = service.log(|log| log.most_requests_within(WINDOW));
+    assert!(
+        most <= REQUESTS as usize,
+        "{most} requests within {WINDOW:?}"
+    );
+    assert_in_order(&stage.seeds(), &delivered(&service));
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_written_stops_no_seeding() {
+    let service = limited();
+    let mut slow = source("slow", &service);
+    slow["rate_limit"] = json!("5/2s");
+    let stage = Stage::new(&[slow]);
+    std::fs::write(stage.site.state_dir(), "no folder").expect("written");
+    let qseed = stage.site.start();
+    let trouble = qseed.event("usage-file");
+    assert_eq!(trouble["level"], "error", "{trouble}");
+    stage.token.wait_seeds(0, 2);
+    qseed.stop();
+}

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use qseed_config::{Config, Level, Login, Partition, Scheme};
-use qseed_engine::Event;
+use qseed_engine::{Event, SourceId};
 
 use super::Daemon;
 use crate::assemble::Plan;
@@ -22,7 +22,7 @@ impl Daemon {
         for adapter in &adapters {
             self.reports.forget_link(adapter.id);
             if let Some(planned) = self.plan.sources.get(&adapter.id) {
-                self.budgets.give_up(&planned.config.name);
+                self.usage.give_up(&planned.config.name);
             }
         }
         self.sources.start(&self.plan, adapters);
@@ -30,27 +30,26 @@ impl Daemon {
 
     /// Tells the engine what each source has delivered in its present month.
     pub(super) fn tell_budgets(&mut self) {
-        let now = Timestamp::now();
-        let told: Vec<_> = self
-            .plan
-            .sources
-            .iter()
-            .map(|(id, planned)| {
-                let budget = planned.config.budget;
-                let spent = budget.map_or(0, |budget| {
-                    self.budgets
-                        .spent(&planned.config.name, budget.resets_on, now)
-                });
-                (*id, spent, budget.map(|budget| budget.bytes))
-            })
-            .collect();
-        for (source, spent, limit) in told {
-            self.handle(Event::Budget {
-                source,
-                spent,
-                limit,
-            });
+        let sources: Vec<_> = self.plan.sources.keys().copied().collect();
+        for source in sources {
+            self.tell_budget(source);
         }
+    }
+
+    pub(super) fn tell_budget(&mut self, source: SourceId) {
+        let Some(planned) = self.plan.sources.get(&source) else {
+            return;
+        };
+        let budget = planned.config.budget;
+        let spent = budget.map_or(0, |budget| {
+            let name = &planned.config.name;
+            self.usage.spent(name, budget.resets_on, Timestamp::now())
+        });
+        self.handle(Event::Budget {
+            source,
+            spent,
+            limit: budget.map(|budget| budget.bytes),
+        });
     }
 
     /// SIGHUP: reads the configuration again. What is wrong is said, and nothing changes.
@@ -136,10 +135,13 @@ pub(super) fn say_start(
     say_shortfalls(log, plan);
 }
 
-/// Says which rate limits are too low for what the partitions need.
+/// Says which rate limits and budgets are too low for what the partitions need.
 fn say_shortfalls(log: &mut Log, plan: &Plan) {
     for shortfall in crate::assemble::shortfalls(&plan.config) {
         log.write(Entry::from(&shortfall));
+    }
+    for small in crate::assemble::small_budgets(&plan.config) {
+        log.write(Entry::from(&small));
     }
 }
 

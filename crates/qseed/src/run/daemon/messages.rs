@@ -1,7 +1,7 @@
 //! What sources and workers say, turned into events for the engine.
 
 use jiff::Timestamp;
-use qseed_config::{Budget, Module, Output};
+use qseed_config::{Module, Output};
 use qseed_engine::{
     Event, FetchFault, JobId, PartitionId, Returned, SourceId, TokenFailure, TokenFault, WorkerId,
 };
@@ -14,6 +14,7 @@ use super::Daemon;
 use crate::log::printable;
 use crate::run::FromWorkers;
 use crate::run::sources::{SourceEvent, SourceSaid, engine_limits};
+use crate::run::usage::Question;
 use crate::say::shell;
 
 impl Daemon {
@@ -34,7 +35,7 @@ impl Daemon {
                 link,
             } => {
                 self.reports.link(source, link, &self.plan);
-                self.count_delivery(source, entropy.len() as u64);
+                self.count_answer(source, Some(entropy.len() as u64), sent);
                 self.handle(Event::Fetched {
                     source,
                     request,
@@ -48,7 +49,10 @@ impl Daemon {
                 link,
             } => {
                 self.reports.link(source, link, &self.plan);
-                self.count_failure(source, failure.kind);
+                // What was no entropy was downloaded all the same.
+                let invalid = matches!(failure.kind, FetchFault::Invalid(_));
+                let bytes = if invalid { None } else { Some(0) };
+                self.count_answer(source, bytes, failure.sent);
                 self.handle(Event::FetchFailed {
                     source,
                     request,
@@ -69,52 +73,40 @@ impl Daemon {
         }
     }
 
-    /// Writes down that bytes are about to be asked for, where their source has a budget. Returns
-    /// what the request has to wait for.
-    pub(super) fn count_ask(
+    /// Counts a request before it leaves. Where its source has a budget, it waits to hear whether
+    /// that allows it.
+    pub(super) fn count_question(
         &mut self,
         id: SourceId,
         bytes: usize,
-    ) -> Option<oneshot::Receiver<()>> {
-        let (name, budget) = self.budget_of(id)?;
-        let now = Timestamp::now();
-        self.budgets.ask(&name, budget.resets_on, now, bytes as u64);
-        Some(self.keeper.write_budgets(self.budgets.text()))
-    }
-
-    /// Counts a request that brought nothing to use towards its source's budget.
-    fn count_failure(&mut self, id: SourceId, fault: FetchFault) {
-        let Some((name, _)) = self.budget_of(id) else {
-            return;
-        };
-        let bytes = match fault {
-            // What was no entropy was downloaded all the same.
-            FetchFault::Invalid(_) => self.budgets.asked(&name),
-            FetchFault::Transient | FetchFault::Refused | FetchFault::Limits => 0,
-        };
-        self.count_delivery(id, bytes);
-    }
-
-    fn budget_of(&self, id: SourceId) -> Option<(String, Budget)> {
+        spare_attempt: bool,
+    ) -> Option<oneshot::Receiver<bool>> {
         let source = &self.plan.sources.get(&id)?.config;
-        Some((source.name.clone(), source.budget?))
+        if source.budget.is_none() && source.rate_limit.is_none() {
+            return None;
+        }
+        let allowed = self.usage.ask(&Question {
+            source: &source.name,
+            budget: source.budget,
+            rate_limit: source.rate_limit,
+            now: Timestamp::now(),
+            bytes: bytes as u64,
+            requests: 1 + u32::from(spare_attempt),
+        });
+        self.keeper.write_usage();
+        allowed
     }
 
-    /// Counts a delivery towards its source's budget, before anything else becomes of it.
-    fn count_delivery(&mut self, id: SourceId, bytes: u64) {
-        let Some((name, budget)) = self.budget_of(id) else {
+    /// Counts what became of a request, before anything else does; `None`: it brought what it was
+    /// to bring.
+    fn count_answer(&mut self, id: SourceId, bytes: Option<u64>, sent: u32) {
+        let Some(planned) = self.plan.sources.get(&id) else {
             return;
         };
         let now = Timestamp::now();
-        let spent = self.budgets.count(&name, budget.resets_on, now, bytes);
-        // Nothing waits for it.
-        drop(self.keeper.write_budgets(self.budgets.text()));
-        let limit = Some(budget.bytes);
-        self.handle(Event::Budget {
-            source: id,
-            spent,
-            limit,
-        });
+        self.usage.answered(&planned.config.name, now, bytes, sent);
+        self.keeper.write_usage();
+        self.tell_budget(id);
     }
 
     pub(super) fn worker_says(&mut self, (life, event): FromWorkers) {

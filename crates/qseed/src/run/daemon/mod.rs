@@ -8,24 +8,25 @@ mod stop;
 mod workers;
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use qseed_config::Config;
 use qseed_engine::guard::HeldBack;
-use qseed_engine::{Action, Engine, Event, Moment, PartitionId, PinTag, Start};
+use qseed_engine::{Action, Engine, Event, Moment, PartitionId, PinTag, SourceId, Start};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::alarm::Alarm;
-use super::budget::Budgets;
 use super::keeper::Keeper;
 use super::orphans;
 use super::processes::Processes;
 use super::reports::Reports;
 use super::service::{Service, Wish};
 use super::sources::Sources;
+use super::usage::Usage;
 use super::watch::{self, Watch, Whose};
 use super::{Incoming, random_number};
-use crate::assemble::{Numbers, Plan};
+use crate::assemble::{Numbers, Plan, PlannedSource};
 use crate::cli::RunArgs;
 use crate::exit::Failure;
 use crate::guard_file::{Device, GuardFile};
@@ -50,7 +51,7 @@ pub(super) struct Daemon {
     /// The devices of the PINs that workers asked about.
     devices: HashMap<PinTag, Device>,
     keeper: Keeper,
-    budgets: Budgets,
+    usage: Usage,
     watch: Watch,
     to_handle: UnboundedReceiver<Incoming>,
     service: Service,
@@ -87,20 +88,17 @@ impl Daemon {
         let standings = known
             .iter()
             .filter_map(|record| Some((PinTag(record.tag), record.standing?.into())));
+        let state_dir = plan.config.state_dir.clone();
+        let (usage, read) = Usage::read(&state_dir);
         let engine = Engine::new(Start {
             settings: plan.engine_settings(),
             now: Moment::START,
             seed: random_number(),
             standings: standings.collect(),
             once: args.once,
-            sent_before: Vec::new(),
+            sent_before: requests_before(&plan, &usage),
         });
-        let state_dir = plan.config.state_dir.clone();
-        let (budgets, readable) = match Budgets::read(&state_dir) {
-            Ok(budgets) => (budgets, Ok(())),
-            Err(why) => (Budgets::default(), Err(why)),
-        };
-        let keeper = Keeper::start(state_dir, guard, readable, incoming.clone())
+        let keeper = Keeper::start(state_dir, guard, (usage.clone(), read), incoming.clone())
             .map_err(|error| Failure::internal("cannot start the PIN guard", error))?;
         let mut daemon = Self {
             watch: Watch::new(&plan),
@@ -116,7 +114,7 @@ impl Daemon {
             token_said: None,
             devices: HashMap::new(),
             keeper,
-            budgets,
+            usage,
             to_handle,
             service,
             stopping: false,
@@ -196,7 +194,7 @@ impl Daemon {
                     shape,
                     spare_attempt,
                 } => {
-                    let counted = self.count_ask(source, shape.bytes());
+                    let counted = self.count_question(source, shape.bytes(), spare_attempt);
                     self.sources
                         .fetch(source, request, shape, spare_attempt, counted);
                 }
@@ -259,7 +257,7 @@ impl Daemon {
                 let folder = &self.plan.config.state_dir;
                 self.reports.write(shell::guard_file(state, folder));
             }
-            Incoming::BudgetFile(state) => self.reports.write(shell::budget_file(state)),
+            Incoming::UsageFile(state) => self.reports.write(shell::usage_file(state)),
         }
     }
 
@@ -274,4 +272,12 @@ impl Daemon {
             });
         }
     }
+}
+
+/// The time since each request that earlier processes sent.
+fn requests_before(plan: &Plan, usage: &Usage) -> Vec<(SourceId, Vec<Duration>)> {
+    let now = Timestamp::now();
+    let of =
+        |(id, source): (&SourceId, &PlannedSource)| (*id, usage.requests(&source.config.name, now));
+    plan.sources.iter().map(of).collect()
 }

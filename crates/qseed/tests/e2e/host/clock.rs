@@ -63,9 +63,9 @@ impl Scene {
 
     /// What is counted of the budget in each month, by its first day.
     fn months(&self) -> Vec<(String, u64)> {
-        let text = std::fs::read(self.site.state_dir().join("budgets.json")).expect("a file");
+        let text = std::fs::read(self.site.state_dir().join("usage.json")).expect("a file");
         let months: Value = serde_json::from_slice(&text).expect("JSON");
-        let months = months["sim"].as_array().expect("a list").iter();
+        let months = months["sim"]["months"].as_array().expect("a list").iter();
         months
             .map(|month| {
                 let began = month["began"].as_str().expect("a date");

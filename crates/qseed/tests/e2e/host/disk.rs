@@ -77,14 +77,12 @@ impl Scene {
 
     /// Nothing that was delivered is missing from the budget's count.
     fn assert_counted(&self) {
-        let text = std::fs::read(self.disk.path("budgets.json")).expect("a file");
+        let text = std::fs::read(self.disk.path("usage.json")).expect("a file");
         let months: Value = serde_json::from_slice(&text).expect("JSON");
-        let month = &months["sim"][0];
-        let count = |name: &str| month[name].as_u64().expect("a number");
+        let month = &months["sim"]["months"][0];
         let served = self.service.served();
         let served: usize = served.iter().map(|answer| answer.blocks.total()).sum();
-        // What was under way at the end may have been served.
-        let counted = count("bytes") + count("asked");
+        let counted = month["bytes"].as_u64().expect("a number");
         assert!(counted >= served as u64, "{served}: {months}");
     }
 }
@@ -92,7 +90,7 @@ impl Scene {
 /// The files of which a log says that they are in trouble, or out of it, in order.
 fn told(log: &[String]) -> Vec<(String, String)> {
     let lines = log.iter().filter(|line| {
-        ["guard-file", "budget-file"]
+        ["guard-file", "usage-file"]
             .iter()
             .any(|e| is_event(line, e))
     });
@@ -109,7 +107,7 @@ fn assert_told_once(log: &[String]) {
     let mut told = told(log);
     // Each file has a trouble of its own.
     told.sort();
-    let expected = ["budget-file", "guard-file"]
+    let expected = ["guard-file", "usage-file"]
         .map(|event| ["error", "info"].map(|level| (event.to_owned(), level.to_owned())));
     assert_eq!(told, expected.concat());
 }
@@ -153,7 +151,7 @@ fn a_disk_that_fills_up_or_goes_read_only_under_a_running_daemon_is_no_other_cas
             .log
             .all()
             .iter()
-            .any(|line| is_event(line, "budget-file"))
+            .any(|line| is_event(line, "usage-file"))
         {
             if scene.disk.path("filler").exists() {
                 scene.disk.fill_again();

@@ -1,0 +1,382 @@
+//! The state directory: its files are opened relative to the folder, never through links, and only
+//! where nobody else could have written them.
+
+use std::ffi::OsString;
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
+
+/// Why a state directory, or a file in it, cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateDirError {
+    /// The system refuses.
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    /// Another user owns it, who could have written what he likes.
+    #[error(
+        "{path} belongs to user {owner}, not to root or qseed's own user; \
+         run: chown {wanted} {path}"
+    )]
+    NotOurs {
+        path: PathBuf,
+        owner: u32,
+        wanted: u32,
+    },
+    /// Others can write it.
+    #[error("{path} can be written by other users (mode {mode:04o}); run: chmod go-w {path}")]
+    WritableByOthers { path: PathBuf, mode: u32 },
+    /// It is a link, a pipe, a folder or a device.
+    #[error("{path} is no regular file; move it away")]
+    NotAFile { path: PathBuf },
+    /// It is far longer than such a file gets.
+    #[error("{path} is longer than {limit} bytes, so it is none of qseed's; move it away")]
+    TooLong { path: PathBuf, limit: u64 },
+}
+
+impl StateDirError {
+    /// Whether it is the folder or file's owner or mode that must be mended, or the system that
+    /// denies access.
+    pub(crate) fn is_permission(&self) -> bool {
+        match self {
+            Self::NotOurs { .. } | Self::WritableByOthers { .. } | Self::NotAFile { .. } => true,
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ),
+            Self::TooLong { .. } => false,
+        }
+    }
+
+    /// Whether there is no such folder or file.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// For whom a state directory is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acting {
+    /// For the user that runs this process: the folder belongs to that user or to root.
+    ForItself,
+    /// For the folder's owner, where root runs this process: what it makes belongs to that owner.
+    ForOwner,
+}
+
+/// An open state directory.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    acting: Acting,
+    folder: File,
+    owner: (u32, u32),
+}
+
+impl StateDir {
+    /// Opens it where it is there.
+    pub(crate) fn open(path: &Path, acting: Acting) -> Result<Self, StateDirError> {
+        let io = |source: io::Error| StateDirError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty()).map_err(|why| io(why.into()))?;
+        let folder = File::from(folder);
+        let meta = folder.metadata().map_err(io)?;
+        let us = rustix::process::geteuid().as_raw();
+        let ours = meta.uid() == 0 || meta.uid() == us;
+        if !ours && (acting == Acting::ForItself || us != 0) {
+            return Err(StateDirError::NotOurs {
+                path: path.to_owned(),
+                owner: meta.uid(),
+                wanted: us,
+            });
+        }
+        not_writable_by_others(path, meta.mode())?;
+        Ok(Self {
+            path: path.to_owned(),
+            acting,
+            folder,
+            owner: (meta.uid(), meta.gid()),
+        })
+    }
+
+    /// Opens it, and makes it where it is missing.
+    pub(crate) fn create(path: &Path) -> Result<Self, StateDirError> {
+        match DirBuilder::new().recursive(true).mode(0o700).create(path) {
+            // Opening it says that it is no folder.
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                let path = path.to_owned();
+                Err(StateDirError::Io { path, source })
+            }
+            _ => Self::open(path, Acting::ForItself),
+        }
+    }
+
+    /// Opens what has its name now.
+    pub(crate) fn again(&self) -> Result<Self, StateDirError> {
+        Self::open(&self.path, self.acting)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn error(&self, name: &str, source: io::Error) -> StateDirError {
+        StateDirError::Io {
+            path: self.path.join(name),
+            source,
+        }
+    }
+
+    /// Opens a file; none: there is none. With `append`, what is written goes to its end.
+    pub(crate) fn open_file(
+        &self,
+        name: &str,
+        append: bool,
+    ) -> Result<Option<File>, StateDirError> {
+        let access = if append {
+            OFlags::RDWR | OFlags::APPEND
+        } else {
+            OFlags::RDONLY
+        };
+        // A pipe in its place must not hold this up.
+        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let path = || self.path.join(name);
+        let file = match rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(rustix::io::Errno::LOOP | rustix::io::Errno::ISDIR | rustix::io::Errno::NXIO) => {
+                return Err(StateDirError::NotAFile { path: path() });
+            }
+            Err(why) => return Err(self.error(name, why.into())),
+        };
+        let meta = file.metadata().map_err(|source| self.error(name, source))?;
+        if !meta.is_file() {
+            return Err(StateDirError::NotAFile { path: path() });
+        }
+        let us = rustix::process::geteuid().as_raw();
+        if ![0, us, self.owner.0].contains(&meta.uid()) {
+            return Err(StateDirError::NotOurs {
+                path: path(),
+                owner: meta.uid(),
+                wanted: self.owner.0,
+            });
+        }
+        not_writable_by_others(&path(), meta.mode())?;
+        Ok(Some(file))
+    }
+
+    /// Reads a file of at most `limit` bytes; none: there is none.
+    pub(crate) fn read(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, StateDirError> {
+        let Some(file) = self.open_file(name, false)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        let read = file.take(limit + 1).read_to_end(&mut bytes);
+        read.map_err(|source| self.error(name, source))?;
+        if bytes.len() as u64 > limit {
+            return Err(StateDirError::TooLong {
+                path: self.path.join(name),
+                limit,
+            });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Whether something has this name.
+    pub(crate) fn exists(&self, name: &str) -> bool {
+        rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Puts a file with this content in the place of another, or of none. The content is on the
+    /// disk before the file gets its name. The file comes back open for appending, with an
+    /// exclusive lock on it that nobody can have had before.
+    pub(crate) fn replace(&self, name: &str, content: &[u8]) -> Result<File, StateDirError> {
+        let (new, file) = self.write_new(name, content)?;
+        if let Err(why) = rustix::fs::renameat(&self.folder, &new, &self.folder, name) {
+            let _ = self.remove(&new);
+            return Err(self.error(name, why.into()));
+        }
+        self.sync(name)?;
+        Ok(file)
+    }
+
+    /// Makes a file with this content, like [`StateDir::replace`]; none: there is one already.
+    pub(crate) fn make(&self, name: &str, content: &[u8]) -> Result<Option<File>, StateDirError> {
+        let (new, file) = self.write_new(name, content)?;
+        let named = rustix::fs::linkat(&self.folder, &new, &self.folder, name, AtFlags::empty());
+        self.remove(&new)?;
+        match named {
+            Ok(()) => self.sync(name).map(|()| Some(file)),
+            Err(rustix::io::Errno::EXIST) => Ok(None),
+            Err(why) => Err(self.error(name, why.into())),
+        }
+    }
+
+    /// Writes a file under a name that nobody can foresee, to the disk.
+    fn write_new(&self, name: &str, content: &[u8]) -> Result<(String, File), StateDirError> {
+        let new = format!(".{name}.{}", random_name());
+        let file = self.create_new(&new)?;
+        let written = (&file).write_all(content).and_then(|()| file.sync_all());
+        if let Err(why) = written {
+            let _ = self.remove(&new);
+            return Err(self.error(name, why));
+        }
+        Ok((new, file))
+    }
+
+    /// A file's name is on the disk only when its folder is.
+    fn sync(&self, name: &str) -> Result<(), StateDirError> {
+        let synced = self.folder.sync_all();
+        synced.map_err(|source| self.error(name, source))
+    }
+
+    /// Makes a file that is not there yet, with an exclusive lock on it.
+    pub(crate) fn create_new(&self, name: &str) -> Result<File, StateDirError> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let for_owner = Mode::RUSR | Mode::WUSR;
+        let made = || -> io::Result<File> {
+            let file = File::from(rustix::fs::openat(&self.folder, name, flags, for_owner)?);
+            if rustix::process::geteuid().is_root() {
+                let (user, group) = self.owner;
+                let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+                rustix::fs::fchown(&file, Some(user), Some(group))?;
+            }
+            rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+            Ok(file)
+        };
+        made().map_err(|source| self.error(name, source))
+    }
+
+    /// Takes a file away, where it is there.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), StateDirError> {
+        match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(why) => Err(self.error(name, why.into())),
+        }
+    }
+
+    /// The names of its files.
+    pub(crate) fn names(&self) -> Vec<OsString> {
+        let entries = std::fs::read_dir(&self.path).into_iter().flatten();
+        entries.flatten().map(|entry| entry.file_name()).collect()
+    }
+}
+
+/// Sixteen hexadecimal digits that nobody can foresee.
+pub(crate) fn random_name() -> String {
+    format!("{:016x}", crate::run::random_number())
+}
+
+fn not_writable_by_others(path: &Path, mode: u32) -> Result<(), StateDirError> {
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    Err(StateDirError::WritableByOthers {
+        path: path.to_owned(),
+        mode: mode & 0o7777,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+
+    use super::{Acting, StateDir, StateDirError};
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+
+    fn open(path: &Path) -> Result<StateDir, StateDirError> {
+        StateDir::open(path, Acting::ForItself)
+    }
+
+    fn set_mode(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("changed");
+    }
+
+    #[test]
+    fn a_file_behind_a_link_is_neither_read_nor_written() {
+        let (folder, elsewhere) = (folder(), folder());
+        let victim = elsewhere.path().join("victim");
+        std::fs::write(&victim, "precious").expect("written");
+        symlink(&victim, folder.path().join("file")).expect("linked");
+        let state = open(folder.path()).expect("a state directory");
+        for append in [false, true] {
+            let opened = state.open_file("file", append);
+            assert!(matches!(opened, Err(StateDirError::NotAFile { .. })));
+        }
+        state.replace("file", b"new").expect("replaced");
+        assert_eq!(std::fs::read(&victim).expect("there"), b"precious");
+        let content = state.read("file", 10).expect("readable");
+        assert_eq!(content.as_deref(), Some(&b"new"[..]));
+        assert_eq!(state.names().len(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_pipe_or_folder_in_the_place_of_a_file_holds_nothing_up() {
+        let folder = folder();
+        let state = open(folder.path()).expect("a state directory");
+        std::fs::create_dir(folder.path().join("folder")).expect("made");
+        let pipe = rustix::fs::CWD;
+        let path = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(pipe, &path, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+        for name in ["folder", "pipe"] {
+            for append in [false, true] {
+                let opened = state.open_file(name, append);
+                assert!(
+                    matches!(opened, Err(StateDirError::NotAFile { .. })),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_others_can_write_is_refused_with_the_chmod() {
+        let folder = folder();
+        let path = folder.path().join("state");
+        let state = StateDir::create(&path).expect("made");
+        state.replace("file", b"x").expect("made");
+        set_mode(&path.join("file"), 0o622);
+        let why = state.read("file", 10).expect_err("writable by others");
+        assert!(why.to_string().contains("chmod go-w"), "{why}");
+        set_mode(&path, 0o777);
+        let why = open(&path).expect_err("writable by others");
+        assert!(
+            why.is_permission() && why.to_string().contains("0777"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn root_does_not_use_a_strangers_directory_for_itself_and_gives_him_what_it_makes_for_him() {
+        let is_root = rustix::process::geteuid().is_root();
+        assert!(is_root, "this test needs root");
+        let folder = folder();
+        std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).expect("given away");
+        let why = open(folder.path()).expect_err("a stranger's");
+        assert!(matches!(why, StateDirError::NotOurs { owner: 65534, .. }));
+        let state = StateDir::open(folder.path(), Acting::ForOwner).expect("for him");
+        let file = state.replace("file", b"x").expect("made");
+        let meta = file.metadata().expect("a file");
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&meta), 65534);
+    }
+
+    #[test]
+    fn a_long_file_is_not_read() {
+        let folder = folder();
+        let state = open(folder.path()).expect("a state directory");
+        state.replace("file", &[7; 11]).expect("written");
+        let read = state.read("file", 10);
+        assert!(matches!(read, Err(StateDirError::TooLong { .. })));
+        assert!(state.read("other", 10).expect("no file").is_none());
+    }
+}
