@@ -10,15 +10,13 @@ use crate::reservoir::Portion;
 use crate::shape::Shape;
 
 /// Something to be done outside. Each is carried out in the order in which it is given.
+#[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Debug)]
 pub enum Action {
     /// Ask the source. Answered by `Fetched` or `FetchFailed`.
     Fetch {
-        /// The source.
         source: SourceId,
-        /// The number of the request.
         request: RequestId,
-        /// What to ask for.
         shape: Shape,
         /// Whether one immediate second try is allowed where a kept connection turns out closed.
         spare_attempt: bool,
@@ -27,39 +25,29 @@ pub enum Action {
     StartWorker {
         /// The number of this life.
         worker: WorkerId,
-        /// Its module.
         module: ModuleId,
     },
     /// End a worker process. Answered by `WorkerExited`.
     EndWorker {
-        /// The worker.
         worker: WorkerId,
         /// Whether it is killed, or asked to finish first.
         kill: bool,
     },
     /// Find the partition's token, open a session, log in. Answered by `Opened` or `OpenFailed`.
     Open {
-        /// The worker.
         worker: WorkerId,
-        /// The partition.
         partition: PartitionId,
     },
     /// Close the partition's session. Not answered.
     Close {
-        /// The worker.
         worker: WorkerId,
-        /// The partition.
         partition: PartitionId,
     },
     /// Inject a seed. Answered by `Seeded` or `SeedFailed`.
     Seed {
-        /// The worker.
         worker: WorkerId,
-        /// The partition.
         partition: PartitionId,
-        /// The number of the injection.
         job: JobId,
-        /// The bytes.
         seed: Seed,
         /// Where they come from.
         made_of: Vec<Portion>,

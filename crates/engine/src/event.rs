@@ -10,40 +10,29 @@ use crate::ids::{DeviceTag, JobId, PartitionId, PinTag, RequestId, SourceId, Wor
 use crate::settings::{Limits, Settings};
 
 /// Something that happened outside.
+#[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Debug)]
 pub enum Event {
     /// Time passed.
     Tick,
     /// A source answered a request; what it delivered has been decoded but not checked.
     Fetched {
-        /// The source.
         source: SourceId,
-        /// The request.
         request: RequestId,
-        /// The decoded bytes.
         entropy: Entropy,
         /// Requests that were sent for it.
         sent: u32,
     },
     /// A request brought nothing.
     FetchFailed {
-        /// The source.
         source: SourceId,
-        /// The request.
         request: RequestId,
-        /// Why.
         failure: FetchFailure,
     },
     /// The source said what one request may ask for.
-    LimitsLearnt {
-        /// The source.
-        source: SourceId,
-        /// Its limits.
-        limits: Limits,
-    },
+    LimitsLearnt { source: SourceId, limits: Limits },
     /// How much of its budget the source has delivered.
     Budget {
-        /// The source.
         source: SourceId,
         /// The bytes that it delivered in its present month.
         spent: u64,
@@ -57,31 +46,14 @@ pub enum Event {
     /// The worker has loaded its module and takes calls.
     WorkerReady(WorkerId),
     /// The worker cannot load its module; it ends.
-    WorkerFailed {
-        /// The worker.
-        worker: WorkerId,
-        /// Why.
-        text: String,
-    },
+    WorkerFailed { worker: WorkerId, text: String },
     /// The worker floods, or does not speak the protocol: it is to be killed.
-    WorkerMisbehaves {
-        /// The worker.
-        worker: WorkerId,
-        /// How.
-        text: String,
-    },
+    WorkerMisbehaves { worker: WorkerId, text: String },
     /// The worker's process has ended, or could not be started.
-    WorkerExited {
-        /// The worker.
-        worker: WorkerId,
-        /// How.
-        text: String,
-    },
+    WorkerExited { worker: WorkerId, text: String },
     /// An operation on the partition goes on with its next call.
     Progress {
-        /// The worker.
         worker: WorkerId,
-        /// The partition.
         partition: PartitionId,
     },
     /// An operation on the partition waits for another one of its worker: no call of its own runs.
@@ -130,38 +102,26 @@ pub enum Event {
     },
     /// The partition has an open session, logged in where that is configured.
     Opened {
-        /// The worker.
         worker: WorkerId,
-        /// The partition.
         partition: PartitionId,
     },
     /// The partition could not be opened.
     OpenFailed {
-        /// The worker.
         worker: WorkerId,
-        /// The partition.
         partition: PartitionId,
-        /// Why.
         failure: TokenFailure,
     },
     /// A seed was injected.
     Seeded {
-        /// The worker.
         worker: WorkerId,
-        /// The partition.
         partition: PartitionId,
-        /// The injection.
         job: JobId,
     },
     /// A seed was not accepted. Whether it was mixed in is unknown: it is spent.
     SeedFailed {
-        /// The worker.
         worker: WorkerId,
-        /// The partition.
         partition: PartitionId,
-        /// The injection.
         job: JobId,
-        /// Why.
         failure: TokenFailure,
     },
     /// A new configuration takes effect. Requests to sources that are gone or have another

@@ -69,17 +69,14 @@ impl PartitionState {
 }
 
 /// A partition as it stands.
+#[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Clone, Debug)]
 pub struct PartitionView {
     /// The caller's number for it.
     pub id: PartitionId,
-    /// Its name.
     pub name: Arc<str>,
-    /// How it stands.
     pub state: PartitionState,
-    /// Since when.
     pub since: Moment,
-    /// Its last seed.
     pub last_seed: Option<Moment>,
     /// When the next seed is due or the partition is tried again, if that is known.
     pub next_seed: Option<Moment>,
@@ -92,11 +89,11 @@ pub struct PartitionView {
 }
 
 /// A source as it stands.
+#[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Clone, Debug)]
 pub struct SourceView {
     /// The caller's number for it.
     pub id: SourceId,
-    /// Its name.
     pub name: Arc<str>,
     /// Whether its last exchange brought entropy; none before the first one ended.
     pub up: Option<bool>,
@@ -115,9 +112,9 @@ pub struct SourceView {
 }
 
 /// A worker as it stands.
+#[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Clone, Debug)]
 pub struct WorkerView {
-    /// Its module.
     pub module: ModuleId,
     /// The partition that it serves alone, where it is not the module's common one.
     pub alone: Option<PartitionId>,

@@ -26,6 +26,7 @@ use crate::uri::TokenUri;
 pub const VERSION: u32 = 1;
 
 /// What the daemon tells a worker. Printing it shows no secret.
+#[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
     /// First, and once: load this module. Answered by `Ready` or `InitFailed`.
@@ -56,7 +57,6 @@ pub enum ToWorker {
     /// Inject a seed, which is spent from here on. Answered by `Seeded` or `SeedFailed`, with
     /// `PinAsk` before where the login was lost.
     Seed {
-        /// The partition.
         partition: u32,
         /// A number that the answer repeats.
         job: u64,
@@ -65,10 +65,7 @@ pub enum ToWorker {
         seed: Seed,
     },
     /// Log out where no other partition needs the login, and close. Answered by `Closed`.
-    Close {
-        /// The partition.
-        partition: u32,
-    },
+    Close { partition: u32 },
     /// Tell every slot. Answered by `Slot` for each, then `Listed`.
     List {
         /// A number that the answers repeat.
@@ -162,6 +159,7 @@ pub enum Verdict {
 }
 
 /// What a worker tells the daemon.
+#[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
     /// The module is loaded.
@@ -169,17 +167,10 @@ pub enum FromWorker {
     /// The module cannot be loaded or initialised; the worker exits.
     InitFailed(TokenFailure),
     /// The partition is open, and logged in where it should be.
-    Opened {
-        /// The partition.
-        partition: u32,
-        /// Its token.
-        token: TokenInfo,
-    },
+    Opened { partition: u32, token: TokenInfo },
     /// The partition is not open.
     OpenFailed {
-        /// The partition.
         partition: u32,
-        /// Why.
         failure: TokenFailure,
     },
     /// May this PIN be presented? The worker waits for `Verdict`.
@@ -206,9 +197,7 @@ pub enum FromWorker {
     },
     /// The whole seed was mixed in.
     Seeded {
-        /// The partition.
         partition: u32,
-        /// The seed's number.
         job: u64,
         /// Time spent in `C_SeedRandom`, in microseconds.
         duration_us: u64,
@@ -217,11 +206,8 @@ pub enum FromWorker {
     },
     /// The seed was not, or not wholly, mixed in; nobody can say which, so it is spent.
     SeedFailed {
-        /// The partition.
         partition: u32,
-        /// The seed's number.
         job: u64,
-        /// Why.
         failure: TokenFailure,
         /// Time spent in `C_SeedRandom`, in microseconds.
         duration_us: u64,
@@ -229,10 +215,7 @@ pub enum FromWorker {
         open: bool,
     },
     /// The partition is closed.
-    Closed {
-        /// The partition.
-        partition: u32,
-    },
+    Closed { partition: u32 },
     /// The operation waits until another partition's login at the same token has ended: no call
     /// of its own runs. `Progress` says when it goes on.
     Waits {
@@ -246,15 +229,9 @@ pub enum FromWorker {
         partition: Option<u32>,
     },
     /// One slot of a listing.
-    Slot {
-        /// The listing's number.
-        request: u64,
-        /// The slot.
-        slot: SlotReport,
-    },
+    Slot { request: u64, slot: SlotReport },
     /// A listing's end.
     Listed {
-        /// The listing's number.
         request: u64,
         /// Why it is not complete.
         failure: Option<TokenFailure>,
