@@ -1,8 +1,9 @@
-//! What the sources answered.
+//! What the sources answered, and the seeds that are made of it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use qseed_entropy::Entropy;
+use qseed_entropy::{Entropy, Seed};
 
 use super::Sources;
 use crate::action::Next;
@@ -10,6 +11,8 @@ use crate::checks::Check;
 use crate::event::{FetchFailure, FetchFault};
 use crate::fact::Fact;
 use crate::ids::{RequestId, SourceId};
+use crate::reservoir::{Portion, take_in_turn, take_xored};
+use crate::settings::Combine;
 use crate::source::InFlight;
 use crate::timers::Timer;
 use crate::turn::Turn;
@@ -91,7 +94,38 @@ impl Sources {
         }
     }
 
-    pub(crate) fn delivery_failed(
+    /// Takes a seed of `size` bytes from what is held. None where the sources turn out to deliver
+    /// the same: all of that is dropped, and the last source counts as the one that repeats.
+    pub(crate) fn take(
+        &mut self,
+        turn: &mut Turn<'_>,
+        size: usize,
+    ) -> Option<(Seed, Vec<Portion>)> {
+        let mut sources = self.by_id.iter_mut().collect::<BTreeMap<_, _>>();
+        let reservoirs = self
+            .order
+            .iter()
+            .filter_map(|id| sources.remove(id))
+            .filter(|source| source.available() > 0)
+            .map(|source| &mut source.reservoir);
+        if self.combine == Combine::Failover {
+            return Some(take_in_turn(reservoirs, size));
+        }
+        let (seed, made_of) = take_xored(reservoirs, size);
+        if self.by_id.len() == 1 || self.xored.count(seed.expose()).is_ok() {
+            return Some((seed, made_of));
+        }
+        let last = made_of.last()?;
+        let (id, request) = (last.source, last.request);
+        for source in self.by_id.values_mut() {
+            source.counts.discarded += size as u64;
+            source.discard_held();
+        }
+        self.delivery_failed(turn, id, request, Check::OtherSource, 0);
+        None
+    }
+
+    fn delivery_failed(
         &mut self,
         turn: &mut Turn<'_>,
         id: SourceId,

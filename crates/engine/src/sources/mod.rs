@@ -6,12 +6,10 @@ mod planning;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use qseed_entropy::Seed;
-
-use crate::checks::{Check, Checks, SeenBefore};
+use crate::checks::{Checks, SeenBefore};
 use crate::fact::Fact;
 use crate::ids::{RequestId, SourceId};
-use crate::reservoir::{Portion, take_in_turn, take_xored};
+use crate::reservoir::Portion;
 use crate::settings::{Combine, Limits, Reserve, SourceSettings};
 use crate::source::Source;
 use crate::time::Moment;
@@ -134,37 +132,6 @@ impl Sources {
             Combine::Failover => held.sum(),
             Combine::Xor => held.min().unwrap_or(0),
         }
-    }
-
-    /// Takes a seed of `size` bytes from what is held. None where the sources turn out to deliver
-    /// the same: all of that is dropped, and the last source counts as the one that repeats.
-    pub(crate) fn take(
-        &mut self,
-        turn: &mut Turn<'_>,
-        size: usize,
-    ) -> Option<(Seed, Vec<Portion>)> {
-        let mut sources = self.by_id.iter_mut().collect::<BTreeMap<_, _>>();
-        let reservoirs = self
-            .order
-            .iter()
-            .filter_map(|id| sources.remove(id))
-            .filter(|source| source.available() > 0)
-            .map(|source| &mut source.reservoir);
-        if self.combine == Combine::Failover {
-            return Some(take_in_turn(reservoirs, size));
-        }
-        let (seed, made_of) = take_xored(reservoirs, size);
-        if self.by_id.len() == 1 || self.xored.count(seed.expose()).is_ok() {
-            return Some((seed, made_of));
-        }
-        let last = made_of.last()?;
-        let (id, request) = (last.source, last.request);
-        for source in self.by_id.values_mut() {
-            source.counts.discarded += size as u64;
-            source.discard_held();
-        }
-        self.delivery_failed(turn, id, request, Check::OtherSource, 0);
-        None
     }
 
     /// Counts where the bytes of a seed ended: in a token, or nobody knows where.
