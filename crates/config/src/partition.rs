@@ -32,14 +32,30 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Whether `other` asks for the same, wherever in the file it stands. Literal PINs that were
-    /// taken out of both are not compared.
+    /// Whether a session that was opened for `other` serves this one as well: all but size, period
+    /// and place in the file is the same. Literal PINs that were taken out are not compared.
     #[must_use]
-    pub fn same_settings(&self, other: &Self) -> bool {
-        Self {
-            position: self.position,
-            ..other.clone()
-        } == *self
+    pub fn is_same_session(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            module,
+            token,
+            login,
+            pin,
+            size: _,
+            period: _,
+            chunk,
+            position: _,
+        } = self;
+        (name, module, token, login, pin, chunk)
+            == (
+                &other.name,
+                &other.module,
+                &other.token,
+                &other.login,
+                &other.pin,
+                &other.chunk,
+            )
     }
 }
 

@@ -146,6 +146,11 @@ impl Field<'_> {
         if text.is_empty() {
             return self.refuse_unshown("no value", None, findings);
         }
+        if style == Style::Plain && matches!(text, "~" | "null" | "Null" | "NULL") {
+            let message = format!("`{}`: `{text}` without quotes means no value", self.key);
+            let help = "write quotes if that is the secret itself";
+            return Err(findings.fault_with_help(self.node.place, message, help));
+        }
         if text.len() > MAX_SECRET_BYTES {
             return self.refuse_unshown("longer than 64 KiB", None, findings);
         }

@@ -312,6 +312,10 @@ fn explained(error: &ScanError) -> (String, &'static str) {
             "a `[` or `{` before this place is not closed",
             "close it; a value that begins with `[` or `{` needs quotes",
         )),
+        info if info.contains("invalid Unicode character escape") => fixed((
+            "this `\\u` escape is no character, or half of one (a surrogate)",
+            "write the character itself, or `\\U` and its eight hexadecimal digits",
+        )),
         info if info.contains("unprintable") => fixed((
             "a control character is not allowed",
             "take it out, or write it as an escape in double quotes",

@@ -32,8 +32,6 @@ fn pins_arrive_as_written() {
         "1e10",
         "true",
         "0x1F",
-        "~",
-        "null",
         "1234",
         "-1",
         ".5",
@@ -73,6 +71,32 @@ fn pins_arrive_as_written() {
     ] {
         assert_eq!(pin(&with_pin(written)), meant.as_bytes(), "{written}");
     }
+}
+
+#[test]
+fn null_without_quotes_is_no_secret() {
+    for null in ["null", "Null", "NULL", "~"] {
+        let report = parse(&with_pin(null), "f").expect_err(null).to_string();
+        let said = format!(
+            "f:4:20: `cryptoki_user_pin`: `{null}` without quotes means no value; write quotes if \
+             that is the secret itself"
+        );
+        assert_eq!(report, said);
+        let token = with_pin("1").replace("qrypt_token: t", &format!("qrypt_token: {null}"));
+        let report = parse(&token, "f").expect_err(null).to_string();
+        assert!(report.contains("means no value"), "{report}");
+        assert_eq!(pin(&with_pin(&format!("'{null}'"))), null.as_bytes());
+        assert_eq!(pin(&with_pin(&format!("\"{null}\""))), null.as_bytes());
+    }
+}
+
+#[test]
+fn half_a_character_in_a_quoted_text_says_what_to_write() {
+    let report = parse(&with_pin("\"\\ud83d\\ude00\""), "f").expect_err("a surrogate");
+    let report = report.to_string();
+    assert!(report.starts_with("f:4:"), "{report}");
+    assert!(report.contains("write the character itself"), "{report}");
+    assert_eq!(pin(&with_pin("\"\\U0001F600\"")), "😀".as_bytes());
 }
 
 #[test]

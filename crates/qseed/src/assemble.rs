@@ -5,7 +5,7 @@ mod budgets;
 mod load;
 mod rate_limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use qseed_config as config;
 use qseed_engine as engine;
 use qseed_engine::{ModuleId, PartitionId, SourceId};
-use qseed_secrets::SecretRef;
+use qseed_secrets::{Secret, SecretRef};
 use qseed_sources as sources;
 use qseed_tokens::uri::TokenUri;
 use qseed_tokens::wire::{LoginKind, Open, PinSource, TokenChoice};
@@ -52,12 +52,12 @@ pub(crate) struct Planned {
 }
 
 /// Hands out numbers, and the same ones again to what has not changed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Numbers {
     last: u32,
     sources: BTreeMap<String, (SourceId, u64, config::Source)>,
     modules: BTreeMap<std::path::PathBuf, u32>,
-    partitions: Vec<(config::Partition, u32)>,
+    partitions: HashMap<String, (config::Partition, u32)>,
 }
 
 impl Numbers {
@@ -88,14 +88,8 @@ impl Numbers {
 
     /// A partition keeps its number while only its size and period change.
     fn partition(&mut self, partition: &config::Partition) -> PartitionId {
-        let known = self.partitions.iter().find(|(known, _)| {
-            let known = config::Partition {
-                size: partition.size,
-                period: partition.period,
-                ..known.clone()
-            };
-            known.same_settings(partition)
-        });
+        let known = self.partitions.get(&partition.name);
+        let known = known.filter(|(known, _)| known.is_same_session(partition));
         PartitionId(match known {
             Some((_, number)) => *number,
             None => self.new_number(),
@@ -115,12 +109,12 @@ impl Plan {
     ) -> Result<Self, Failure> {
         let mut faults = Vec::new();
         let mut partitions = BTreeMap::new();
-        let mut numbered = Vec::with_capacity(config.partitions.len());
+        let mut numbered = HashMap::with_capacity(config.partitions.len());
         for partition in &config.partitions {
             match token_choice(&partition.token) {
                 Ok(token) => {
                     let id = numbers.partition(partition);
-                    numbered.push((partition.clone(), id.0));
+                    numbered.insert(partition.name.clone(), (partition.clone(), id.0));
                     partitions.insert(
                         id,
                         Planned {
@@ -270,6 +264,33 @@ impl Plan {
         })
     }
 
+    /// The PINs that workers cannot read themselves: those that the configuration `spelt_out`, each
+    /// with its partition's name, and those in environment variables, which workers do not inherit.
+    pub(crate) fn pins_to_tell(
+        &self,
+        spelt_out: Vec<(String, Secret)>,
+    ) -> BTreeMap<ModuleId, Vec<(u32, Secret)>> {
+        let mut spelt_out: HashMap<_, _> = spelt_out.into_iter().collect();
+        let modules: HashMap<_, _> = self
+            .modules
+            .iter()
+            .map(|(id, module)| (module.path.as_path(), *id))
+            .collect();
+        let mut pins = BTreeMap::<_, Vec<_>>::new();
+        for (id, Planned { config, .. }) in &self.partitions {
+            let pin = match &config.pin {
+                config::Pin::Taken => spelt_out.remove(&config.name),
+                config::Pin::Given(variable @ SecretRef::Environment(_)) => variable.read().ok(),
+                config::Pin::Given(_) | config::Pin::Absent => None,
+            };
+            if let Some(pin) = pin {
+                let module = modules[config.module.as_path()];
+                pins.entry(module).or_default().push((id.0, pin));
+            }
+        }
+        pins
+    }
+
     /// The file that holds a partition's PIN, where one does.
     pub(crate) fn pin_file(&self, id: PartitionId) -> Option<std::path::PathBuf> {
         match &self.partitions.get(&id)?.config.pin {
@@ -386,5 +407,42 @@ fn tls_settings(tls: &config::Tls) -> sources::Tls {
             config::PostQuantum::Prefer => sources::PostQuantum::Prefer,
             config::PostQuantum::Off => sources::PostQuantum::Off,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::path::Path;
+
+    use qseed_engine::PartitionId;
+
+    use super::{Numbers, Plan};
+
+    /// Partitions of these names and periods, and the number that each one gets.
+    fn numbered(
+        numbers: &mut Numbers,
+        partitions: impl Iterator<Item = (u32, u32)>,
+    ) -> Vec<(String, PartitionId)> {
+        let mut text = "sources: [{name: s, type: device, path: /x}]\n\
+                        defaults: {module: /l.so, login: none}\npartitions:\n"
+            .to_owned();
+        for (name, period) in partitions {
+            writeln!(text, "- {{name: p{name}, slot: {name}, period: {period}}}").expect("room");
+        }
+        let loaded = qseed_config::parse(&text, "f").expect("a configuration");
+        let plan = Plan::new(loaded.config, Path::new("f"), numbers).expect("a plan");
+        let by_id = plan.partitions.iter();
+        let mut numbered: Vec<_> = by_id.map(|(id, p)| (p.config.name.clone(), *id)).collect();
+        numbered.sort();
+        numbered
+    }
+
+    #[test]
+    fn ten_thousand_partitions_keep_their_numbers_in_another_order_and_with_another_period() {
+        let mut numbers = Numbers::default();
+        let first = numbered(&mut numbers, (0..10_000).map(|name| (name, 10)));
+        let again = numbered(&mut numbers, (0..10_000).rev().map(|name| (name, 20)));
+        assert_eq!(first, again);
     }
 }

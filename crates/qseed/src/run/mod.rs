@@ -5,6 +5,7 @@
 //! state directory, which wait for a disk, have a thread of their own.
 
 mod alarm;
+mod config_source;
 mod daemon;
 mod keeper;
 mod manager;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use qseed_engine::WorkerId;
-use qseed_tokens::supervisor::{Worker, WorkerSpec};
+use qseed_tokens::supervisor::{KeptPins, Worker, WorkerSpec};
 use qseed_tokens::wire::ToWorker;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
@@ -32,21 +32,22 @@ impl Default for Processes {
 }
 
 impl Processes {
-    /// Starts a worker.
+    /// Starts a worker, with the PINs that are kept for it.
     ///
     /// # Errors
     /// Why it cannot be started, for people.
-    pub(super) fn start(&mut self, worker: WorkerId, spec: &WorkerSpec) -> Result<(), String> {
+    pub(super) fn start(
+        &mut self,
+        worker: WorkerId,
+        spec: &WorkerSpec,
+        pins: Option<&KeptPins>,
+    ) -> Result<(), String> {
         // The engine counts up; 2^32 worker starts will not happen.
         let number = u32::try_from(worker.0).unwrap_or(u32::MAX);
-        let process = Worker::spawn(spec, number, self.events.clone())
+        let process = Worker::spawn_with_pins(spec, pins, number, self.events.clone())
             .map_err(|error| format!("its worker process cannot be started: {error}"))?;
         self.running.insert(worker, process);
         Ok(())
-    }
-
-    pub(super) fn runs(&self, worker: WorkerId) -> bool {
-        self.running.contains_key(&worker)
     }
 
     /// Sends a message, if the worker still runs.

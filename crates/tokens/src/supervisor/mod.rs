@@ -6,6 +6,7 @@
 
 mod allowance;
 mod output;
+mod pins;
 mod streams;
 
 use std::io;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 
 use allowance::{Allowance, Earned};
 pub use output::{Output, Stream};
+pub use pins::KeptPins;
 
 use crate::wire::{self, FromWorker, Hello, ToWorker};
 
@@ -111,10 +113,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker and says hello to it. `Ready` or `InitFailed` is its first message.
-    ///
-    /// The worker dies with the *thread* that calls this, so that must be the thread which lives
-    /// as long as the daemon does.
+    /// Starts a worker that gets no PINs at its start, like [`Worker::spawn_with_pins`].
     ///
     /// # Errors
     /// What the system says where no process or no socket could be made.
@@ -122,8 +121,29 @@ impl Worker {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn spawn(spec: &WorkerSpec, id: u32, events: Events) -> io::Result<Self> {
+        Self::spawn_with_pins(spec, None, id, events)
+    }
+
+    /// Starts a worker and says hello to it. `Ready` or `InitFailed` is its first message.
+    ///
+    /// The worker dies with the *thread* that calls this, so that must be the thread which lives
+    /// as long as the daemon does.
+    ///
+    /// # Errors
+    /// What the system says where no process, socket or pipe could be made.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn_with_pins(
+        spec: &WorkerSpec,
+        pins: Option<&KeptPins>,
+        id: u32,
+        events: Events,
+    ) -> io::Result<Self> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_nonblocking(true)?;
+        let pins = pins.map(KeptPins::copy).transpose()?;
+        streams::greet(&ours, &ToWorker::Hello(hello(spec)), pins.as_ref())?;
         let writer = streams::Writing::new(ours.try_clone()?.into());
         let reader = streams::reading(ours.into())?;
         let mut child = command(spec, theirs.into()).spawn()?;
@@ -146,14 +166,14 @@ impl Worker {
         tokio::spawn(streams::write_messages(writer, queue));
         tokio::spawn(watch(child, pid, Arc::clone(&killed), streams, events));
 
-        let worker = Self {
+        // For the `Hello`.
+        earned.add(false);
+        Ok(Self {
             pid,
             outgoing,
             earned,
             killed,
-        };
-        worker.send(ToWorker::Hello(hello(spec)));
-        Ok(worker)
+        })
     }
 
     /// The process id.

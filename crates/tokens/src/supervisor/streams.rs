@@ -1,10 +1,11 @@
 //! The socket's two directions.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::SendFlags;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
@@ -13,6 +14,28 @@ use tokio::time::Instant;
 use super::allowance::Allowance;
 use super::{Misbehaviour, Reporter, WorkerEvent};
 use crate::wire::{self, Decoder, ToWorker};
+
+/// Sends the first message, and the pipe that holds the worker's PINs beside it. The socket is
+/// empty and takes both at once.
+pub(super) fn greet(socket: impl AsFd, hello: &ToWorker, pins: Option<&OwnedFd>) -> io::Result<()> {
+    let frame = wire::encode(hello).map_err(io::Error::other)?;
+    let fds: Vec<_> = pins.map(AsFd::as_fd).into_iter().collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut beside = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        beside.push(SendAncillaryMessage::ScmRights(&fds));
+    }
+    let sent = sendmsg(
+        socket,
+        &[IoSlice::new(&frame)],
+        &mut beside,
+        SendFlags::NOSIGNAL,
+    )?;
+    if sent < frame.len() {
+        return Err(Errno::MSGSIZE.into());
+    }
+    Ok(())
+}
 
 /// The daemon's end of the socket, to read from.
 ///

@@ -265,8 +265,16 @@ fn read_pin(worker: &Worker, how: &Open) -> Result<Secret, TokenFailure> {
         PinSource::Told => worker.told_pin(how.partition).map(SecretRef::Literal),
         PinSource::None => None,
     };
-    let reference = reference
-        .ok_or_else(|| unavailable("a PIN is needed and none is configured".to_owned()))?;
+    let reference = reference.ok_or_else(|| {
+        let text = match how.pin {
+            PinSource::Told => {
+                "the environment variable of the PIN was not set when qseed read the \
+                     configuration"
+            }
+            _ => "a PIN is needed and none is configured",
+        };
+        unavailable(text.to_owned())
+    })?;
     reference
         .read()
         .map_err(|error| unavailable(format!("the PIN: {error}")))

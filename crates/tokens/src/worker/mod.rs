@@ -20,7 +20,10 @@ mod pulse;
 mod seeding;
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read};
+use std::fs::File;
+use std::io::{ErrorKind, IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
@@ -28,6 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use qseed_secrets::Secret;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use finder::Finder;
 use guard::Guard;
@@ -59,19 +63,20 @@ pub fn run() -> ExitCode {
     };
     let link = Link::new(writer);
     let mut requests = Requests::new(socket);
+    let pins = requests.begin();
     match requests.next() {
         Some(ToWorker::Hello(hello)) if hello.version == wire::VERSION => {
             if !process::is_child_of(hello.daemon) {
                 process::end();
             }
-            serve(hello, link, &mut requests)
+            serve(hello, pins, link, &mut requests)
         }
         _ => ExitCode::from(INTERNAL),
     }
 }
 
 /// Loads the module and does what the daemon says until it says `Shutdown`.
-fn serve(hello: Hello, link: Link, requests: &mut Requests) -> ExitCode {
+fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, requests: &mut Requests) -> ExitCode {
     let memory_locked = qseed_secrets::memory::lock().is_ok();
     let module = match Module::load(&hello.module, hello.init_args) {
         Ok(module) => module,
@@ -97,6 +102,9 @@ fn serve(hello: Hello, link: Link, requests: &mut Requests) -> ExitCode {
         inboxes: Mutex::default(),
         look_again_after: hello.look_again_after,
     });
+    if let Some(pins) = pins {
+        worker.learn_pins(File::from(pins));
+    }
     loop {
         match requests.next() {
             Some(ToWorker::Pin { partition, pin }) => worker.learn_pin(partition, pin),
@@ -160,6 +168,22 @@ impl Worker {
             .insert(partition, pin);
     }
 
+    /// Reads the PINs that were put away for this module's workers.
+    fn learn_pins(&self, mut pipe: File) {
+        let mut decoder = Decoder::new(wire::MAX_FRAME_BYTES);
+        loop {
+            match decoder.next_message() {
+                Ok(Some(ToWorker::Pin { partition, pin })) => self.learn_pin(partition, pin),
+                Ok(None) => match pipe.read(decoder.space()) {
+                    Ok(read) if read > 0 => decoder.filled(read),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Ok(_) | Err(_) => return,
+                },
+                Ok(Some(_)) | Err(_) => return,
+            }
+        }
+    }
+
     fn told_pin(&self, partition: u32) -> Option<Secret> {
         self.pins
             .lock()
@@ -218,6 +242,26 @@ impl Requests {
             socket,
             decoder: Decoder::new(wire::MAX_FRAME_BYTES),
         }
+    }
+
+    /// Reads the first bytes, and the pipe with PINs that may come beside them.
+    fn begin(&mut self) -> Option<OwnedFd> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut beside = RecvAncillaryBuffer::new(&mut space);
+        let read = recvmsg(
+            &self.socket,
+            &mut [IoSliceMut::new(self.decoder.space())],
+            &mut beside,
+            RecvFlags::CMSG_CLOEXEC,
+        );
+        match read {
+            Ok(read) if read.bytes > 0 => self.decoder.filled(read.bytes),
+            Ok(_) | Err(_) => process::end(),
+        }
+        beside.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        })
     }
 
     /// The next message, `None` where it is none of this protocol. Without a daemon this process

@@ -11,7 +11,6 @@ use crate::assemble::Plan;
 use crate::exit::Failure;
 use crate::guard_file::GuardFile;
 use crate::log::{Entry, Log, Style};
-use crate::run::load;
 use crate::run::manager::notify;
 use crate::run::sources::Adapter;
 use crate::run::watch::Watch;
@@ -73,17 +72,17 @@ impl Daemon {
     }
 
     fn try_reload(&mut self) -> Result<(), Failure> {
-        let mut loaded = load(&self.args.config)?;
-        drop(loaded.config.take_literal_pins());
-        let plan = Plan::new(loaded.config, &self.args.config.config, &mut self.numbers)?;
+        let mut reread = self.config_source.read_again()?;
         self.sources.renew_roots();
-        let adapters = self.sources.open(&plan)?;
+        let adapters = self.sources.open(&reread.plan)?;
+        let warnings = std::mem::take(&mut reread.warnings);
+        let (plan, pins) = self.config_source.accept(reread);
         let moved = self.plan.config.state_dir != plan.config.state_dir;
         let restart = moved.then(|| {
             let old = self.plan.config.state_dir.display();
             format!("A new `state_dir` takes effect at the next start; until then it is {old}.")
         });
-        let warnings = loaded.warnings.into_iter().chain(restart);
+        let warnings = warnings.into_iter().chain(restart);
         for warning in warnings.chain(cautions(&plan)) {
             self.reports
                 .write(Entry::new(Level::Warn, "configuration", warning));
@@ -96,7 +95,8 @@ impl Daemon {
         say_shortfalls(self.reports.log(), &self.plan);
         self.watch = Watch::new(&self.plan);
         self.start_sources(adapters);
-        self.tell_pins_again();
+        self.tell_pins(&pins);
+        drop(pins);
         self.forget_missing_tokens();
         self.handle(Event::Configured(self.plan.engine_settings()));
         self.tell_budgets();

@@ -17,6 +17,7 @@ use qseed_engine::{Action, Engine, Event, Moment, PartitionId, PinTag, SourceId,
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::alarm::Alarm;
+use super::config_source::ConfigSource;
 use super::keeper::Keeper;
 use super::orphans;
 use super::processes::Processes;
@@ -26,7 +27,7 @@ use super::sources::Sources;
 use super::usage::Usage;
 use super::watch::{self, Watch, Whose};
 use super::{Incoming, random_number};
-use crate::assemble::{Numbers, Plan, PlannedSource};
+use crate::assemble::{Plan, PlannedSource};
 use crate::cli::RunArgs;
 use crate::exit::Failure;
 use crate::guard_file::{Device, GuardFile};
@@ -36,9 +37,9 @@ use configuration::{open_guard, say_start, style};
 
 /// Everything that the daemon holds.
 pub(super) struct Daemon {
-    args: RunArgs,
+    once: bool,
     plan: Plan,
-    numbers: Numbers,
+    config_source: ConfigSource,
     engine: Engine,
     began: Instant,
     reports: Reports,
@@ -67,14 +68,12 @@ impl Daemon {
     ) -> Result<Self, Failure> {
         let service = Service::listen()
             .map_err(|error| Failure::internal("cannot listen to signals", error))?;
-        // Workers get them from the file when they start; here they are wiped.
-        drop(config.take_literal_pins());
         if args.once {
             // It would be downloaded, and lost at the end.
             config.reserve = None;
         }
-        let mut numbers = Numbers::default();
-        let plan = Plan::new(config, &args.config.config, &mut numbers)?;
+        let once = args.once;
+        let (config_source, plan) = ConfigSource::new(args.config, config)?;
         let mut log = Log::new(style(&plan));
         say_start(&mut log, &plan, warnings, shortcomings);
         let reports = Reports::new(log, &plan);
@@ -95,16 +94,16 @@ impl Daemon {
             now: Moment::START,
             seed: random_number(),
             standings: standings.collect(),
-            once: args.once,
+            once,
             sent_before: requests_before(&plan, &usage),
         });
         let keeper = Keeper::start(state_dir, guard, (usage.clone(), read), incoming.clone())
             .map_err(|error| Failure::internal("cannot start the PIN guard", error))?;
         let mut daemon = Self {
             watch: Watch::new(&plan),
-            args,
+            once,
             plan,
-            numbers,
+            config_source,
             engine,
             began: Instant::now(),
             reports,
@@ -135,7 +134,7 @@ impl Daemon {
             if self.engine.is_ready() {
                 self.service.is_ready();
             }
-            if self.args.once
+            if self.once
                 && let Some(result) = self.tried_once()
             {
                 break result;

@@ -3,18 +3,15 @@
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use qseed_config::{Level, Pin};
 use qseed_engine::{Event, JobId, ModuleId, PartitionId, PartitionState, WorkerId};
 use qseed_entropy::Seed;
-use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::supervisor::{LOOK_AGAIN_AFTER, Output, WorkerSpec};
 use qseed_tokens::wire::{ToWorker, TokenChoice};
 use zeroize::Zeroizing;
 
 use super::Daemon;
-use crate::log::Entry;
-use crate::run::load;
+use crate::run::config_source::Pins;
 use crate::visit::guard_key_in;
 
 /// The program that is running, even where a newer one has taken its place on disk: two versions
@@ -24,9 +21,9 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 impl Daemon {
     pub(super) fn start_worker(&mut self, worker: WorkerId, module: ModuleId) {
         let spec = self.worker_spec(module);
-        match self.workers.start(worker, &spec) {
-            Ok(()) => self.tell_pins(worker, module),
-            Err(text) => self.handle(Event::WorkerExited { worker, text }),
+        let pins = self.config_source.kept_pins(module);
+        if let Err(text) = self.workers.start(worker, &spec, pins) {
+            self.handle(Event::WorkerExited { worker, text });
         }
     }
 
@@ -51,70 +48,14 @@ impl Daemon {
         }
     }
 
-    /// Tells a worker the PINs that it cannot read itself: those that the configuration spells out
-    /// and those in environment variables, which it does not inherit. They pass through here and
-    /// are wiped.
-    fn tell_pins(&mut self, worker: WorkerId, module: ModuleId) {
-        let told = |pin: &Pin| matches!(pin, Pin::Taken | Pin::Given(SecretRef::Environment(_)));
-        let path = self
-            .plan
-            .modules
-            .get(&module)
-            .map(|module| module.path.clone());
-        let wanted: Vec<_> = self
-            .plan
-            .partitions
-            .iter()
-            .filter(|(_, planned)| {
-                Some(&planned.config.module) == path.as_ref() && told(&planned.config.pin)
-            })
-            .map(|(id, planned)| (*id, planned.config.name.clone(), planned.config.pin.clone()))
-            .collect();
-        let spelt_out = if wanted.iter().any(|(_, _, pin)| *pin == Pin::Taken) {
-            self.literal_pins()
-        } else {
-            Vec::new()
-        };
-        for (id, name, pin) in wanted {
-            let pin = match pin {
-                Pin::Given(reference) => reference.read().ok(),
-                _ => spelt_out
-                    .iter()
-                    .find(|(of, _)| *of == name)
-                    .map(|(_, pin)| pin.clone()),
-            };
-            if let Some(pin) = pin {
-                let partition = id.0;
-                self.workers.send(worker, ToWorker::Pin { partition, pin });
+    /// After the configuration was read again: gives the PINs to workers that run.
+    pub(super) fn tell_pins(&mut self, pins: &Pins) {
+        for view in self.engine.workers() {
+            for (partition, pin) in pins.get(&view.module).into_iter().flatten() {
+                let (partition, pin) = (*partition, pin.clone());
+                self.workers
+                    .send(view.worker, ToWorker::Pin { partition, pin });
             }
-        }
-    }
-
-    fn literal_pins(&mut self) -> Vec<(String, Secret)> {
-        match load(&self.args.config) {
-            Ok(mut loaded) => loaded.config.take_literal_pins(),
-            Err(failure) => {
-                let message = format!(
-                    "The PINs in the configuration cannot be read for a new worker process: \
-                     {failure}"
-                );
-                self.reports
-                    .write(Entry::new(Level::Error, "pins-unreadable", message));
-                Vec::new()
-            }
-        }
-    }
-
-    /// After the configuration was read again: the workers' PINs may be others.
-    pub(super) fn tell_pins_again(&mut self) {
-        let running: Vec<_> = self
-            .engine
-            .workers()
-            .filter(|view| self.workers.runs(view.worker))
-            .map(|view| (view.worker, view.module))
-            .collect();
-        for (worker, module) in running {
-            self.tell_pins(worker, module);
         }
     }
 
