@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use qseed_entropy::Seed;
+use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
 
-use crate::guard::{HeldBack, Standing};
-use crate::ids::{JobId, ModuleId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
+use crate::ids::{JobId, ModuleId, PartitionId, RequestId, SourceId, WorkerId};
 use crate::reservoir::Portion;
 use crate::shape::Shape;
 
@@ -52,17 +52,22 @@ pub enum Action {
         /// Where they come from.
         made_of: Vec<Portion>,
     },
-    /// Write down what is known of a PIN, synced to disk; `None` forgets the tag. Answered by
-    /// `PinRecorded` where `answer` is set.
-    RecordPin {
-        /// The PIN's tag.
-        tag: PinTag,
+    /// Have the guard's file judge whether a PIN may be presented and, if so, record it and sync.
+    /// Answered by `PinJudged`.
+    PresentPin {
         /// The partition that presents it.
         partition: PartitionId,
-        /// What is known.
-        standing: Option<Standing>,
-        /// Whether a presentation waits for it.
-        answer: bool,
+        /// The PIN's digests.
+        tags: PinTags,
+    },
+    /// Have the guard's file record what a token answered. Not answered.
+    RecordPin {
+        /// The PIN.
+        tag: PinTag,
+        /// The partition that presented it.
+        partition: PartitionId,
+        /// The answer.
+        answer: PinAnswer,
     },
     /// Tell the worker whether it may present the PIN that it asked about.
     Verdict {

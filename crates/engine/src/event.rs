@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use qseed_entropy::Entropy;
+use qseed_model::pins::{DeviceTag, HeldBack, PinAnswer, PinTag, PinTags};
 
 use crate::checks::Check;
-use crate::guard::{PinAnswer, Recording, Standing};
-use crate::ids::{DeviceTag, JobId, PartitionId, PinTag, RequestId, SourceId, WorkerId};
+use crate::ids::{JobId, PartitionId, RequestId, SourceId, WorkerId};
 use crate::settings::{Limits, Settings};
 
 /// Something that happened outside.
@@ -63,7 +63,7 @@ pub enum Event {
         /// The partition.
         partition: PartitionId,
     },
-    /// The worker wishes to present a PIN.
+    /// The worker wants to present a PIN.
     PinAsked {
         /// The worker.
         worker: WorkerId,
@@ -71,17 +71,15 @@ pub enum Event {
         partition: PartitionId,
         /// The worker's number for this wish.
         ask: u64,
-        /// The PIN's tag.
-        tag: PinTag,
-        /// What may count wrong PINs together with its token.
-        device: DeviceTag,
+        /// The PIN's digests.
+        tags: PinTags,
     },
-    /// That a PIN is presented has been written and synced, or was not.
-    PinRecorded {
-        /// The PIN's tag.
+    /// The guard's file has judged `Action::PresentPin`.
+    PinJudged {
+        /// The PIN.
         tag: PinTag,
-        /// Whether it is on disk.
-        recording: Recording,
+        /// Why it is held back; none: the presentation is on the disk.
+        held_back: Option<HeldBack>,
     },
     /// The token answered to a PIN that was presented.
     PinAnswered {
@@ -92,13 +90,11 @@ pub enum Event {
         /// What it answered.
         answer: PinAnswer,
     },
-    /// Another process, or the operator, changed what the guard's file says of a PIN. Where that
-    /// is why a record could not be written, it is told before `PinRecorded` is.
+    /// Another process or the operator changed what the guard's file says, so that a PIN that was
+    /// held back may be free now.
     GuardChanged {
-        /// The PIN's tag.
-        tag: PinTag,
-        /// What is known now; none: it was cleared, and the PIN is tried at once.
-        standing: Option<Standing>,
+        /// The device that it is about; none: it may be about any.
+        device: Option<DeviceTag>,
     },
     /// The partition has an open session, logged in where that is configured.
     Opened {
@@ -217,6 +213,18 @@ pub enum TokenFault {
 }
 
 impl TokenFault {
+    /// What a PIN that is held back asks of the schedule: the operator, or another try soon where
+    /// nothing is known to be wrong with the PIN.
+    #[must_use]
+    pub fn of_held(reason: HeldBack) -> Self {
+        match reason {
+            HeldBack::Refused | HeldBack::OutcomeUnknown | HeldBack::GuardLost => Self::PinHeld,
+            HeldBack::InFlight | HeldBack::NotRecorded | HeldBack::DeviceInDoubt => {
+                Self::PinUnavailable
+            }
+        }
+    }
+
     /// A stable name.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -44,12 +44,3 @@ pub struct RequestId(pub u64);
 /// One injection of one seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
-
-/// A keyed digest that stands for what may count wrong PINs together: the tokens of one
-/// manufacturer, model and serial number, for one kind of user; see [`crate::guard`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeviceTag(pub [u8; 32]);
-
-/// A keyed digest that stands for one PIN at one token; see [`crate::guard`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PinTag(pub [u8; 32]);

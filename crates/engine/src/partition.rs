@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::event::TokenFault;
-use crate::ids::{DeviceTag, JobId, Named, PartitionId, PinTag, WorkerKey};
+use crate::ids::{JobId, Named, PartitionId, WorkerKey};
 use crate::reservoir::Portion;
 use crate::settings::PartitionSettings;
 use crate::time::Moment;
@@ -76,10 +76,6 @@ pub(crate) struct Partition {
     pub(crate) backoff: Backoff,
     pub(crate) trouble: Option<(Trouble, Moment)>,
     pub(crate) last_error: Option<Arc<str>>,
-    /// The PIN that the guard holds back for it.
-    pub(crate) held_tag: Option<PinTag>,
-    /// The device that it is held back for, where that is why.
-    pub(crate) held_device: Option<DeviceTag>,
     /// Its last operation took long.
     pub(crate) slow: bool,
     /// Times that its call took the worker down, and the last of them.
@@ -115,8 +111,6 @@ impl Partition {
             backoff: Backoff::default(),
             trouble: None,
             last_error: None,
-            held_tag: None,
-            held_device: None,
             slow: false,
             strikes: (0, now),
             suspect_until: None,

@@ -59,7 +59,7 @@ impl Still {
             settings: settings(),
             now: Moment::START,
             seed: 1,
-            standings: Vec::new(),
+            good_pins: Vec::new(),
             once: false,
             sent_before: Vec::new(),
         });

@@ -169,6 +169,9 @@ pub(crate) struct GuardArgs {
     /// Let this partition's PIN be tried again
     #[arg(long, value_name = "NAME")]
     pub(crate) clear: Option<String>,
+    /// Begin anew where the guard's own file or key was lost or replaced
+    #[arg(long, conflicts_with = "clear")]
+    pub(crate) reset: bool,
     /// The state directory; the configuration is not read then
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,

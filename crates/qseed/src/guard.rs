@@ -7,22 +7,25 @@ use std::fmt::Write;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use qseed_config::{Config, Partition};
+use qseed_engine::guard::PinRecord;
+use qseed_model::pins::{HeldBack, Standing};
 use serde_json::{Value, json};
 
 use self::names::{closest, quoted};
 use crate::cli::GuardArgs;
 use crate::exit::{Code, Failure};
-use crate::guard_file::{Entry, GuardFile, GuardFileError, Record};
+use crate::guard_file::{self, Contents, Entry, GuardFile};
 use crate::log::{format_time, printable};
 use crate::print::{count, print, print_json};
+use crate::state_dir::StateDirError;
 
-/// Prints what is held back, or clears it for one partition.
+/// Prints what is held back, clears it for one partition, or begins anew.
 pub(crate) fn guard(args: &GuardArgs) -> Result<(), Failure> {
     let scene = Scene::new(args)?;
     match &args.clear {
         Some(name) => scene.clear(name, args.json),
+        None if args.reset => scene.reset(args.json),
         None => scene.show(args.json),
     }
 }
@@ -30,8 +33,8 @@ pub(crate) fn guard(args: &GuardArgs) -> Result<(), Failure> {
 /// The guard's file and the partitions that it is about.
 struct Scene {
     state_dir: PathBuf,
-    /// None: no PIN was ever presented.
-    file: Option<GuardFile>,
+    /// What the file says.
+    contents: Contents,
     /// None where the state directory was named instead of a configuration.
     config: Option<Config>,
 }
@@ -45,19 +48,19 @@ impl Scene {
             let config = load(args)?;
             (config.state_dir.clone(), Some(config))
         };
-        let file = open(&state_dir)?;
+        let contents = read(&state_dir)?;
         Ok(Self {
             state_dir,
-            file,
+            contents,
             config,
         })
     }
 
-    /// The records that hold a PIN back, the oldest first.
-    fn held(&self) -> Vec<&Record> {
-        let records = self.file.iter().flat_map(GuardFile::records);
+    /// The records that hold a PIN back, or may hold back others of their device, the oldest first.
+    fn held(&self) -> Vec<&PinRecord> {
+        let records = self.contents.records.iter();
         let mut held: Vec<_> = records.filter(|record| why(record).is_some()).collect();
-        held.sort_by(|a, b| (a.since, &a.partition).cmp(&(b.since, &b.partition)));
+        held.sort_by_key(|record| record.seq);
         held
     }
 
@@ -75,10 +78,8 @@ impl Scene {
     }
 
     /// Whether another PIN of the partition was accepted after this one was held back.
-    fn is_superseded(&self, held: &Record) -> bool {
-        self.file
-            .as_ref()
-            .is_some_and(|file| file.was_put_right(held))
+    fn is_superseded(&self, held: &PinRecord) -> bool {
+        self.contents.records.was_put_right(held)
     }
 
     fn show(&self, json: bool) -> Result<(), Failure> {
@@ -86,11 +87,22 @@ impl Scene {
         if json {
             return print_json(&self.document(&held, None));
         }
-        if held.is_empty() {
-            return print("No PIN is held back.\n");
+        let mut text = String::new();
+        if let Some(lost) = self.contents.records.lost() {
+            let _ = write!(
+                text,
+                "No PIN is presented to any token: {}. Records of refused PINs may be missing. Once \
+                 the PINs in the configuration are right, run: qseed guard --reset\n\n",
+                printable(lost)
+            );
         }
-        let mut text = format!(
-            "{} held back, and will not be presented to the token:\n",
+        if held.is_empty() {
+            text.push_str("No PIN is held back.\n");
+            return print(&text);
+        }
+        let _ = writeln!(
+            text,
+            "{} held back:",
             match held.len() {
                 1 => "1 PIN is".to_owned(),
                 n => format!("{n} PINs are"),
@@ -101,19 +113,43 @@ impl Scene {
                 text,
                 "\n{}\n  since  {}\n  why    {}\n  to do  {}\n",
                 printable(&record.partition),
-                format_time(record.since),
-                reason(record),
+                self.since(record),
+                self.reason(record),
                 self.to_do(record)
             );
         }
         print(&text)
     }
 
-    fn to_do(&self, record: &Record) -> String {
+    fn since(&self, record: &PinRecord) -> String {
+        let remark = self.contents.remark(record.tag);
+        remark.map_or_else(String::new, |remark| format_time(remark.since))
+    }
+
+    fn answer(&self, record: &PinRecord) -> Option<&str> {
+        self.contents.remark(record.tag)?.answer.as_deref()
+    }
+
+    /// Why a PIN is held back, with the token's own words.
+    fn reason(&self, record: &PinRecord) -> String {
+        let why = why(record).unwrap_or_default();
+        match self.answer(record) {
+            Some(answer) => format!("{why} ({})", printable(answer)),
+            None => why.to_owned(),
+        }
+    }
+
+    fn to_do(&self, record: &PinRecord) -> String {
         if self.is_superseded(record) {
             return "nothing: another PIN of this partition was accepted since then".to_owned();
         }
         let clear = clear_command(&record.partition);
+        if record.standing.and_then(Standing::held_back).is_none() {
+            return format!(
+                "nothing: qseed presents it once more; until the token accepts it, PINs of the same \
+                 device that were never accepted wait; to end that: {clear}"
+            );
+        }
         if self.is_left(&record.partition) {
             return format!(
                 "nothing, unless a partition that has this token now, under another name, is \
@@ -132,22 +168,19 @@ impl Scene {
         self.must_be_known(name)?;
         let names = self.same_pin(name);
         let held = self.held();
-        let records: Vec<Record> = held
+        let entries: Vec<Entry> = held
             .iter()
-            .filter(|record| names.contains(record.partition.as_str()))
-            .map(|record| Record {
-                standing: None,
-                since: Timestamp::now(),
-                answer: None,
-                ..(*record).clone()
-            })
+            .filter(|record| names.contains(&*record.partition))
+            .map(|record| Entry::Clear(record.tag))
             .collect();
-        let cleared = records.len();
-        append(&self.state_dir, records)?;
+        let cleared = entries.len();
+        if cleared > 0 {
+            self.change(|file| file.append(&entries).map(drop))?;
+        }
         if json {
             let left: Vec<_> = held
                 .into_iter()
-                .filter(|record| !names.contains(record.partition.as_str()))
+                .filter(|record| !names.contains(&*record.partition))
                 .collect();
             return print_json(&self.document(&left, Some((name, cleared))));
         }
@@ -166,13 +199,43 @@ impl Scene {
         print(&self.nothing_of(name, &held))
     }
 
+    /// Begins anew where the guard's file or key was lost or replaced.
+    fn reset(&self, json: bool) -> Result<(), Failure> {
+        let lost = self.contents.records.lost();
+        if lost.is_some() {
+            self.change(GuardFile::reset)?;
+        }
+        if json {
+            return print_json(&json!({ "reset": lost.is_some(), "was_lost": lost }));
+        }
+        print(match lost {
+            Some(_) => {
+                "The PIN guard begins anew. Records of the present key are kept: what they hold back \
+                 stays held back (see qseed guard). A running daemon logs in again within a minute.\n"
+            }
+            None => {
+                "Nothing was lost, so nothing was reset. To let one partition's PIN be tried again: \
+                 qseed guard --clear NAME\n"
+            }
+        })
+    }
+
+    /// Changes the guard's file; what root makes for another user belongs to that user.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut GuardFile) -> Result<(), StateDirError>,
+    ) -> Result<(), Failure> {
+        let dir = guard_file::operators_dir(&self.state_dir);
+        let mut file = dir
+            .and_then(GuardFile::open_in)
+            .map_err(|why| failed(&why))?;
+        change(&mut file).map_err(|why| failed(&why))
+    }
+
     /// That nothing is held back under this name, and where it may be instead.
-    fn nothing_of(&self, name: &str, held: &[&Record]) -> String {
+    fn nothing_of(&self, name: &str, held: &[&PinRecord]) -> String {
         let mut text = format!("No PIN of {} is held back.\n", printable(name));
-        let others: BTreeSet<_> = held
-            .iter()
-            .map(|record| record.partition.as_str())
-            .collect();
+        let others: BTreeSet<_> = held.iter().map(|record| &*record.partition).collect();
         if others.is_empty() {
             return text;
         }
@@ -210,9 +273,9 @@ impl Scene {
     }
 
     fn must_be_known(&self, name: &str) -> Result<(), Failure> {
-        let records = self.file.iter().flat_map(GuardFile::records);
+        let records = self.contents.records.iter();
         let known: BTreeSet<&str> = records
-            .map(|record| record.partition.as_str())
+            .map(|record| &*record.partition)
             .chain(self.configured().map(|partition| partition.name.as_str()))
             .filter(|known| !known.is_empty())
             .collect();
@@ -236,18 +299,18 @@ impl Scene {
         ))
     }
 
-    fn document(&self, held: &[&Record], cleared: Option<(&str, usize)>) -> Value {
+    fn document(&self, held: &[&PinRecord], cleared: Option<(&str, usize)>) -> Value {
         let held: Vec<_> = held
             .iter()
             .map(|record| {
                 json!({
-                    "partition": record.partition,
+                    "partition": &*record.partition,
                     "configured": self.config.is_some().then(|| self.is_configured(&record.partition)),
                     "superseded": self.is_superseded(record),
-                    "since": format_time(record.since),
+                    "since": self.since(record),
                     "standing": record.standing,
                     "why": why(record),
-                    "answer": record.answer,
+                    "answer": self.answer(record),
                     "fix": self.to_do(record),
                 })
             })
@@ -256,23 +319,20 @@ impl Scene {
             "version": env!("CARGO_PKG_VERSION"),
             "state_dir": self.state_dir.to_string_lossy(),
             "held": held,
+            "lost": self.contents.records.lost(),
             "cleared": cleared.map(|(name, pins)| json!({ "partition": name, "pins": pins })),
         })
     }
 }
 
-fn why(record: &Record) -> Option<&'static str> {
-    record
-        .standing
-        .and_then(crate::guard_file::Known::held_back)
-}
-
-/// Why a PIN is held back, with the token's own words.
-fn reason(record: &Record) -> String {
-    let why = why(record).unwrap_or_default();
-    match &record.answer {
-        Some(answer) => format!("{why} ({})", printable(answer)),
-        None => why.to_owned(),
+/// Why a PIN is held back, or holds back others of its device.
+fn why(record: &PinRecord) -> Option<&'static str> {
+    let standing = record.standing?;
+    match standing.held_back() {
+        Some(HeldBack::Refused) => Some("the token refused it"),
+        Some(_) => Some("it was presented twice, and no answer says that the token accepted it"),
+        None if standing == Standing::Accepted => None,
+        None => Some("it was presented, and the outcome is not known"),
     }
 }
 
@@ -309,42 +369,21 @@ fn load(args: &GuardArgs) -> Result<Config, Failure> {
     }
 }
 
-/// Opens the guard's file where it is there; making one is the daemon's business.
-fn open(state_dir: &Path) -> Result<Option<GuardFile>, Failure> {
-    match std::fs::metadata(GuardFile::path_in(state_dir)) {
-        Ok(_) => GuardFile::open(state_dir)
-            .map(Some)
-            .map_err(|error| failed(&error)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(failed(&GuardFileError::Io {
-            path: GuardFile::path_in(state_dir),
-            source,
-        })),
+/// Reads the guard's file and writes nothing.
+fn read(state_dir: &Path) -> Result<Contents, Failure> {
+    let read = guard_file::operators_dir(state_dir).and_then(|dir| guard_file::read(&dir));
+    match read {
+        Ok(contents) => Ok(contents.unwrap_or_default()),
+        Err(error) if error.is_not_found() => Ok(Contents::default()),
+        Err(error) => Err(failed(&error)),
     }
-}
-
-fn append(state_dir: &Path, records: Vec<Record>) -> Result<(), Failure> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let entries = records
-        .into_iter()
-        .map(|record| Entry {
-            record,
-            presents: false,
-        })
-        .collect();
-    let mut file = GuardFile::open(state_dir).map_err(|error| failed(&error))?;
-    file.append(entries).map_err(|error| failed(&error))?;
-    Ok(())
 }
 
 /// Why the guard's file cannot be used, with the exit code that says so.
-fn failed(error: &GuardFileError) -> Failure {
+fn failed(error: &StateDirError) -> Failure {
     let text = format!("the PIN guard's file: {error}");
     match error {
-        GuardFileError::Corrupt { .. } => Failure::new(Code::Internal, text),
-        GuardFileError::Io { source, .. } => match code(source) {
+        StateDirError::Io { source, .. } => match code(source) {
             Code::Permission => Failure::new(
                 Code::Permission,
                 format!("{text}; run the command as the user that the daemon runs as, or as root"),
@@ -355,6 +394,8 @@ fn failed(error: &GuardFileError) -> Failure {
             ),
             code => Failure::new(code, text),
         },
+        _ if error.is_permission() => Failure::new(Code::Permission, text),
+        _ => Failure::new(Code::Internal, text),
     }
 }
 

@@ -10,12 +10,10 @@ mod guard;
 mod guard_file;
 mod harden;
 mod log;
-mod pin_outcome;
 mod print;
 mod run;
 mod say;
 mod slots;
-#[allow(dead_code, reason = "the PIN guard's file uses the rest next")]
 mod state_dir;
 mod visit;
 

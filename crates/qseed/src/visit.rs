@@ -119,7 +119,7 @@ pub(crate) fn worker_spec(module: &Module, withheld: Vec<String>, state_dir: &Pa
 
 /// Where the PIN guard's key is in a state directory.
 pub(crate) fn guard_key_in(state_dir: &Path) -> PathBuf {
-    state_dir.join("pin-guard.key")
+    state_dir.join(crate::guard_file::KEY)
 }
 
 /// Runs a command's asynchronous part on this thread.

@@ -69,6 +69,8 @@ impl FailureClass {
             Ckr::ARGUMENTS_BAD | Ckr::DATA_LEN_RANGE if function == Function::SeedRandom => {
                 Self::Length
             }
+            // A role's first password may be born expired: the login succeeds, the next call not.
+            Ckr::PIN_EXPIRED => Self::PinRefused,
             Ckr::SESSION_CLOSED | Ckr::SESSION_HANDLE_INVALID => Self::SessionLost,
             Ckr::SESSION_COUNT => Self::SessionsFull,
             Ckr::USER_NOT_LOGGED_IN => Self::NotLoggedIn,

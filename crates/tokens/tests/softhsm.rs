@@ -174,10 +174,10 @@ fn one_wrong_pin_for_two_partitions_is_asked_for_each() {
                 FromWorker::PinAsk {
                     partition,
                     ask,
-                    tag: same,
+                    tags,
                     ..
                 } => {
-                    assert!(partition != one && same == tag);
+                    assert!(partition != one && tags.tag == tag);
                     daemon.say(partition, ask, Verdict::Hold);
                 }
                 FromWorker::OpenFailed { failure, .. } => failures.push(failure.class),

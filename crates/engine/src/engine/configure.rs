@@ -97,6 +97,7 @@ impl Engine {
         };
         let (key, with_worker) = (partition.worker, partition.phase.is_with_worker());
         self.drop_session(id);
+        self.pins.drop_partition(id);
         self.timers.set(Timer::Partition(id), None);
         if let Some(partition) = self.partitions.remove(&id) {
             self.end_to_count(&partition);

@@ -82,7 +82,7 @@ impl Engine {
                 by,
                 step: Ending::Killed,
             };
-            self.guard.no_more_verdicts(life);
+            self.pins.no_more_verdicts(life);
             self.act(Action::EndWorker {
                 worker: life,
                 kill: true,

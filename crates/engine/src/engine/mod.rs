@@ -17,11 +17,13 @@ mod workers;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use qseed_model::pins::PinTag;
+
 use crate::action::Action;
 use crate::event::Event;
 use crate::fact::{Fact, Process};
-use crate::guard::{PinGuard, Standing};
-use crate::ids::{JobId, ModuleId, Named, PinTag, SourceId, WorkerId, WorkerKey};
+use crate::guard::Pins;
+use crate::ids::{JobId, ModuleId, Named, SourceId, WorkerId, WorkerKey};
 use crate::partitions::Partitions;
 use crate::random::Random;
 use crate::settings::{ModuleSettings, Settings};
@@ -43,8 +45,8 @@ pub struct Start {
     /// Where jitter and the keys of digests come from. The same events with the same number lead
     /// to the same actions.
     pub seed: u64,
-    /// What the guard's file holds.
-    pub standings: Vec<(PinTag, Standing)>,
+    /// The PINs that their tokens accepted last, by the guard's file.
+    pub good_pins: Vec<PinTag>,
     /// Whether each partition is seeded once and then left alone.
     pub once: bool,
     /// The time since each request that earlier processes sent to a source: rate limits hold over
@@ -63,7 +65,7 @@ pub struct Engine {
     lives: BTreeMap<WorkerId, WorkerKey>,
     partitions: Partitions,
     tally: Tally,
-    guard: PinGuard,
+    pins: Pins,
     timers: Timers,
     actions: VecDeque<Action>,
     facts: VecDeque<Fact>,
@@ -91,7 +93,7 @@ impl Engine {
             lives: BTreeMap::new(),
             partitions: Partitions::default(),
             tally: Tally::default(),
-            guard: PinGuard::new(start.standings),
+            pins: Pins::new(start.good_pins),
             timers: Timers::default(),
             actions: VecDeque::new(),
             facts: VecDeque::new(),
@@ -187,12 +189,11 @@ impl Engine {
                 worker,
                 partition,
                 ask,
-                tag,
-                device,
+                tags,
             } => {
-                self.pin_asked(worker, partition, ask, tag, device);
+                self.pin_asked(worker, partition, ask, tags);
             }
-            Event::PinRecorded { tag, recording } => self.pin_recorded(tag, recording),
+            Event::PinJudged { tag, held_back } => self.pin_judged(tag, held_back),
             Event::PinAnswered {
                 worker,
                 partition,
@@ -200,7 +201,7 @@ impl Engine {
             } => {
                 self.pin_answered(worker, partition, answer);
             }
-            Event::GuardChanged { tag, standing } => self.guard_changed(tag, standing),
+            Event::GuardChanged { device } => self.look_at_those_held(device),
             Event::Opened { worker, partition } => self.opened(worker, partition),
             Event::OpenFailed {
                 worker,
@@ -242,7 +243,7 @@ impl Engine {
 
     /// Makes the calls and requests that have become possible.
     fn settle(&mut self) {
-        self.judge_next_in_line();
+        self.pins_next_in_line();
         self.dispatch();
         self.plan_fetches();
         self.review_entropy();

@@ -7,7 +7,6 @@ use crate::action::{Action, Next};
 use crate::backoff::CEILING;
 use crate::event::{TokenFailure, TokenFault};
 use crate::fact::Fact;
-use crate::guard::Standing;
 use crate::ids::{JobId, PartitionId, WorkerId, WorkerKey};
 use crate::partition::{Phase, SLOW, Trouble};
 use crate::reservoir::Portion;
@@ -120,10 +119,9 @@ impl Engine {
             return;
         };
         let now = self.now;
+        self.pins.release(id);
         let partition = self.partitions.get_mut(&id).expect("its call just ended");
         let named = partition.named();
-        partition.held_tag = None;
-        partition.held_device = None;
         partition.look_again = false;
         // An open session proves that the token is there; whether it takes seeds is not known yet.
         let seed_trouble = matches!(
@@ -262,6 +260,9 @@ impl Engine {
         seed: Option<(usize, Vec<Portion>)>,
     ) {
         let now = self.now;
+        if failure.fault == TokenFault::PinRefused {
+            self.pin_revoked(id);
+        }
         let partition = self.partitions.get_mut(&id).expect("its call just ended");
         partition.failures += 1;
         partition.last_error = Some(failure.text.as_str().into());
@@ -295,7 +296,8 @@ impl Engine {
     }
 
     fn next_try(&mut self, id: PartitionId, fault: TokenFault) -> Next {
-        let unclear = self.pin_is_unclear(id);
+        // Time for the token to come to itself before the PIN is presented a second time.
+        let unclear = self.pins.is_unclear(id);
         let partition = self.partitions.get_mut(&id).expect("its call just ended");
         let wait = partition.backoff.failed(&mut self.random);
         if fault == TokenFault::General {
@@ -346,14 +348,5 @@ impl Engine {
                 duration,
             },
         });
-    }
-
-    /// Whether a login ended with an error that says nothing about a PIN that never succeeded: it
-    /// gets one more presentation, and time for the token to come to itself before.
-    fn pin_is_unclear(&self, id: PartitionId) -> bool {
-        self.partitions
-            .get(&id)
-            .and_then(|partition| partition.held_tag)
-            .is_some_and(|tag| self.guard.standing(tag) == Some(Standing::Unclear))
     }
 }

@@ -49,7 +49,7 @@ fn seed(partitions: u32) -> (usize, usize) {
         settings,
         now,
         seed: 1,
-        standings: Vec::new(),
+        good_pins: Vec::new(),
         once: false,
         sent_before: Vec::new(),
     });

@@ -65,7 +65,7 @@ impl Engine {
             + self.lives.len()
             + self.workers.values().map(lines).sum::<usize>()
             + self.timers.len()
-            + self.guard.under_way()
+            + self.pins.entries()
             + self.actions.len()
             + self.facts.len()
     }

@@ -239,7 +239,7 @@ impl Engine {
         worker.state = WorkerState::Ending { by, step };
         self.wind_up(key);
         if kill {
-            self.guard.no_more_verdicts(life);
+            self.pins.no_more_verdicts(life);
         }
         self.arm_worker(key);
         self.act(Action::EndWorker { worker: life, kill });

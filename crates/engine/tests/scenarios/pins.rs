@@ -1,15 +1,13 @@
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
-use qseed_engine::{DeviceTag, Event, PartitionState, TokenFault, WorkerId};
+use qseed_engine::{Event, PartitionState, TokenFault, WorkerId};
+use qseed_model::pins::{DeviceTag, HeldBack, PinAnswer, ProcessTag, Standing};
 
-use crate::story::{Call, Did, Login, Story, p, secs, tag, usual};
+use crate::story::{Call, Did, Login, Story, known, p, secs, tag, tags, usual};
 
 fn login(number: u8, answer: PinAnswer) -> Login {
     Login {
-        tag: tag(number),
-        device: DeviceTag([number; 32]),
+        tags: tags(number),
         answer,
         dies: false,
     }
@@ -47,7 +45,7 @@ fn a_wrong_pin_is_presented_once() {
     let mut story = story(1, &[login(1, PinAnswer::Refused)]);
     story.run(secs(24 * 3600));
     assert_eq!(story.presented(tag(1)), 1);
-    assert_eq!(story.disk[&tag(1)], Standing::Refused);
+    assert_eq!(story.disk.standing(tag(1)), Some(Standing::Refused));
     assert_eq!(story.state(0), PartitionState::PinGuarded);
     // Nor after a restart.
     let mut again = Story::with_memory(usual(1), story.disk);
@@ -83,9 +81,11 @@ fn a_cleared_pin_is_tried_at_once() {
     let mut story = story(1, &[login(1, PinAnswer::Refused)]);
     story.run(secs(100));
     story.logins.insert(p(0), login(1, PinAnswer::Accepted));
+    let refused = story.disk.get(tag(1)).cloned().expect("a record");
+    let cleared = story.disk.cleared(&refused);
+    story.disk.put(cleared);
     story.tell(Event::GuardChanged {
-        tag: tag(1),
-        standing: None,
+        device: Some(refused.device),
     });
     story.run(secs(2));
     assert_eq!(story.presented(tag(1)), 2);
@@ -102,33 +102,52 @@ fn two_partitions_with_one_wrong_pin_present_it_once() {
 }
 
 #[test]
-fn an_outcome_that_a_crash_hid_counts_as_refused() {
-    let mut crashing = login(1, PinAnswer::Accepted);
-    crashing.dies = true;
-    let mut story = story(1, &[crashing]);
-    story.run(secs(5));
-    story.logins.insert(p(0), login(1, PinAnswer::Accepted));
-    story.run(secs(3600));
+fn a_pin_whose_outcome_a_crash_hid_is_presented_once_more() {
+    for before in [None, Some(Standing::Accepted)] {
+        for crashes in [1, 2] {
+            let memory = before.map(|standing| known(&tags(1), standing));
+            let mut story = Story::with_memory(usual(1), memory.unwrap_or_default());
+            let mut crashing = login(1, PinAnswer::Accepted);
+            crashing.dies = true;
+            story.logins.insert(p(0), crashing);
+            while story.presented(tag(1)) < crashes {
+                story.run(Duration::from_millis(100));
+            }
+            story.logins.insert(p(0), login(1, PinAnswer::Accepted));
+            story.run(secs(600));
+            assert_eq!(story.presented(tag(1)), 2);
+            assert_eq!(story.seeds(0).is_empty(), crashes == 2);
+        }
+    }
+}
+
+#[test]
+fn what_the_file_says_decides_and_not_what_the_daemon_believes() {
+    let mut story = story(1, &[login(1, PinAnswer::Accepted)]);
+    story.run(secs(25));
+    assert_eq!(story.presented(tag(1)), 1);
+    // The PIN was changed at the token, and another process presented it.
+    let check = ProcessTag([1; 8]);
+    let other = story.disk.judge(&tags(1), "partition0", check, |_| true);
+    story.disk.put(other.expect("it was good"));
+    let refused = story.disk.answered(tag(1), PinAnswer::Refused);
+    story.disk.put(refused.expect("a record"));
+    story.exits(WorkerId(1), Duration::ZERO);
+    story.run(secs(24 * 3600));
     assert_eq!(story.presented(tag(1)), 1);
     assert_eq!(story.state(0), PartitionState::PinGuarded);
 }
 
 #[test]
-fn a_pin_that_was_good_is_presented_once_more_after_a_crash() {
-    for (crashes, presented) in [(1, 2), (2, 2)] {
-        let memory = BTreeMap::from([(tag(1), Standing::Accepted)]);
-        let mut story = Story::with_memory(usual(1), memory);
-        let mut crashing = login(1, PinAnswer::Accepted);
-        crashing.dies = true;
-        story.logins.insert(p(0), crashing);
-        while story.presented(tag(1)) < crashes {
-            story.run(Duration::from_millis(100));
-        }
-        story.logins.insert(p(0), login(1, PinAnswer::Accepted));
-        story.run(secs(600));
-        assert_eq!(story.presented(tag(1)), presented);
-        assert_eq!(story.seeds(0).is_empty(), crashes == 2);
-    }
+fn a_pin_that_expires_after_the_login_is_not_presented_again() {
+    let mut story = story(1, &[login(1, PinAnswer::Accepted)]);
+    story.run(secs(5));
+    let expired = Call::Fails(TokenFault::PinRefused);
+    story.seeding.insert(p(0), expired);
+    story.run(secs(24 * 3600));
+    assert_eq!(story.presented(tag(1)), 1);
+    let standing = story.disk.standing(tag(1));
+    assert_eq!(standing, Some(Standing::Refused));
 }
 
 /// Four partitions log in for the first time, and one of them takes the module down with it.
@@ -143,12 +162,8 @@ fn a_crash_in_a_login_costs_no_other_partition_its_login() {
             let seeded = !story.seeds(number).is_empty();
             assert_eq!(seeded, !login.dies, "{number} beside {culprit}");
         }
-        assert_eq!(story.presented(logins[culprit].tag), 1);
-        let accepted = story
-            .disk
-            .values()
-            .filter(|known| **known == Standing::Accepted);
-        assert_eq!(accepted.count(), 3);
+        assert_eq!(story.presented(logins[culprit].tags.tag), 2);
+        assert_eq!(story.disk.good().count(), 3);
     }
 }
 
@@ -156,22 +171,21 @@ fn a_crash_in_a_login_costs_no_other_partition_its_login() {
 #[test]
 fn a_device_in_doubt_is_offered_nothing_until_somebody_puts_it_right() {
     let mut logins = [1, 2].map(|number| login(number, PinAnswer::Refused));
-    logins[1].device = logins[0].device;
+    logins[1].tags.device = logins[0].tags.device;
     let mut story = story(2, &logins);
-    // What the file says once the first PIN was refused.
-    story.run(Duration::from_millis(500));
-    story.in_doubt.push(logins[0].device);
     story.run(secs(3600));
     let presented = [1, 2].map(|number| story.presented(tag(number)));
     assert_eq!(presented.iter().sum::<usize>(), 1, "{presented:?}");
     let (refused, other) = if presented[0] == 1 { (0, 1) } else { (1, 0) };
-    let held = Did::Hold(story.logins[&p(other)].tag, HeldBack::DeviceInDoubt);
+    let held = Did::Hold(story.logins[&p(other)].tags.tag, HeldBack::DeviceInDoubt);
     assert!(story.count(|did| *did == held) >= 1);
     // The operator mends the first one: both are tried at once.
-    story.in_doubt.clear();
     for (number, login) in (0..).zip(&mut logins) {
         login.answer = PinAnswer::Accepted;
-        login.tag = if number == refused { tag(9) } else { login.tag };
+        if number == refused {
+            login.tags.tag = tag(9);
+            login.tags.at_device = tags(9).at_device;
+        }
         story.logins.insert(p(number), *login);
     }
     story.tell(Event::PinChanged(p(refused)));
@@ -183,7 +197,7 @@ fn a_device_in_doubt_is_offered_nothing_until_somebody_puts_it_right() {
 fn pins_of_one_device_are_presented_one_after_the_other() {
     let mut logins = [1, 2, 3].map(|number| login(number, PinAnswer::Accepted));
     for login in &mut logins {
-        login.device = DeviceTag([9; 32]);
+        login.tags.device = DeviceTag([9; 16]);
     }
     let mut settings = usual(3);
     // Each in a worker of its own, so that only the device is common.
@@ -236,19 +250,19 @@ fn a_neighbour_that_has_the_worker_started_anew_hides_no_outcome() {
     story.run(secs(8));
     story.seeding.clear();
     story.run(secs(120));
-    assert_eq!(story.disk[&tag(1)], Standing::Accepted);
+    assert_eq!(story.disk.standing(tag(1)), Some(Standing::Accepted));
     assert_eq!(story.state(1), PartitionState::Seeded);
 }
 
 #[test]
-fn without_a_disk_only_a_known_pin_is_presented() {
-    for (memory, presented) in [(None, 0), (Some(Standing::Accepted), 1)] {
-        let memory = memory.map(|standing| (tag(1), standing));
-        let mut story = Story::with_memory(usual(1), memory.into_iter().collect());
+fn without_a_disk_no_pin_is_presented_known_or_not() {
+    for memory in [None, Some(Standing::Accepted)] {
+        let memory = memory.map(|standing| known(&tags(1), standing));
+        let mut story = Story::with_memory(usual(1), memory.unwrap_or_default());
         story.logins.insert(p(0), login(1, PinAnswer::Accepted));
         story.disk_works = false;
         story.run(secs(3600));
-        assert_eq!(story.presented(tag(1)), presented);
+        assert_eq!(story.presented(tag(1)), 0);
         story.disk_works = true;
         story.run(secs(400));
         assert_eq!(story.presented(tag(1)), 1);
@@ -257,11 +271,15 @@ fn without_a_disk_only_a_known_pin_is_presented() {
 }
 
 #[test]
-fn an_unclear_answer_gets_one_more_try() {
-    let mut story = story(1, &[login(1, PinAnswer::Unclear)]);
-    story.run(secs(24 * 3600));
-    assert_eq!(story.presented(tag(1)), 2);
-    assert_eq!(story.state(0), PartitionState::PinGuarded);
+fn an_unclear_answer_gets_one_more_try_whatever_was_before() {
+    for memory in [None, Some(Standing::Accepted)] {
+        let memory = memory.map(|standing| known(&tags(1), standing));
+        let mut story = Story::with_memory(usual(1), memory.unwrap_or_default());
+        story.logins.insert(p(0), login(1, PinAnswer::Unclear));
+        story.run(secs(24 * 3600));
+        assert_eq!(story.presented(tag(1)), 2);
+        assert_eq!(story.state(0), PartitionState::PinGuarded);
+    }
 }
 
 #[test]
@@ -274,8 +292,7 @@ fn what_a_killed_worker_still_asks_is_not_answered() {
         worker: WorkerId(1),
         partition: p(1),
         ask: 7,
-        tag: tag(1),
-        device: DeviceTag([1; 32]),
+        tags: tags(1),
     });
     assert_eq!(story.count(|did| matches!(did, Did::Record(..))), 0);
 }

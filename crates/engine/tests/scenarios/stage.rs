@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use qseed_engine::guard::{HeldBack, PinAnswer, Recording, Standing};
+use qseed_engine::guard::PinRecord;
 use qseed_engine::{
-    Action, Event, FetchFailure, FetchFault, JobId, PartitionId, PinTag, RequestId, Shape,
-    SourceId, TokenFailure, TokenFault, WorkerId,
+    Action, Event, FetchFailure, FetchFault, JobId, PartitionId, RequestId, Shape, SourceId,
+    TokenFailure, TokenFault, WorkerId,
 };
 use qseed_entropy::Entropy;
+use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
 
-use crate::story::{Call, Did, Source, Story, secs};
+use crate::story::{Call, DAEMON, Did, Source, Story, secs};
 
 impl Story {
     pub(crate) fn act(&mut self, action: Action) {
@@ -50,12 +51,8 @@ impl Story {
                 let call = self.seeding.get(&partition).copied();
                 self.end(worker, partition, Some(job), call.unwrap_or(Call::Works));
             }
-            Action::RecordPin {
-                tag,
-                standing,
-                answer,
-                ..
-            } => self.record(tag, standing, answer),
+            Action::PresentPin { partition, tags } => self.present(partition, &tags),
+            Action::RecordPin { tag, answer, .. } => self.record(tag, answer),
             Action::Verdict {
                 worker,
                 partition,
@@ -112,8 +109,7 @@ impl Story {
                     worker,
                     partition,
                     ask: 0,
-                    tag: login.tag,
-                    device: login.device,
+                    tags: login.tags,
                 };
                 self.later(Duration::from_millis(1), Some(worker), asked);
             }
@@ -124,11 +120,11 @@ impl Story {
     fn verdict(&mut self, worker: WorkerId, partition: PartitionId, held: Option<HeldBack>) {
         let login = self.logins[&partition];
         if let Some(reason) = held {
-            self.did(Did::Hold(login.tag, reason));
+            self.did(Did::Hold(login.tags.tag, reason));
             self.end(worker, partition, None, Call::Fails(TokenFault::PinHeld));
             return;
         }
-        self.did(Did::Present(login.tag));
+        self.did(Did::Present(login.tags.tag));
         if login.dies {
             self.exits(worker, Duration::from_millis(1));
             return;
@@ -149,25 +145,29 @@ impl Story {
         self.end_after(secs(1), worker, partition, None, call);
     }
 
-    fn record(&mut self, tag: PinTag, standing: Option<Standing>, answer: bool) {
-        self.did(Did::Record(tag, standing));
-        let mut login = self.logins.values().filter(|login| login.tag == tag);
-        let in_doubt = login.any(|login| self.in_doubt.contains(&login.device));
-        let recording = match self.disk_works {
-            true if answer && in_doubt => Recording::DeviceInDoubt,
-            true => Recording::Written,
-            false => Recording::Failed,
+    fn present(&mut self, partition: PartitionId, tags: &PinTags) {
+        let name = format!("partition{}", partition.0);
+        let judged = if self.disk_works {
+            self.disk.judge(tags, &name, DAEMON, |_| true)
+        } else {
+            Err(HeldBack::NotRecorded)
         };
-        if recording == Recording::Written {
-            match standing {
-                Some(standing) => self.disk.insert(tag, standing),
-                None => self.disk.remove(&tag),
-            };
+        let held_back = judged.map(|record| self.write(record)).err();
+        let tag = tags.tag;
+        let judged = Event::PinJudged { tag, held_back };
+        self.later(self.disk_takes, None, judged);
+    }
+
+    fn record(&mut self, tag: PinTag, answer: PinAnswer) {
+        let record = self.disk.answered(tag, answer);
+        if let Some(record) = record.filter(|_| self.disk_works) {
+            self.write(record);
         }
-        if answer {
-            let recorded = Event::PinRecorded { tag, recording };
-            self.later(self.disk_takes, None, recorded);
-        }
+    }
+
+    fn write(&mut self, record: PinRecord) {
+        self.did(Did::Record(record.tag, record.standing));
+        self.disk.put(record);
     }
 
     fn end(&mut self, worker: WorkerId, id: PartitionId, job: Option<JobId>, call: Call) {

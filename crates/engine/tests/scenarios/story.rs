@@ -5,11 +5,15 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use qseed_engine::announcer::{Announcer, Line};
-use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
+use qseed_engine::guard::{PinRecord, Records};
 use qseed_engine::{
-    Combine, DeviceTag, Engine, Event, FetchFault, Limits, ModuleId, ModuleSettings, Moment,
-    PartitionId, PartitionSettings, PartitionState, PinTag, Portion, Settings, SourceId,
-    SourceSettings, Start, TokenFault, WorkerId,
+    Combine, Engine, Event, FetchFault, Limits, ModuleId, ModuleSettings, Moment, PartitionId,
+    PartitionSettings, PartitionState, Portion, Settings, SourceId, SourceSettings, Start,
+    TokenFault, WorkerId,
+};
+use qseed_model::pins::{
+    DevicePinTag, DeviceTag, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, ProcessTag, Standing,
+    TokenTag,
 };
 
 pub(crate) const MODULE: ModuleId = ModuleId(0);
@@ -29,6 +33,31 @@ pub(crate) fn secs(secs: u64) -> Duration {
 
 pub(crate) fn tag(number: u8) -> PinTag {
     PinTag([number; 32])
+}
+
+/// The digests of a PIN at a token and device of its own.
+pub(crate) fn tags(number: u8) -> PinTags {
+    PinTags {
+        tag: tag(number),
+        at_device: DevicePinTag([number; 16]),
+        token: TokenTag([number; 16]),
+        device: DeviceTag([number; 16]),
+        key: KeyTag([0; 16]),
+    }
+}
+
+/// The one process that presents PINs in a story.
+pub(crate) const DAEMON: ProcessTag = ProcessTag([0; 8]);
+
+/// A guard file that holds this of a PIN.
+pub(crate) fn known(tags: &PinTags, standing: Standing) -> Records {
+    let mut records = Records::default();
+    let record = records.judge(tags, "partition0", DAEMON, |_| true);
+    records.put(PinRecord {
+        standing: Some(standing),
+        ..record.expect("nothing is known yet")
+    });
+    records
 }
 
 /// How a source answers.
@@ -74,8 +103,7 @@ pub(crate) enum Did {
 /// What a partition logs in with, and what its token says to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Login {
-    pub(crate) tag: PinTag,
-    pub(crate) device: DeviceTag,
+    pub(crate) tags: PinTags,
     pub(crate) answer: PinAnswer,
     /// The worker dies instead of the answer.
     pub(crate) dies: bool,
@@ -91,10 +119,9 @@ pub(crate) struct Story {
     /// Whether a worker that is asked to end does so before it has answered its calls.
     pub(crate) ends_at_once: bool,
     pub(crate) disk_works: bool,
-    /// Devices that the file says are in doubt.
-    pub(crate) in_doubt: Vec<DeviceTag>,
     pub(crate) disk_takes: Duration,
-    pub(crate) disk: BTreeMap<PinTag, Standing>,
+    /// What the guard's file holds.
+    pub(crate) disk: Records,
     pub(crate) did: Vec<(Moment, Did)>,
     announcer: Announcer,
     pub(crate) lines: Vec<(Moment, Line)>,
@@ -148,25 +175,25 @@ pub(crate) fn partition(number: u32) -> PartitionSettings {
 
 impl Story {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self::with_memory(settings, BTreeMap::new())
+        Self::with_memory(settings, Records::default())
     }
 
     /// A daemon that finds this in the guard's file.
-    pub(crate) fn with_memory(settings: Settings, disk: BTreeMap<PinTag, Standing>) -> Self {
+    pub(crate) fn with_memory(settings: Settings, disk: Records) -> Self {
         Self::begin(settings, disk, false)
     }
 
     /// A daemon that seeds each partition once.
     pub(crate) fn once(settings: Settings) -> Self {
-        Self::begin(settings, BTreeMap::new(), true)
+        Self::begin(settings, Records::default(), true)
     }
 
-    fn begin(settings: Settings, disk: BTreeMap<PinTag, Standing>, once: bool) -> Self {
+    fn begin(settings: Settings, disk: Records, once: bool) -> Self {
         let engine = Engine::new(Start {
             settings: settings.clone(),
             now: Moment::START,
             seed: 1,
-            standings: disk.clone().into_iter().collect(),
+            good_pins: disk.good().collect(),
             once,
             sent_before: Vec::new(),
         });
@@ -179,7 +206,6 @@ impl Story {
             logins: BTreeMap::new(),
             ends_at_once: true,
             disk_works: true,
-            in_doubt: Vec::new(),
             disk_takes: Duration::from_millis(5),
             disk,
             did: Vec::new(),

@@ -2,10 +2,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qseed_engine::announcer::Line;
-use qseed_engine::guard::PinAnswer;
-use qseed_engine::{Event, JobId, Next, PartitionState, PinTag, TokenFault, WorkerId};
+use qseed_engine::{Event, JobId, Next, PartitionState, TokenFault, WorkerId};
+use qseed_model::pins::PinAnswer;
 
-use crate::story::{Call, Did, Login, Story, p, secs, usual};
+use crate::story::{Call, Did, Login, Story, p, secs, tags, usual};
 
 #[test]
 fn a_crash_spends_the_seed_and_the_worker_comes_back() {
@@ -221,8 +221,7 @@ fn a_worker_that_answers_for_partitions_that_it_was_not_asked_about_is_killed() 
                     worker,
                     partition,
                     ask: 1,
-                    tag: PinTag([1; 32]),
-                    device: qseed_engine::DeviceTag([1; 32]),
+                    tags: tags(1),
                 },
             };
             says(&mut story, vec![event]);
@@ -244,8 +243,7 @@ fn one_call_asks_about_a_few_pins_at_most() {
         story.logins.insert(
             p(0),
             Login {
-                tag: PinTag([number; 32]),
-                device: qseed_engine::DeviceTag([number; 32]),
+                tags: tags(number),
                 answer: PinAnswer::NotJudged,
                 dies: false,
             },
@@ -254,8 +252,7 @@ fn one_call_asks_about_a_few_pins_at_most() {
             worker: WorkerId(1),
             partition: p(0),
             ask: number.into(),
-            tag: PinTag([number; 32]),
-            device: qseed_engine::DeviceTag([number; 32]),
+            tags: tags(number),
         });
     }
     assert_eq!(killed(&story), 1);

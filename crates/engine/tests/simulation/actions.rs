@@ -4,19 +4,21 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qseed_engine::announcer::Line;
-use qseed_engine::guard::{HeldBack, Recording};
 use qseed_engine::{
     Action, Combine, Event, Limits, PartitionId, RequestId, Shape, SourceId, TokenFault, WorkerId,
 };
 use qseed_entropy::{Entropy, Seed};
+use qseed_model::pins::{HeldBack, PinTag};
 
 use crate::Checked;
 use crate::faults::ModuleTrouble;
+use crate::health::name_of;
+use crate::pins::Presenter;
 use crate::processes::Stage;
 use crate::scenario::{HOUR, MINUTE, SECOND};
 use crate::service::{Answer, Exchange};
 use crate::tokens::Step;
-use crate::world::{Happening, World};
+use crate::world::{Happening, World, Write};
 
 /// Partitions that are due this soon may be asked for together with those that are.
 const SOON: Duration = Duration::from_millis(200);
@@ -55,16 +57,12 @@ impl World {
                 }
                 self.calls(worker, partition, serial, Step::Injects)
             }
-            Action::RecordPin {
-                tag,
-                standing,
-                answer,
-                ..
-            } => {
-                self.writes.push_back((tag, standing, answer));
-                if self.writes.len() == 1 {
-                    self.write_in_a_moment();
-                }
+            Action::PresentPin { partition, tags } => {
+                self.will_write(Write::Present(partition, tags));
+                Ok(())
+            }
+            Action::RecordPin { tag, answer, .. } => {
+                self.will_write(Write::Record(tag, answer));
                 Ok(())
             }
             Action::Verdict {
@@ -273,34 +271,42 @@ impl World {
         self.look_at_all_tokens()
     }
 
-    pub(crate) fn write_in_a_moment(&mut self) {
-        let takes = self
-            .dice
-            .magnitude(Duration::from_micros(50), Duration::from_millis(20));
-        self.after(takes, Happening::Writes);
+    fn will_write(&mut self, write: Write) {
+        self.writes.push_back(write);
+        if self.writes.len() == 1 {
+            let takes = self
+                .dice
+                .magnitude(Duration::from_micros(50), Duration::from_millis(20));
+            self.after(takes, Happening::Writes);
+        }
     }
 
     /// The disk is done: what queued up shared one sync.
     pub(crate) fn write(&mut self) -> Checked {
-        let works = self.disk_works;
-        let records = std::mem::take(&mut self.writes);
-        for (tag, standing, answer) in &records {
-            if works {
-                self.pins.write_the_rest();
-            }
-            self.pins.write(*tag, *standing, works, !answer);
-        }
-        for (tag, _, answer) in records {
-            if answer {
-                let recording = if works {
-                    Recording::Written
-                } else {
-                    Recording::Failed
-                };
-                self.tell(Event::PinRecorded { tag, recording })?;
-            }
+        let writes = std::mem::take(&mut self.writes);
+        let judged: Vec<_> = writes
+            .into_iter()
+            .filter_map(|write| self.write_one(&write))
+            .collect();
+        for (tag, held_back) in judged {
+            self.look_at_device(tag)?;
+            self.tell(Event::PinJudged { tag, held_back })?;
         }
         Ok(())
+    }
+
+    pub(crate) fn write_one(&mut self, write: &Write) -> Option<(PinTag, Option<HeldBack>)> {
+        let works = self.disk_works;
+        match *write {
+            Write::Present(partition, tags) => {
+                let name = name_of(partition);
+                Some((tags.tag, self.pins.judge(&name, &tags, None, works)))
+            }
+            Write::Record(tag, answer) => {
+                self.pins.record(tag, answer, works);
+                None
+            }
+        }
     }
 
     fn verdict(
@@ -310,7 +316,7 @@ impl World {
         ask: u64,
         held_back: Option<HeldBack>,
     ) -> Checked {
-        let Some(tag) = self.asked.remove(&ask) else {
+        let Some(tags) = self.asked.remove(&ask) else {
             return Err(format!("a verdict that nobody asked for: {partition:?}"));
         };
         let alive = self
@@ -322,19 +328,23 @@ impl World {
         if let Some(reason) = held_back {
             self.summary.held_back += 1;
             if alive {
-                self.pins.held(tag, reason, self.disk_works)?;
-                self.fails(worker, partition, TokenFault::PinHeld);
+                self.pins.held(&tags, reason, self.disk_works)?;
+                if reason == HeldBack::DeviceInDoubt {
+                    self.call_operator(partition);
+                }
+                self.fails(worker, partition, TokenFault::of_held(reason));
             }
             return Ok(());
         }
         self.summary.presentations += 1;
         if alive {
-            self.pins.alone_at_risk(tag, worker)?;
-            self.pins.present(tag, worker, partition)?;
+            self.pins.alone_at_risk(tags.tag, worker)?;
+            let by = Presenter::Worker(worker, partition);
+            self.pins.present(tags.tag, by)?;
             return self.calls(worker, partition, ask, Step::Judges);
         }
         // It has just died, which the engine cannot know: it may have been presented.
-        self.pins.told_the_dead(tag);
+        self.pins.told_the_dead(tags.tag);
         self.look_at_all_tokens()
     }
 

@@ -130,11 +130,18 @@ impl World {
         }
         for _ in 0..self.dice.between(0, 3) {
             let (at, for_) = self.window(longest);
+            // Every login asks the disk again within a minute.
+            let for_ = for_.min(HOUR);
             self.after_in_any_case(at, Happening::Begins(Fault::Disk, for_));
             let (at, _) = self.window(longest);
             self.after_in_any_case(at, Happening::DaemonDies);
             let (at, _) = self.window(longest);
             self.after_in_any_case(at, Happening::Reconfigures);
+        }
+        for _ in 0..self.dice.between(0, 4) {
+            let (at, _) = self.window(longest);
+            let token = self.dice.index(self.tokens.len());
+            self.after_in_any_case(at, Happening::Checks(token));
         }
         // A daemon that is killed again and again, in the middle of something.
         if self.dice.one_in(4) {

@@ -1,11 +1,11 @@
 //! What can be counted on: the judges hear of everything that they must judge by.
 
-use qseed_engine::guard::PinAnswer;
 use qseed_engine::{Combine, Event, Moment, PartitionId, WorkerId};
+use qseed_model::pins::PinTag;
 
 use crate::Checked;
 use crate::scenario::{MINUTE, SECOND};
-use crate::tokens::tag_of;
+use crate::tokens::{tags_of, token_of};
 use crate::world::World;
 
 impl World {
@@ -38,16 +38,28 @@ impl World {
         (0..self.tokens.len()).try_for_each(|token| self.look_at_token(token))
     }
 
+    /// Looks at the tokens of a PIN's device.
+    pub(crate) fn look_at_device(&mut self, tag: PinTag) -> Checked {
+        let token = token_of(tag);
+        for mate in [token & !1, token | 1] {
+            if mate < self.tokens.len() {
+                self.look_at_token(mate)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a token can be counted on: no trouble, the right PIN, and no reason to hold it back.
     pub(crate) fn look_at_token(&mut self, token: usize) -> Checked {
         let state = &self.tokens[token];
         let login_works = self
             .reaches
-            .values()
-            .filter(|reach| reach.token == token && reach.login)
-            .all(|reach| {
-                let tag = tag_of(token, reach.pin);
-                self.disk_works && reach.pin == state.pin && !self.pins.may_be_held(tag)
+            .iter()
+            .filter(|(_, reach)| reach.token == token && reach.login)
+            .all(|(id, reach)| {
+                let tags = tags_of(token, reach.pin);
+                let held = self.pins.may_be_held(&name_of(*id), &tags);
+                self.disk_works && reach.pin == state.pin && !held
             });
         let healthy = state.trouble.is_none() && login_works;
         let known = self.cadence.tokens[token];
@@ -102,12 +114,7 @@ impl World {
             } => {
                 if let Some(tag) = self.pins.presented_by(*worker, *partition) {
                     self.pins.answered(tag, *answer);
-                    let token = self.reaches.get(partition).map(|reach| reach.token);
-                    token.map_or(Ok(()), |token| self.look_at_token(token))?;
-                    if *answer == PinAnswer::Refused {
-                        // Others may reach the same token.
-                        self.look_at_all_tokens()?;
-                    }
+                    self.look_at_device(tag)?;
                 }
                 Ok(())
             }
@@ -129,4 +136,9 @@ impl World {
             _ => Ok(()),
         }
     }
+}
+
+/// The name by which the guard's file knows a partition.
+pub(crate) fn name_of(id: PartitionId) -> String {
+    format!("partition{}", id.0)
 }

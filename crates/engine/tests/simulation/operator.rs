@@ -1,31 +1,34 @@
 //! The operator: mends PINs, and changes the configuration.
 
+use std::time::Duration;
+
 use qseed_engine::{Event, Limits, PartitionId, SourceId};
+use qseed_model::pins::{PinAnswer, PinTag, ProcessTag};
 
 use crate::Checked;
-use crate::faults::HUNG_AT_MOST;
-use crate::tokens::tag_of;
-use crate::world::World;
+use crate::faults::{HUNG_AT_MOST, TokenTrouble};
+use crate::health::name_of;
+use crate::pins::Presenter;
+use crate::scenario::SECOND;
+use crate::tokens::tags_of;
+use crate::world::{Happening, World};
 
 impl World {
     /// The operator puts the right PIN into the configuration, or clears it where it was right.
     pub(crate) fn mends(&mut self, token: usize) -> Checked {
         self.tokens[token].operator_comes = false;
         let right = self.tokens[token].pin;
-        let tag = tag_of(token, right);
+        let device = tags_of(token, right).device;
         let reached: Vec<_> = self
             .reaches
             .iter()
             .filter(|(_, reach)| reach.token == token)
             .map(|(id, reach)| (*id, reach.pin != right))
             .collect();
-        if self.pins.may_be_held(tag) {
-            self.pins.clear(tag);
-            self.tell(Event::GuardChanged {
-                tag,
-                standing: None,
-            })?;
-        }
+        self.pins.clear(device);
+        self.tell(Event::GuardChanged {
+            device: Some(device),
+        })?;
         for (id, changes) in reached {
             if let Some(reach) = self.reaches.get_mut(&id) {
                 reach.pin = right;
@@ -36,7 +39,65 @@ impl World {
         }
         let healthy_from = &mut self.tokens[token].healthy_from;
         *healthy_from = (*healthy_from).max(self.now + HUNG_AT_MOST);
-        self.look_at_token(token)
+        self.look_at_all_tokens()
+    }
+
+    /// `qseed check --login` presents a token's PIN beside the daemon, by the same file.
+    pub(crate) fn checks(&mut self, token: usize) -> Checked {
+        let reach = self
+            .reaches
+            .iter()
+            .find(|(_, reach)| reach.token == token && reach.login);
+        let Some((id, reach)) = reach else {
+            return Ok(());
+        };
+        let (name, tags) = (name_of(*id), tags_of(token, reach.pin));
+        let right = reach.pin == self.tokens[token].pin;
+        let check = ProcessTag(self.dice.next().to_le_bytes());
+        self.pins.checks.insert(check);
+        let held = self.pins.judge(&name, &tags, Some(check), self.disk_works);
+        if held.is_some() {
+            self.pins.checks.remove(&check);
+            return Ok(());
+        }
+        self.summary.checks += 1;
+        self.pins.present(tags.tag, Presenter::Check(check))?;
+        self.look_at_device(tags.tag)?;
+        let answer = match self.tokens[token].trouble {
+            Some(TokenTrouble::Missing) => Some(PinAnswer::NotJudged),
+            Some(TokenTrouble::LoginIsUnclear) => Some(PinAnswer::Unclear),
+            // It is killed, or crashes with its module.
+            Some(TokenTrouble::LoginHangs | TokenTrouble::LoginCrashesModule) => None,
+            _ if self.dice.one_in(6) => None,
+            _ if right => Some(PinAnswer::Accepted),
+            _ => Some(PinAnswer::Refused),
+        };
+        let takes = self.dice.magnitude(Duration::from_millis(1), 5 * SECOND);
+        let ends = Happening::CheckEnds(token, check, tags.tag, answer);
+        self.after_in_any_case(takes, ends);
+        Ok(())
+    }
+
+    pub(crate) fn check_ends(
+        &mut self,
+        token: usize,
+        check: ProcessTag,
+        tag: PinTag,
+        answer: Option<PinAnswer>,
+    ) -> Checked {
+        match answer.filter(|_| self.disk_works) {
+            Some(answer) => {
+                self.pins.answered(tag, answer);
+                self.pins.record(tag, answer, true);
+                self.pins.checks.remove(&check);
+            }
+            None => self.pins.check_died(check),
+        }
+        let healthy_from = &mut self.tokens[token].healthy_from;
+        *healthy_from = (*healthy_from).max(self.now + HUNG_AT_MOST);
+        let device = self.pins.file.get(tag).map(|record| record.device);
+        self.tell(Event::GuardChanged { device })?;
+        self.look_at_device(tag)
     }
 
     pub(crate) fn reconfigures(&mut self) -> Checked {

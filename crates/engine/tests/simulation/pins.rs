@@ -1,256 +1,269 @@
-//! Judges promise 3: a refused PIN is never presented again.
+//! The guard's file, and a judge of promise 3 that knows what really happened.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use qseed_engine::guard::{HeldBack, Standing};
-use qseed_engine::{PartitionId, PinTag, WorkerId};
+use qseed_engine::guard::Records;
+use qseed_engine::{PartitionId, WorkerId};
+use qseed_model::pins::{DeviceTag, HeldBack, PinAnswer, PinTag, PinTags, ProcessTag, Standing};
 
 use crate::Checked;
-use crate::tokens::device_of;
 
-/// What really happened to one PIN at one token.
-#[derive(Debug, Default)]
-struct History {
-    /// The token accepted it at some time since the operator last cleared it.
-    accepted: bool,
-    /// The daemon learnt that the token refused it.
-    refused: bool,
-    /// Presentations since the last acceptance whose outcome was lost.
-    hidden: u32,
-    /// Presentations since the last acceptance that the token answered neither way.
-    unclear: u32,
-    /// Presentations since the last acceptance that the token refused, whoever learnt it.
-    refusals: u32,
-    /// A write that concerned it failed, so that the disk knows less than the daemon did.
-    disk_failed: bool,
-    /// Who presents it at this moment.
-    presented_by: Option<(WorkerId, PartitionId)>,
+/// Who presents a PIN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presenter {
+    Worker(WorkerId, PartitionId),
+    /// `qseed check --login`, beside the daemon.
+    Check(ProcessTag),
 }
 
-/// Every PIN's history, and what the disk says of it.
+/// What really happened to one PIN at one token since it last succeeded.
+#[derive(Debug, Default)]
+struct Truth {
+    /// Presentations that the token may have judged.
+    presentations: u32,
+    /// Somebody who lives, or the file, has learnt that the token refused it.
+    refused: bool,
+    under_way: Option<Presenter>,
+}
+
+/// The guard's file, and the truth beside it.
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
-    history: BTreeMap<PinTag, History>,
-    pub(crate) disk: BTreeMap<PinTag, Standing>,
-    /// What the disk could not take yet.
-    unwritten: BTreeMap<PinTag, Option<Standing>>,
-    /// What the disk said of a PIN when this daemon started, where that holds it back.
-    held_at_start: BTreeSet<PinTag>,
+    pub(crate) file: Records,
+    truth: BTreeMap<PinTag, Truth>,
+    /// Answers that the disk could not take yet.
+    unwritten: Vec<(PinTag, PinAnswer)>,
+    daemons: u8,
+    pub(crate) checks: BTreeSet<ProcessTag>,
 }
 
 impl Pins {
-    /// A record reaches the disk, or does not. A presentation is not written over a record that
-    /// could not be written before it: that one goes first.
-    pub(crate) fn write(
+    fn daemon(&self) -> ProcessTag {
+        ProcessTag([0, self.daemons, 0, 0, 0, 0, 0, 0])
+    }
+
+    /// The file judges, and records a presentation that it allows.
+    pub(crate) fn judge(
         &mut self,
-        tag: PinTag,
-        standing: Option<Standing>,
+        name: &str,
+        tags: &PinTags,
+        by: Option<ProcessTag>,
         works: bool,
-        outcome: bool,
-    ) {
+    ) -> Option<HeldBack> {
         if !works {
-            self.history.entry(tag).or_default().disk_failed = true;
-            if outcome {
-                self.unwritten.insert(tag, standing);
-            }
-            return;
+            return Some(HeldBack::NotRecorded);
         }
-        self.unwritten.remove(&tag);
-        match standing {
-            Some(standing) => self.disk.insert(tag, standing),
-            None => self.disk.remove(&tag),
-        };
+        self.write_the_rest();
+        let by = by.unwrap_or(self.daemon());
+        let judged = self.file.judge(tags, name, by, |other| self.lives(other));
+        judged.map(|record| self.file.put(record)).err()
+    }
+
+    fn lives(&self, process: ProcessTag) -> bool {
+        process == self.daemon() || self.checks.contains(&process)
+    }
+
+    /// An answer reaches the disk, or waits until the disk works.
+    pub(crate) fn record(&mut self, tag: PinTag, answer: PinAnswer, works: bool) {
+        self.unwritten.push((tag, answer));
+        if works {
+            self.write_the_rest();
+        }
     }
 
     /// The disk works again.
     pub(crate) fn write_the_rest(&mut self) {
-        for (tag, standing) in std::mem::take(&mut self.unwritten) {
-            self.write(tag, standing, true, true);
+        for (tag, answer) in std::mem::take(&mut self.unwritten) {
+            if let Some(record) = self.file.answered(tag, answer) {
+                self.file.put(record);
+            }
         }
     }
 
-    /// The verdict is to present.
-    pub(crate) fn present(
-        &mut self,
-        tag: PinTag,
-        worker: WorkerId,
-        partition: PartitionId,
-    ) -> Checked {
-        let written = self.disk.get(&tag).copied();
-        let history = self.history.entry(tag).or_default();
+    /// A PIN is presented.
+    pub(crate) fn present(&mut self, tag: PinTag, by: Presenter) -> Checked {
+        let standing = self.file.standing(tag);
+        let truth = self.truth.entry(tag).or_default();
         let wrong = |what: &str| {
             Err(format!(
-                "P3: presented although {what}: {tag:?} {history:?}"
+                "P3: presented although {what}: {tag:?} {truth:?} {standing:?}"
             ))
         };
-        if history.presented_by.is_some() {
-            return wrong("it is presented at this moment");
+        if truth.under_way.is_some() {
+            return wrong("it is being presented");
         }
-        if history.refused {
+        if truth.refused {
             return wrong("the token refused it");
         }
-        let excused = history.accepted && history.disk_failed;
-        let may_be_hidden = u32::from(history.accepted);
-        if history.hidden > may_be_hidden && !excused {
-            return wrong("an outcome is not known");
+        if truth.presentations > 1 {
+            return wrong("it was presented twice without a success");
         }
-        if !history.accepted && history.unclear > 1 {
-            return wrong("two outcomes were unclear");
-        }
-        let says_presented = matches!(
-            written,
-            Some(Standing::Presented | Standing::PresentedAgain | Standing::PresentedLast)
-        );
-        let known_good = history.accepted && written == Some(Standing::Accepted);
-        if !says_presented && !known_good {
+        if !matches!(
+            standing,
+            Some(Standing::Presented | Standing::PresentedTwice)
+        ) {
             return wrong("the disk does not say so");
         }
-        history.presented_by = Some((worker, partition));
+        truth.presentations += 1;
+        truth.under_way = Some(by);
         Ok(())
     }
 
     /// The verdict to present went to a worker that had just died.
     pub(crate) fn told_the_dead(&mut self, tag: PinTag) {
-        self.history.entry(tag).or_default().hidden += 1;
+        self.truth.entry(tag).or_default().presentations += 1;
     }
 
     /// The PIN that a worker was told to present for a partition and has not answered for.
     pub(crate) fn presented_by(&self, worker: WorkerId, partition: PartitionId) -> Option<PinTag> {
-        let by = Some((worker, partition));
-        let mut history = self.history.iter();
-        history
-            .find(|(_, history)| history.presented_by == by)
+        let by = Some(Presenter::Worker(worker, partition));
+        let mut truth = self.truth.iter();
+        truth
+            .find(|(_, truth)| truth.under_way == by)
             .map(|(tag, _)| *tag)
     }
 
-    /// The token judges it.
-    pub(crate) fn judged(&mut self, tag: PinTag, right: bool) -> Checked {
-        let history = self.history.entry(tag).or_default();
-        if right {
-            return Ok(());
-        }
-        history.refusals += 1;
-        let allowed = if history.accepted { 2 } else { 1 };
-        if history.refusals > allowed && !(history.accepted && history.disk_failed) {
-            return Err(format!("P3: refused again: {tag:?} {history:?}"));
-        }
-        Ok(())
-    }
-
-    /// The daemon learns how it went.
-    pub(crate) fn answered(&mut self, tag: PinTag, answer: qseed_engine::guard::PinAnswer) {
-        use qseed_engine::guard::PinAnswer;
-        let history = self.history.entry(tag).or_default();
-        history.presented_by = None;
+    /// Whoever presents it learns how it went.
+    pub(crate) fn answered(&mut self, tag: PinTag, answer: PinAnswer) {
+        let truth = self.truth.entry(tag).or_default();
+        truth.under_way = None;
         match answer {
-            PinAnswer::Accepted => {
-                *history = History {
-                    accepted: true,
-                    disk_failed: history.disk_failed,
-                    ..History::default()
-                };
-            }
-            PinAnswer::Refused => history.refused = true,
-            PinAnswer::Unclear => history.unclear += 1,
-            PinAnswer::NotJudged => {}
+            PinAnswer::Accepted => *truth = Truth::default(),
+            PinAnswer::Refused => truth.refused = true,
+            PinAnswer::NotJudged => truth.presentations -= 1,
+            PinAnswer::Unclear => {}
         }
     }
 
-    /// The verdict is to present: a crash of its worker would hold back no other PIN with it, and
-    /// its device is not being offered another PIN that never succeeded.
+    /// A crash of its worker would hold back no other PIN with it, and its device is not being
+    /// offered another PIN that it did not accept last.
     pub(crate) fn alone_at_risk(&self, tag: PinTag, worker: WorkerId) -> Checked {
-        let at_risk = |tag: &PinTag| {
-            let standing = self.disk.get(tag).copied();
-            standing.is_some_and(Standing::is_held_back)
+        let device = |tag: PinTag| self.file.get(tag).map(|record| record.device);
+        let at_risk = |tag: PinTag| {
+            let record = self.file.get(tag);
+            record.is_some_and(|record| record.was != Some(Standing::Accepted))
         };
-        let others = self.history.iter().filter(|(other, history)| {
-            **other != tag
-                && history
-                    .presented_by
-                    .is_some_and(|(by, _)| by == worker || device_of(**other) == device_of(tag))
+        let other = self.truth.iter().find(|(other, truth)| {
+            let shares = match truth.under_way {
+                Some(Presenter::Worker(by, _)) => by == worker || device(**other) == device(tag),
+                Some(Presenter::Check(_)) => device(**other) == device(tag),
+                None => false,
+            };
+            **other != tag && shares && at_risk(**other)
         });
-        match others.map(|(other, _)| other).find(|other| at_risk(other)) {
-            Some(other) if at_risk(&tag) => Err(format!(
+        match other {
+            Some((other, _)) if at_risk(tag) => Err(format!(
                 "P3/P5: two at risk at a time at {worker:?} or a device: {tag:?}, {other:?}"
             )),
             _ => Ok(()),
         }
     }
 
-    /// A worker is gone, and with it the outcome of what it presented.
+    /// A worker is gone, and with it the answer to what it presented.
     pub(crate) fn worker_died(&mut self, worker: WorkerId) {
-        for history in self.history.values_mut() {
-            if history.presented_by.is_some_and(|(by, _)| by == worker) {
-                history.presented_by = None;
-                history.hidden += 1;
+        self.forget(|by| matches!(by, Presenter::Worker(its, _) if its == worker));
+    }
+
+    /// A check was killed in the middle of a login.
+    pub(crate) fn check_died(&mut self, check: ProcessTag) {
+        self.checks.remove(&check);
+        self.forget(|by| by == Presenter::Check(check));
+        self.know_the_file_alone(check);
+    }
+
+    fn forget(&mut self, gone: impl Fn(Presenter) -> bool) {
+        for truth in self.truth.values_mut() {
+            if truth.under_way.is_some_and(&gone) {
+                truth.under_way = None;
             }
         }
     }
 
     /// The daemon died: what the disk does not say is not known any more.
     pub(crate) fn daemon_died(&mut self) {
-        for (tag, history) in &mut self.history {
-            let written = self.disk.get(tag).copied();
-            if history.presented_by.take().is_some() {
-                history.hidden += 1;
-            }
-            if history.refused && written != Some(Standing::Refused) {
-                history.refused = false;
-                history.hidden += 1;
-                // The disk failed between the two: the one case in which more is presented.
-                if history.disk_failed && written == Some(Standing::Accepted) {
-                    history.hidden = 0;
-                }
-            }
-        }
+        self.forget(|by| matches!(by, Presenter::Worker(..)));
         self.unwritten.clear();
-        self.held_at_start = self
-            .disk
-            .iter()
-            .filter(|(_, standing)| {
-                matches!(
-                    standing,
-                    Standing::Refused | Standing::Presented | Standing::PresentedLast
-                )
-            })
-            .map(|(tag, _)| *tag)
-            .collect();
+        self.know_the_file_alone(self.daemon());
+        self.daemons += 1;
     }
 
-    /// The verdict is to hold it back, which needs a reason.
-    pub(crate) fn held(&self, tag: PinTag, reason: HeldBack, disk_works: bool) -> Checked {
-        let justified = match self.history.get(&tag) {
-            Some(history) => {
-                history.refused
-                    || history.hidden > 0
-                    || history.unclear > 1
-                    || (reason == HeldBack::NotRecorded && !disk_works)
-            }
-            None => reason == HeldBack::NotRecorded && !disk_works,
+    /// What a dead process recorded before a presentation may have happened, and what it learnt
+    /// and did not record is not known.
+    fn know_the_file_alone(&mut self, process: ProcessTag) {
+        for record in self.file.iter().filter(|record| record.by == Some(process)) {
+            let recorded = match record.standing {
+                Some(Standing::PresentedTwice) => 2,
+                _ => 1,
+            };
+            let truth = self.truth.entry(record.tag).or_default();
+            truth.presentations = truth.presentations.max(recorded);
+            truth.refused = false;
+        }
+    }
+
+    /// A PIN is held back, which needs a reason.
+    pub(crate) fn held(&self, tags: &PinTags, reason: HeldBack, disk_works: bool) -> Checked {
+        let failed = |tag: PinTag| {
+            let truth = self.truth.get(&tag);
+            truth.is_some_and(|it| it.refused || it.presentations > 0 || it.under_way.is_some())
         };
-        if justified || self.held_at_start.contains(&tag) {
+        let others = || self.file.iter().filter(|record| record.tag != tags.tag);
+        let truth = self.truth.get(&tags.tag);
+        let justified = match reason {
+            HeldBack::NotRecorded => !disk_works,
+            HeldBack::Refused => {
+                truth.is_some_and(|truth| truth.refused)
+                    || others().any(|it| it.at_device == tags.at_device && failed(it.tag))
+            }
+            HeldBack::OutcomeUnknown => truth.is_some_and(|truth| truth.presentations > 1),
+            HeldBack::InFlight => failed(tags.tag),
+            HeldBack::DeviceInDoubt => {
+                others().any(|it| it.device == tags.device && failed(it.tag))
+            }
+            HeldBack::GuardLost => false,
+        };
+        if justified {
             return Ok(());
         }
         Err(format!(
-            "a PIN is held back without need ({reason:?}): {tag:?} {:?}",
-            self.history.get(&tag)
+            "a PIN is held back without need ({reason:?}): {tags:?} {truth:?}"
         ))
     }
 
     /// Whether the guard may hold it back.
-    pub(crate) fn may_be_held(&self, tag: PinTag) -> bool {
-        self.held(tag, HeldBack::Refused, true).is_ok()
+    pub(crate) fn may_be_held(&self, name: &str, tags: &PinTags) -> bool {
+        let by = self.daemon();
+        let waits = self.unwritten.iter().any(|(tag, _)| *tag == tags.tag);
+        waits
+            || self
+                .file
+                .judge(tags, name, by, |other| self.checks.contains(&other))
+                .is_err()
+                && self.presented_by_daemon(tags.tag).is_none()
     }
 
-    /// The operator mended the token and cleared the PIN.
-    pub(crate) fn clear(&mut self, tag: PinTag) {
-        self.disk.remove(&tag);
-        self.unwritten.remove(&tag);
-        self.held_at_start.remove(&tag);
-        let history = self.history.entry(tag).or_default();
-        *history = History {
-            presented_by: history.presented_by,
-            ..History::default()
-        };
+    fn presented_by_daemon(&self, tag: PinTag) -> Option<Presenter> {
+        let by = self.truth.get(&tag)?.under_way?;
+        matches!(by, Presenter::Worker(..)).then_some(by)
+    }
+
+    /// The operator mended a device and cleared its PINs.
+    pub(crate) fn clear(&mut self, device: DeviceTag) {
+        self.write_the_rest();
+        let held: Vec<_> = self
+            .file
+            .iter()
+            .filter(|record| record.device == device)
+            .cloned()
+            .collect();
+        for record in held {
+            let truth = self.truth.entry(record.tag).or_default();
+            if truth.under_way.is_some() || record.standing == Some(Standing::Accepted) {
+                continue;
+            }
+            *truth = Truth::default();
+            let cleared = self.file.cleared(&record);
+            self.file.put(cleared);
+        }
     }
 }

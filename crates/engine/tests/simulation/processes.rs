@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use qseed_engine::{Event, JobId, ModuleId, Moment, PartitionId, PinTag, WorkerId};
+use qseed_engine::{Event, JobId, ModuleId, Moment, PartitionId, WorkerId};
+use qseed_model::pins::PinTag;
 
 use crate::Checked;
 use crate::faults::ModuleTrouble;

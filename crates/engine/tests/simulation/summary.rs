@@ -15,6 +15,7 @@ pub(crate) struct Summary {
     pub(crate) presentations: u64,
     pub(crate) refusals: u64,
     pub(crate) held_back: u64,
+    pub(crate) checks: u64,
     pub(crate) workers: u64,
     pub(crate) isolated: u64,
     pub(crate) daemons: u64,
@@ -34,6 +35,7 @@ impl Summary {
         self.presentations += other.presentations;
         self.refusals += other.refusals;
         self.held_back += other.held_back;
+        self.checks += other.checks;
         self.workers += other.workers;
         self.isolated += other.isolated;
         self.daemons += other.daemons;

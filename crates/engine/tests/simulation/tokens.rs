@@ -1,9 +1,7 @@
 //! Tokens, and what calls on them come to.
 
-use qseed_engine::guard::PinAnswer;
-use qseed_engine::{
-    DeviceTag, Event, JobId, PartitionId, PinTag, TokenFailure, TokenFault, WorkerId,
-};
+use qseed_engine::{Event, JobId, PartitionId, TokenFailure, TokenFault, WorkerId};
+use qseed_model::pins::{DevicePinTag, DeviceTag, KeyTag, PinAnswer, PinTag, PinTags, TokenTag};
 
 use std::time::Duration;
 
@@ -122,7 +120,10 @@ impl World {
                 Ok(())
             }
             Step::Judges => match tag {
-                Some(tag) => self.judges(worker, id, tag),
+                Some(tag) => {
+                    self.judges(worker, id, tag);
+                    Ok(())
+                }
                 None => Err("a PIN is judged that nobody presents".to_owned()),
             },
             Step::Injects => self.injects(worker, id, job),
@@ -165,18 +166,17 @@ impl World {
             Some(TokenTrouble::Missing) => self.fails(worker, id, TokenFault::Missing),
             Some(TokenTrouble::OpeningFails(fault)) => self.fails(worker, id, fault),
             _ if reach.login && !self.is_logged_in(worker, reach.token) => {
-                let tag = tag_of(reach.token, reach.pin);
-                self.asked.insert(serial, tag);
+                let tags = tags_of(reach.token, reach.pin);
+                self.asked.insert(serial, tags);
                 let process = self.processes.get_mut(&worker);
                 if let Some(operation) = process.and_then(|p| p.operations.get_mut(&id)) {
-                    operation.tag = Some(tag);
+                    operation.tag = Some(tags.tag);
                 }
                 let asked = Event::PinAsked {
                     worker,
                     partition: id,
                     ask: serial,
-                    tag,
-                    device: device_of(tag),
+                    tags,
                 };
                 self.says(worker, asked);
             }
@@ -190,15 +190,15 @@ impl World {
         process.is_some_and(|process| process.logged_in.contains(&token)) && !self.dice.one_in(4)
     }
 
-    fn judges(&mut self, worker: WorkerId, partition: PartitionId, tag: PinTag) -> Checked {
+    fn judges(&mut self, worker: WorkerId, partition: PartitionId, tag: PinTag) {
         let Some(reach) = self.reaches.get(&partition).cloned() else {
-            return Ok(());
+            return;
         };
         let token = &self.tokens[reach.token];
-        let right = tag == tag_of(reach.token, token.pin);
+        let right = tag == tags_of(reach.token, token.pin).tag;
         let unclear = token.trouble == Some(TokenTrouble::LoginIsUnclear);
         let Some(process) = self.processes.get_mut(&worker) else {
-            return Ok(());
+            return;
         };
         let answer = if process.logged_in.contains(&reach.token) {
             PinAnswer::NotJudged
@@ -209,7 +209,6 @@ impl World {
             PinAnswer::Accepted
         } else {
             self.summary.refusals += 1;
-            self.pins.judged(tag, false)?;
             PinAnswer::Refused
         };
         self.says(
@@ -225,7 +224,6 @@ impl World {
             PinAnswer::Refused => self.fails(worker, partition, TokenFault::PinRefused),
             PinAnswer::Unclear => self.fails(worker, partition, TokenFault::Device),
         }
-        Ok(())
     }
 
     fn opens(&mut self, worker: WorkerId, partition: PartitionId) {
@@ -301,18 +299,29 @@ impl World {
     }
 }
 
-/// The worker's digest of a token's device: each two tokens are one.
-pub(crate) fn device_of(tag: PinTag) -> DeviceTag {
-    let mut device = [0; 32];
-    device[..8].copy_from_slice(&tag.0[..8]);
-    device[0] &= !1;
-    DeviceTag(device)
+/// The worker's digests of a token's PIN. Each two tokens are one device.
+pub(crate) fn tags_of(token: usize, pin: u64) -> PinTags {
+    let token = token as u64;
+    let half = |number: u64| {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        bytes
+    };
+    let mut tag = [0; 32];
+    tag[..8].copy_from_slice(&token.to_le_bytes());
+    tag[8..16].copy_from_slice(&pin.to_le_bytes());
+    PinTags {
+        tag: PinTag(tag),
+        at_device: DevicePinTag(half(pin)),
+        token: TokenTag(half(token)),
+        device: DeviceTag(half(token / 2)),
+        key: KeyTag([0; 16]),
+    }
 }
 
-/// The worker's digest of a token's PIN.
-pub(crate) fn tag_of(token: usize, pin: u64) -> PinTag {
-    let mut tag = [0; 32];
-    tag[..8].copy_from_slice(&(token as u64).to_le_bytes());
-    tag[8..16].copy_from_slice(&pin.to_le_bytes());
-    PinTag(tag)
+/// The token of a PIN.
+pub(crate) fn token_of(tag: PinTag) -> usize {
+    let mut number = [0; 8];
+    number.copy_from_slice(&tag.0[..8]);
+    usize::try_from(u64::from_le_bytes(number)).expect("a token's number")
 }

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use qseed_engine::guard::Standing;
 use qseed_engine::{
-    Engine, Event, ModuleId, Moment, PartitionId, PartitionSettings, PinTag, RequestId, Settings,
-    SourceId, Start, WorkerId,
+    Engine, Event, ModuleId, Moment, PartitionId, PartitionSettings, RequestId, Settings, SourceId,
+    Start, WorkerId,
 };
+use qseed_model::pins::{PinAnswer, PinTag, PinTags, ProcessTag};
 
 use crate::Checked;
 use crate::announcements::Announcements;
@@ -50,6 +50,17 @@ pub(crate) enum Happening {
     Mends(usize),
     Reconfigures,
     DaemonDies,
+    /// `qseed check --login` presents a token's PIN beside the daemon.
+    Checks(usize),
+    /// It has the token's answer, or is killed before it can record it.
+    CheckEnds(usize, ProcessTag, PinTag, Option<PinAnswer>),
+}
+
+/// Something on its way to the guard's file.
+#[derive(Debug)]
+pub(crate) enum Write {
+    Present(PartitionId, PinTags),
+    Record(PinTag, PinAnswer),
 }
 
 #[derive(Debug)]
@@ -108,12 +119,12 @@ pub(crate) struct World {
     /// Workers whose end the engine knows of.
     pub(crate) gone: BTreeSet<WorkerId>,
     /// Records on their way to the disk, in order.
-    pub(crate) writes: VecDeque<(PinTag, Option<Standing>, bool)>,
+    pub(crate) writes: VecDeque<Write>,
     pub(crate) disk_works: bool,
     /// Requests that were given up when a source was configured otherwise.
     pub(crate) abandoned: BTreeSet<RequestId>,
     /// The PINs that workers asked about, by the number of the question.
-    pub(crate) asked: BTreeMap<u64, PinTag>,
+    pub(crate) asked: BTreeMap<u64, PinTags>,
     /// Partitions that were taken out of the configuration and may come back.
     pub(crate) removed: Vec<PartitionSettings>,
     pub(crate) bytes: Bytes,
@@ -292,6 +303,10 @@ impl World {
             Happening::Mends(token) => self.mends(token),
             Happening::Reconfigures => self.reconfigures(),
             Happening::DaemonDies => self.daemon_dies(),
+            Happening::Checks(token) => self.checks(token),
+            Happening::CheckEnds(token, check, tag, answer) => {
+                self.check_ends(token, check, tag, answer)
+            }
         }
     }
 
@@ -378,8 +393,8 @@ impl World {
         self.asked.clear();
         // Some of what was on its way to the disk got there.
         let kept = self.dice.index(self.writes.len() + 1);
-        for (tag, standing, answer) in std::mem::take(&mut self.writes).into_iter().take(kept) {
-            self.pins.write(tag, standing, self.disk_works, !answer);
+        for write in std::mem::take(&mut self.writes).into_iter().take(kept) {
+            self.write_one(&write);
         }
         self.pins.daemon_died();
         self.bytes.forget_all();
@@ -410,12 +425,8 @@ fn start(
         settings: settings.clone(),
         now,
         seed,
+        good_pins: pins.file.good().collect(),
         once: false,
-        standings: pins
-            .disk
-            .iter()
-            .map(|(tag, known)| (*tag, *known))
-            .collect(),
         sent_before,
     })
 }

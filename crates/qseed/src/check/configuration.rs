@@ -12,9 +12,9 @@ use rustix::fs::Access;
 use super::verdict::{Kind, Subject, Verdict};
 use crate::assemble::{SmallBudget, shortfalls, small_budgets};
 use crate::exit::Code;
-use crate::guard_file::GuardFile;
+use crate::guard_file;
 use crate::print::count;
-use crate::visit::guard_key_in;
+use crate::state_dir::StateDirError;
 
 /// What a configuration that cannot be used is wrong in: a verdict for each fault.
 pub(super) fn refused(file: &Path, error: &LoadError) -> Vec<Verdict> {
@@ -236,7 +236,7 @@ fn state_dir(subject: &Subject, config: &Config) -> Vec<Verdict> {
                 _ => Code::Permission,
             };
             let what = if presents_pins {
-                "no PIN is presented that is not known to be right"
+                "no PIN is presented"
             } else {
                 "no ledger can be written"
             };
@@ -246,7 +246,7 @@ fn state_dir(subject: &Subject, config: &Config) -> Vec<Verdict> {
         }
     };
     std::iter::once(verdict)
-        .chain(guard_file(subject, folder))
+        .chain(guard_verdict(subject, folder))
         .collect()
 }
 
@@ -276,41 +276,32 @@ fn writable(folder: &Path) -> io::Result<Option<PathBuf>> {
     Ok((place != absolute).then(|| place.to_owned()))
 }
 
-fn guard_file(subject: &Subject, folder: &Path) -> Option<Verdict> {
-    let path = GuardFile::path_in(folder);
-    if !path.try_exists().unwrap_or(false) {
-        return None;
-    }
-    let key = guard_key_in(folder);
-    let (text, fix) = match GuardFile::open(folder) {
+fn guard_verdict(subject: &Subject, folder: &Path) -> Option<Verdict> {
+    let read = guard_file::operators_dir(folder).and_then(|dir| guard_file::read(&dir));
+    let (text, fix) = match read {
+        // That the folder cannot be used has a verdict already.
+        Err(StateDirError::Io { path, .. }) if path == folder => return None,
         Err(error) => (
             format!("the PIN guard's file cannot be used: {error}"),
-            "without it no PIN is presented; restore it or let qseed's user write it".to_owned(),
+            "without it no PIN is presented".to_owned(),
         ),
-        Ok(file) if !file.key_may_be_made() && !key.exists() => (
-            format!(
-                "the PIN guard's key {} is missing, so nobody can say which PINs were refused, \
-                 and none is presented",
-                key.display()
-            ),
-            format!(
-                "restore it, or, once the tokens are in order, let the held PINs be tried again with \
-                 qseed guard --clear (the guard's file is {})",
-                path.display()
-            ),
-        ),
-        Ok(_) => return None,
+        Ok(contents) => {
+            let lost = contents?.records.lost()?.to_owned();
+            (
+                format!(
+                    "{lost}; no PIN is presented, since records of refused PINs may be missing"
+                ),
+                "once the tokens are in order, run: qseed guard --reset".to_owned(),
+            )
+        }
     };
     Some(subject.fault_of(Code::Permission, "guard", text, fix))
 }
 
-/// Whether what a login writes into the state directory would belong to another user than the
-/// daemon's, which could not use it then.
-pub(super) fn would_be_anothers(state_dir: &Path) -> Option<u32> {
+/// The other user to whom the state directory belongs, who could not use what this one makes there.
+pub(super) fn belongs_to_other_user(state_dir: &Path) -> Option<u32> {
     let owner = std::fs::metadata(state_dir).ok()?.uid();
-    let complete = GuardFile::path_in(state_dir).exists() && guard_key_in(state_dir).exists();
-    let us = rustix::process::geteuid().as_raw();
-    (!complete && owner != us).then_some(owner)
+    (owner != rustix::process::geteuid().as_raw()).then_some(owner)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use qseed_config::Loaded;
+use qseed_model::pins::Standing;
 use qseed_sources::SystemRoots;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -25,7 +26,7 @@ use tokio::task::JoinHandle;
 use crate::assemble::{Numbers, Plan, load};
 use crate::cli::CheckArgs;
 use crate::exit::{Code, Failure};
-use crate::guard_file::{GuardFile, Known};
+use crate::guard_file;
 use crate::harden::harden;
 use crate::print::{count, print, print_json};
 use crate::visit::block_on;
@@ -93,15 +94,14 @@ async fn look(scene: Arc<Scene>, report: &mut Report<'_>) -> Result<(), Failure>
 /// The PIN guard's file where it holds a PIN back: then it is worth asking it about each PIN. One
 /// that cannot be read has a verdict already.
 fn held_back(state_dir: &Path) -> Option<PinBook> {
-    if !GuardFile::path_in(state_dir).exists() {
-        return None;
-    }
-    let file = GuardFile::open(state_dir).ok()?;
-    let held_back = |known: Known| known.held_back().is_some();
-    let holds = file
-        .records()
-        .any(|record| record.standing.is_some_and(held_back));
-    holds.then(|| PinBook::asking_only(file))
+    let dir = guard_file::operators_dir(state_dir).ok()?;
+    let contents = guard_file::read(&dir).ok().flatten()?;
+    let holds = contents.records.lost().is_some()
+        || contents.records.iter().any(|record| {
+            let held_back = |it: Standing| it.held_back().is_some();
+            record.standing.is_some_and(held_back)
+        });
+    holds.then_some(PinBook::Asks(contents))
 }
 
 /// What is printed: lines as they come, or one document at the end.

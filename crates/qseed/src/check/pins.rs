@@ -1,66 +1,43 @@
 //! Logging in for a check, guarded as the daemon guards its logins: by the same file and the same
 //! key, written and synced before a PIN is presented and again when the token has answered.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use jiff::Timestamp;
-use qseed_engine::PinTag;
-use qseed_engine::guard::{HeldBack, Standing};
+use qseed_model::pins::{HeldBack, PinTags, ProcessTag};
+use qseed_tokens::ckr::{Ckr, Function};
 use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict};
 
-use super::configuration::would_be_anothers;
-use crate::guard_file::{Device, Entry, GuardFile, Known, Record, Taken};
-use crate::pin_outcome;
+use super::configuration::belongs_to_other_user;
+use crate::guard_file::{Contents, Entry, GuardFile};
 use crate::visit::{Lost, Visit};
 
 /// Why a PIN is not presented.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Held {
-    #[error("the token refused this very PIN before")]
-    Refused,
-    #[error("this very PIN was presented before, and its outcome was never learnt")]
-    OutcomeUnknown,
-    #[error("that it is presented cannot be written down: {0}")]
+    /// The guard's file says so.
+    Guard(HeldBack),
+    /// The attempt could not be recorded.
     NotRecorded(String),
-    #[error(
-        "the device, which may count wrong PINs of several tokens together, has refused another \
-         partition's, and this PIN was never accepted"
-    )]
-    DeviceInDoubt,
-    /// It was only to be seen what the guard would say.
-    #[error("it was not to be presented")]
+    /// It was only asked what the guard would say.
     NotWanted,
-}
-
-impl From<HeldBack> for Held {
-    fn from(reason: HeldBack) -> Self {
-        match reason {
-            HeldBack::Refused => Self::Refused,
-            HeldBack::OutcomeUnknown => Self::OutcomeUnknown,
-            HeldBack::NotRecorded => Self::NotRecorded("the system refused".to_owned()),
-            HeldBack::DeviceInDoubt => Self::DeviceInDoubt,
-        }
-    }
 }
 
 /// The PIN guard's file, for one command.
 #[derive(Debug)]
-pub(super) struct PinBook {
-    file: Result<GuardFile, String>,
-    /// Whether no PIN is presented, whatever is known of it.
-    only_asks: bool,
-    /// What was known of the PINs that are being presented.
-    before: HashMap<PinTag, Option<Standing>>,
+pub(super) enum PinBook {
+    /// To present PINs; or why that cannot be.
+    Presents(Result<GuardFile, String>),
+    /// To hear what the guard would say, and present none.
+    Asks(Contents),
 }
 
 impl PinBook {
     /// Opens the guard's file, and makes it where it is missing, unless that would leave a file
     /// that the daemon's user cannot use.
     pub(super) fn open(state_dir: &Path) -> Self {
-        let file = match would_be_anothers(state_dir) {
+        let file = match belongs_to_other_user(state_dir) {
             Some(owner) => Err(format!(
                 "{} belongs to user {owner}, who could not use a file that this user makes there; \
                  run the check as that user",
@@ -68,104 +45,58 @@ impl PinBook {
             )),
             None => GuardFile::open(state_dir).map_err(|error| error.to_string()),
         };
-        Self {
-            file,
-            only_asks: false,
-            before: HashMap::new(),
-        }
+        Self::Presents(file)
     }
 
-    /// The guard's file as it was read, to hear what it says of PINs without presenting any.
-    pub(super) fn asking_only(file: GuardFile) -> Self {
-        Self {
-            file: Ok(file),
-            only_asks: true,
-            before: HashMap::new(),
-        }
-    }
-
-    /// Why nothing can be written down, where that is so.
+    /// Why nothing can be recorded, where that is so.
     fn unusable(&self) -> Option<Held> {
-        self.file.as_ref().err().cloned().map(Held::NotRecorded)
+        match self {
+            Self::Presents(Err(why)) => Some(Held::NotRecorded(why.clone())),
+            Self::Presents(Ok(_)) | Self::Asks(_) => None,
+        }
     }
 
     /// Whether PINs are presented where the guard allows it.
     pub(super) fn presents(&self) -> bool {
-        !self.only_asks
+        matches!(self, Self::Presents(_))
     }
 
-    /// Whether the guard holds no PIN back: only then may its key be made anew.
+    /// Whether the guard's key may be made.
     pub(super) fn key_may_be_made(&self) -> bool {
-        self.presents() && self.file.as_ref().is_ok_and(GuardFile::key_may_be_made)
+        matches!(self, Self::Presents(Ok(file)) if file.key_may_be_made())
     }
 
-    /// Whether a PIN may be presented. If so, that it is has been written and synced.
-    fn judge(&mut self, tag: PinTag, device: Device, partition: &str) -> Result<(), Held> {
-        let file = self
-            .file
-            .as_mut()
-            .map_err(|why| Held::NotRecorded(why.clone()))?;
-        file.refresh()
-            .map_err(|error| Held::NotRecorded(error.to_string()))?;
-        let before = file.standing(tag);
-        let standing = Standing::when_presented(before)?;
-        if self.only_asks {
-            return Err(Held::NotWanted);
-        }
-        let record = record(tag, device, partition, Some(standing), None);
-        let taken = file
-            .append(vec![Entry {
-                record,
-                presents: true,
-            }])
-            .map_err(|error| Held::NotRecorded(error.to_string()))?;
-        match taken[..] {
-            [Taken::Written] => {}
-            [Taken::DeviceInDoubt] => return Err(Held::DeviceInDoubt),
-            // Another process presents it at this moment.
-            _ => return Err(Held::OutcomeUnknown),
-        }
-        self.before.insert(tag, before);
-        Ok(())
-    }
-
-    /// Writes down what the token answered.
-    fn answered(
-        &mut self,
-        tag: PinTag,
-        device: Device,
-        partition: &str,
-        outcome: PinOutcome,
-    ) -> Result<(), String> {
-        let file = self.file.as_mut().map_err(|why| why.clone())?;
-        let before = self.before.remove(&tag).flatten();
-        let standing = Standing::when_answered(before, pin_outcome::answer(outcome));
-        let answer = pin_outcome::for_people(outcome);
-        let record = record(tag, device, partition, standing, answer);
-        let entry = Entry {
-            record,
-            presents: false,
+    /// Whether a PIN may be presented. If so, the attempt is on the disk.
+    fn judge(&mut self, tags: &PinTags, partition: &str) -> Result<(), Held> {
+        let file = match self {
+            Self::Presents(file) => file
+                .as_mut()
+                .map_err(|why| Held::NotRecorded(why.clone()))?,
+            Self::Asks(contents) => {
+                let nobody = ProcessTag([0; 8]);
+                let judged = contents.records.judge(tags, partition, nobody, |_| true);
+                return Err(judged.map_or_else(Held::Guard, |_| Held::NotWanted));
+            }
         };
-        file.append(vec![entry])
+        let entry = Entry::Present(*tags, partition.to_owned());
+        let held = file.append(&[entry]);
+        let held = held.map_err(|error| Held::NotRecorded(error.to_string()))?;
+        held.into_iter()
+            .flatten()
+            .next()
+            .map_or(Ok(()), |reason| Err(Held::Guard(reason)))
+    }
+
+    /// Records what the token answered.
+    fn answered(&mut self, tags: &PinTags, outcome: PinOutcome) -> Result<(), String> {
+        let Self::Presents(file) = self else {
+            return Ok(());
+        };
+        let file = file.as_mut().map_err(|why| why.clone())?;
+        let entry = Entry::Answer(tags.tag, outcome.answer(), outcome.said());
+        file.append(&[entry])
             .map(drop)
             .map_err(|error| error.to_string())
-    }
-}
-
-fn record(
-    tag: PinTag,
-    device: Device,
-    partition: &str,
-    standing: Option<Standing>,
-    answer: Option<String>,
-) -> Record {
-    Record {
-        tag: tag.0,
-        standing: standing.map(Known::from),
-        partition: partition.to_owned(),
-        since: Timestamp::now(),
-        answer,
-        device: Some(device),
     }
 }
 
@@ -205,13 +136,11 @@ pub(super) async fn open(
             FromWorker::PinAsk {
                 partition: number,
                 ask,
-                tag,
-                device,
+                tags,
                 ..
             } => {
-                let (tag, device) = (PinTag(tag.0), Device::from(device));
-                presented = Some((tag, device));
-                held = locked().judge(tag, device, partition).err();
+                presented = Some(tags);
+                held = locked().judge(&tags, partition).err();
                 let verdict = if held.is_none() {
                     Verdict::Go
                 } else {
@@ -224,8 +153,7 @@ pub(super) async fn open(
                 });
             }
             FromWorker::PinOutcome { outcome, .. } => {
-                let written = presented
-                    .map(|(tag, device)| locked().answered(tag, device, partition, outcome));
+                let written = presented.map(|tags| locked().answered(&tags, outcome));
                 unwritten = written.and_then(Result::err);
             }
             FromWorker::Opened { token, .. } => {
@@ -237,6 +165,14 @@ pub(super) async fn open(
                 });
             }
             FromWorker::OpenFailed { failure, .. } => {
+                // A PIN that expired is refused by the call after the login.
+                if failure.class == FailureClass::PinRefused
+                    && failure.function != Some(Function::Login)
+                    && let Some(tags) = presented
+                {
+                    let refused = PinOutcome::Refused(failure.ckr.unwrap_or(Ckr::PIN_EXPIRED));
+                    unwritten = locked().answered(&tags, refused).err();
+                }
                 // A key that could not be made is missing for want of a place for it.
                 let no_key = failure.class == FailureClass::GuardKeyMissing;
                 return Ok(Opening {
@@ -253,105 +189,62 @@ pub(super) async fn open(
 
 #[cfg(test)]
 mod tests {
-    use qseed_engine::PinTag;
-    use qseed_engine::guard::Standing;
+    use qseed_model::pins::{HeldBack, PinTags};
     use qseed_tokens::ckr::Ckr;
     use qseed_tokens::wire::PinOutcome;
 
     use super::{Held, PinBook};
-    use crate::guard_file::Device;
+    use crate::guard_file::tests::tags;
 
-    const TAG: PinTag = PinTag([7; 32]);
-    const DEVICE: Device = Device {
-        id: [1; 32],
-        token: [2; 32],
-    };
     const WRONG: PinOutcome = PinOutcome::Refused(Ckr::PIN_INCORRECT);
 
-    /// A book in a folder, opened anew as by another command.
-    fn book(folder: &tempfile::TempDir) -> PinBook {
-        PinBook::open(folder.path())
-    }
-
-    fn folder() -> tempfile::TempDir {
-        tempfile::tempdir().expect("a folder")
+    fn folder() -> (tempfile::TempDir, PinTags) {
+        let folder = tempfile::tempdir().expect("a folder");
+        (folder, tags(7))
     }
 
     #[test]
     fn a_refused_pin_is_held_back_by_the_next_command() {
-        let folder = folder();
-        let mut first = book(&folder);
+        let (folder, tags) = folder();
+        let mut first = PinBook::open(folder.path());
         assert!(first.key_may_be_made());
-        assert_eq!(first.judge(TAG, DEVICE, "ca"), Ok(()));
-        first.answered(TAG, DEVICE, "ca", WRONG).expect("written");
-        let mut second = book(&folder);
+        assert_eq!(first.judge(&tags, "ca"), Ok(()));
+        first.answered(&tags, WRONG).expect("recorded");
+        let mut second = PinBook::open(folder.path());
         assert!(!second.key_may_be_made());
-        assert_eq!(second.judge(TAG, DEVICE, "ca"), Err(Held::Refused));
-    }
-
-    #[test]
-    fn an_outcome_that_was_never_learnt_counts_as_refused() {
-        let folder = folder();
-        assert_eq!(book(&folder).judge(TAG, DEVICE, "ca"), Ok(()));
         assert_eq!(
-            book(&folder).judge(TAG, DEVICE, "ca"),
-            Err(Held::OutcomeUnknown)
+            second.judge(&tags, "ca"),
+            Err(Held::Guard(HeldBack::Refused))
         );
     }
 
     #[test]
-    fn a_pin_that_was_right_is_presented_once_more_after_a_crash() {
-        let folder = folder();
-        let mut first = book(&folder);
-        assert_eq!(first.judge(TAG, DEVICE, "ca"), Ok(()));
-        first
-            .answered(TAG, DEVICE, "ca", PinOutcome::Accepted)
-            .expect("written");
-        assert_eq!(book(&folder).judge(TAG, DEVICE, "ca"), Ok(()));
-        assert_eq!(book(&folder).judge(TAG, DEVICE, "ca"), Ok(()));
-        assert_eq!(
-            book(&folder).judge(TAG, DEVICE, "ca"),
-            Err(Held::OutcomeUnknown)
-        );
+    fn a_command_that_was_killed_leaves_one_more_presentation() {
+        let (folder, tags) = folder();
+        for _ in 0..2 {
+            assert_eq!(PinBook::open(folder.path()).judge(&tags, "ca"), Ok(()));
+        }
+        let third = PinBook::open(folder.path()).judge(&tags, "ca");
+        assert_eq!(third, Err(Held::Guard(HeldBack::OutcomeUnknown)));
     }
 
     #[test]
     fn an_answer_that_judges_nothing_leaves_what_was_known() {
-        let folder = folder();
-        let mut first = book(&folder);
+        let (folder, tags) = folder();
+        let mut book = PinBook::open(folder.path());
         for _ in 0..3 {
-            assert_eq!(first.judge(TAG, DEVICE, "ca"), Ok(()));
-            first
-                .answered(TAG, DEVICE, "ca", PinOutcome::AlreadyLoggedIn)
-                .expect("written");
+            assert_eq!(book.judge(&tags, "ca"), Ok(()));
+            book.answered(&tags, PinOutcome::AlreadyLoggedIn)
+                .expect("recorded");
         }
-        let file = first.file.as_ref().expect("a file");
-        assert_eq!(file.standing(TAG), None);
-    }
-
-    #[test]
-    fn an_unclear_answer_allows_one_more_presentation() {
-        let folder = folder();
-        let unclear = PinOutcome::Unclear(Ckr::GENERAL_ERROR);
-        let mut book = book(&folder);
-        for _ in 0..2 {
-            assert_eq!(book.judge(TAG, DEVICE, "ca"), Ok(()));
-            book.answered(TAG, DEVICE, "ca", unclear).expect("written");
-        }
-        assert_eq!(book.judge(TAG, DEVICE, "ca"), Err(Held::OutcomeUnknown));
-        let file = book.file.as_ref().expect("a file");
-        assert_eq!(file.standing(TAG), Some(Standing::Presented));
     }
 
     #[test]
     fn without_a_file_no_pin_is_presented() {
-        let folder = folder();
+        let (folder, tags) = folder();
         let file = folder.path().join("state");
         std::fs::write(&file, "in the way").expect("written");
-        let mut book = PinBook::open(&file);
-        assert!(matches!(
-            book.judge(TAG, DEVICE, "ca"),
-            Err(Held::NotRecorded(_))
-        ));
+        let judged = PinBook::open(&file).judge(&tags, "ca");
+        assert!(matches!(judged, Err(Held::NotRecorded(_))));
     }
 }

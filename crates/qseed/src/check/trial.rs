@@ -1,6 +1,7 @@
 //! What was tried on a partition's token, and what came of it.
 
 use qseed_config::Partition;
+use qseed_model::pins::HeldBack;
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, LoginKind, Open, PinSource, ToWorker};
 
@@ -8,6 +9,7 @@ use super::pins::{Held, Opening};
 use super::probe::Probe;
 use super::verdict::{Subject, Verdict};
 use crate::exit::Code;
+use crate::say::shell;
 use crate::visit::{Lost, Visit};
 
 /// What was tried on a partition, and what came of it.
@@ -73,7 +75,9 @@ impl Trial {
                 (None, false) => ("session", lost.to_string()),
                 (None, true) => (
                     "login",
-                    format!("{lost}; if its PIN was being presented, it counts as refused now"),
+                    format!(
+                        "{lost}; if the PIN was being presented, it is presented once more and then held back"
+                    ),
                 ),
             };
             verdicts.push(subject.fault(check, text, lost.fix(&partition.module)));
@@ -120,23 +124,26 @@ fn not_open(
         (Some(Held::NotRecorded(why)), _) => subject.fault_of(
             Code::Permission,
             "login",
-            format!("no PIN was presented: that it is cannot be written down: {why}"),
+            format!("no PIN was presented: cannot write to the PIN guard file: {why}"),
             "let qseed's user write to `state_dir`",
         ),
-        (Some(held @ Held::DeviceInDoubt), _) => subject.fault(
-            "login",
-            format!("no PIN was presented: {held}"),
-            "mend the other partition first, or run qseed guard --clear for it; `qseed guard` \
-             lists it",
-        ),
-        (Some(held), _) => subject.fault(
-            "login",
-            format!("no PIN was presented: {held}"),
-            format!(
-                "put the right PIN into the configuration, or, if it is right and the token was \
-                 mended instead, run: qseed guard --clear {name}"
-            ),
-        ),
+        (Some(Held::Guard(reason)), _) => {
+            let fix = match reason {
+                HeldBack::Refused | HeldBack::OutcomeUnknown => format!(
+                    "put the right PIN into the configuration or, if it is right and the token was \
+                     mended instead, run: qseed guard --clear {name}"
+                ),
+                HeldBack::DeviceInDoubt => {
+                    "fix the other partition first, or run qseed guard --clear for it; qseed guard \
+                     lists it"
+                        .to_owned()
+                }
+                HeldBack::GuardLost => "run: qseed guard --reset".to_owned(),
+                HeldBack::InFlight | HeldBack::NotRecorded => "run this check again".to_owned(),
+            };
+            let text = format!("no PIN was presented: {}", shell::held_back(*reason));
+            subject.fault("login", text, fix)
+        }
         (None, FailureClass::PinRefused) => subject.fault(
             "login",
             format!("{failure}; this PIN will not be presented to this token again"),
@@ -159,7 +166,7 @@ fn not_open(
         (None, FailureClass::AnotherLogin) => {
             subject.fault("login", failure.to_string(), "use one login for the token")
         }
-        (None, _) => no_session(subject, failure),
+        (None | Some(Held::NotWanted), _) => no_session(subject, failure),
     }
 }
 

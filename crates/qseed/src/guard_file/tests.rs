@@ -1,278 +1,310 @@
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use qseed_engine::PinTag;
-use qseed_engine::guard::Standing;
+use qseed_model::pins::{
+    DevicePinTag, DeviceTag, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, Standing, TokenTag,
+};
 
-use super::{Device, Entry, GuardFile, GuardFileError, Known, Record, Taken};
+use super::{Entry, GuardFile, KEY, NAME, SEAL};
+use crate::state_dir::{Acting, StateDir};
 
-fn record(tag: u8, standing: Known) -> Record {
-    Record {
-        tag: [tag; 32],
-        standing: Some(standing),
-        partition: "p".to_owned(),
-        since: jiff::Timestamp::UNIX_EPOCH,
-        answer: None,
-        device: None,
+/// The digests of a PIN at a token and device of its own.
+pub(crate) fn tags(number: u8) -> PinTags {
+    PinTags {
+        tag: PinTag([number; 32]),
+        at_device: DevicePinTag([number; 16]),
+        token: TokenTag([number; 16]),
+        device: DeviceTag([number; 16]),
+        key: KeyTag([1; 16]),
     }
 }
 
-fn outcome(record: Record) -> Vec<Entry> {
-    vec![Entry {
-        record,
-        presents: false,
-    }]
-}
-
-fn presentation(record: Record) -> Vec<Entry> {
-    vec![Entry {
-        record,
-        presents: true,
-    }]
-}
-
+/// A state directory in which a worker has made the key.
 fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a folder")
+    let folder = tempfile::tempdir().expect("a folder");
+    open(folder.path());
+    std::fs::write(folder.path().join(KEY), "").expect("written");
+    folder
+}
+
+fn open(folder: &Path) -> GuardFile {
+    GuardFile::open(folder).expect("usable")
+}
+
+fn path(folder: &tempfile::TempDir) -> PathBuf {
+    folder.path().join(NAME)
+}
+
+fn text(folder: &tempfile::TempDir) -> String {
+    std::fs::read_to_string(path(folder)).expect("readable")
+}
+
+fn present(guard: &mut GuardFile, number: u8) -> Option<HeldBack> {
+    let entry = Entry::Present(tags(number), format!("ca-{number}"));
+    guard.append(&[entry]).expect("writable")[0]
+}
+
+fn answer(guard: &mut GuardFile, number: u8, answer: PinAnswer) {
+    let entry = Entry::Answer(tags(number).tag, answer, None);
+    guard.append(&[entry]).expect("writable");
+}
+
+fn refuse(guard: &mut GuardFile, number: u8) {
+    assert_eq!(present(guard, number), None);
+    answer(guard, number, PinAnswer::Refused);
+}
+
+fn standing(guard: &GuardFile, number: u8) -> Option<Standing> {
+    guard.contents().records.standing(tags(number).tag)
 }
 
 #[test]
-fn what_was_appended_is_there_after_a_restart() {
+fn what_was_recorded_is_there_after_a_restart() {
     let folder = folder();
-    let mut guard = GuardFile::open(&folder.path().join("state")).expect("made");
-    assert!(guard.key_may_be_made());
-    guard
-        .append(presentation(record(1, Known::Presented)))
-        .expect("written");
-    guard
-        .append(outcome(record(1, Known::Refused)))
-        .expect("written");
-    let again = GuardFile::open(&folder.path().join("state")).expect("opened");
-    assert_eq!(again.standing(PinTag([1; 32])), Some(Standing::Refused));
+    refuse(&mut open(folder.path()), 1);
+    let mut again = open(folder.path());
+    assert_eq!(again.lost(), None);
+    assert_eq!(present(&mut again, 1), Some(HeldBack::Refused));
+    assert_eq!(present(&mut again, 2), None, "another PIN");
 }
 
 #[test]
 fn a_torn_last_line_never_happened() {
     let folder = folder();
-    let mut guard = GuardFile::open(folder.path()).expect("made");
-    guard
-        .append(outcome(record(1, Known::Accepted)))
-        .expect("written");
-    let path = GuardFile::path_in(folder.path());
-    let mut file = std::fs::OpenOptions::new()
+    refuse(&mut open(folder.path()), 1);
+    let mut file = OpenOptions::new()
         .append(true)
-        .open(&path)
+        .open(path(&folder))
         .expect("opened");
-    file.write_all(b"{\"tag\":\"02").expect("written");
-    let mut again = GuardFile::open(folder.path()).expect("opened");
-    assert_eq!(again.records().count(), 1);
-    again
-        .append(outcome(record(2, Known::Refused)))
-        .expect("written");
+    file.write_all(b"{\"seq\":7,\"ta").expect("written");
+    let mut again = open(folder.path());
+    refuse(&mut again, 2);
+    let third = open(folder.path());
     assert_eq!(
-        GuardFile::open(folder.path())
-            .expect("opened")
-            .records()
-            .count(),
-        2
+        (third.lost(), standing(&third, 2)),
+        (None, Some(Standing::Refused))
     );
 }
 
 #[test]
-fn a_file_that_is_something_else_is_refused() {
+fn two_processes_judge_by_what_both_recorded() {
     let folder = folder();
-    std::fs::write(GuardFile::path_in(folder.path()), "hello\nworld\n").expect("written");
-    assert!(matches!(
-        GuardFile::open(folder.path()),
-        Err(GuardFileError::Corrupt { line: 1, .. })
-    ));
+    let (mut ours, mut theirs) = (open(folder.path()), open(folder.path()));
+    refuse(&mut theirs, 1);
+    assert_eq!(present(&mut ours, 1), Some(HeldBack::Refused));
+    assert_eq!(present(&mut ours, 2), None);
+    assert_eq!(present(&mut theirs, 2), Some(HeldBack::InFlight));
+    answer(&mut ours, 2, PinAnswer::Accepted);
+    let changed = theirs.refresh().expect("readable");
+    assert!(changed.contains(&tags(2).device));
+    assert_eq!(present(&mut theirs, 2), None);
 }
 
 #[test]
-fn what_another_process_wrote_meanwhile_wins() {
+fn a_process_that_died_before_the_answer_leaves_one_more_presentation() {
     let folder = folder();
-    let mut ours = GuardFile::open(folder.path()).expect("made");
-    let mut theirs = GuardFile::open(folder.path()).expect("opened");
-    theirs
-        .append(outcome(record(1, Known::Refused)))
-        .expect("written");
-    let taken = ours
-        .append(presentation(record(1, Known::Presented)))
-        .expect("written");
-    assert_eq!(taken, [Taken::HeldBack]);
-    assert_eq!(ours.standing(PinTag([1; 32])), Some(Standing::Refused));
-    assert_eq!(theirs.refresh().expect("read"), []);
-}
-
-#[test]
-fn a_cleared_record_is_noticed() {
-    let folder = folder();
-    let mut daemon = GuardFile::open(folder.path()).expect("made");
-    daemon
-        .append(outcome(record(1, Known::Refused)))
-        .expect("written");
-    let mut operator = GuardFile::open(folder.path()).expect("opened");
-    let cleared = Record {
-        standing: None,
-        ..record(1, Known::Refused)
-    };
-    operator.append(outcome(cleared)).expect("written");
-    assert_eq!(daemon.refresh().expect("read"), [PinTag([1; 32])]);
-    assert_eq!(daemon.standing(PinTag([1; 32])), None);
-}
-
-#[test]
-fn a_long_file_is_compacted_without_losing_a_tag() {
-    let folder = folder();
-    let mut guard = GuardFile::open(folder.path()).expect("made");
-    for _ in 0..2000 {
-        guard
-            .append(outcome(record(1, Known::Accepted)))
-            .expect("written");
+    for _ in 0..2 {
+        assert_eq!(present(&mut open(folder.path()), 1), None);
     }
-    guard
-        .append(outcome(record(2, Known::Refused)))
-        .expect("written");
-    let length = || {
-        std::fs::metadata(GuardFile::path_in(folder.path()))
-            .expect("there")
-            .len()
-    };
-    assert!(length() > super::COMPACT_ABOVE);
-    let mut again = GuardFile::open(folder.path()).expect("opened");
-    assert!(length() < 1024);
-    assert_eq!(again.standing(PinTag([2; 32])), Some(Standing::Refused));
-    // The one that was open before goes on with the new file.
-    guard
-        .append(outcome(record(3, Known::Refused)))
-        .expect("written");
-    assert_eq!(again.refresh().expect("read"), [PinTag([3; 32])]);
+    let third = present(&mut open(folder.path()), 1);
+    assert_eq!(third, Some(HeldBack::OutcomeUnknown));
+    let state = StateDir::open(folder.path(), Acting::ForItself).expect("a folder");
+    let left = state
+        .names()
+        .into_iter()
+        .filter(|name| name.to_string_lossy().contains("presenter"));
+    assert_eq!(left.count(), 0, "ended processes leave nothing behind");
 }
 
 #[test]
-fn a_lost_key_may_be_made_anew_once_nothing_is_held_back() {
+fn a_cleared_pin_may_be_presented_and_other_processes_notice() {
     let folder = folder();
-    let mut guard = GuardFile::open(folder.path()).expect("made");
-    guard
-        .append(outcome(record(1, Known::Accepted)))
-        .expect("written");
-    assert!(guard.key_may_be_made());
-    guard
-        .append(outcome(record(2, Known::Refused)))
-        .expect("written");
-    assert!(!guard.key_may_be_made());
-    let cleared = Record {
-        standing: None,
-        ..record(2, Known::Refused)
-    };
-    guard.append(outcome(cleared)).expect("written");
-    assert!(guard.key_may_be_made());
+    let (mut daemon, mut operator) = (open(folder.path()), open(folder.path()));
+    refuse(&mut daemon, 1);
+    operator
+        .append(&[Entry::Clear(tags(1).tag)])
+        .expect("recorded");
+    let changed = daemon.refresh().expect("readable");
+    assert!(changed.contains(&tags(1).device));
+    assert_eq!(present(&mut daemon, 1), None);
 }
 
-/// A record of a partition's PIN at a token of device 1.
-fn at_device(partition: &str, pin: u8, token: u8, standing: Known) -> Record {
-    Record {
-        tag: [16 * token + pin; 32],
-        partition: partition.to_owned(),
-        device: Some(Device {
-            id: [1; 32],
-            token: [token; 32],
+type Loss = fn(&tempfile::TempDir, &str);
+
+/// What somebody may do to the file, which must lift no refusal in silence.
+fn losses() -> Vec<(&'static str, Loss)> {
+    vec![
+        ("removed", |folder, _| {
+            std::fs::remove_file(path(folder)).expect("removed");
         }),
-        ..record(0, standing)
-    }
-}
-
-/// What becomes of a first presentation where these were refused before.
-fn after(refused: &[&Record], wish: Record) -> Taken {
-    let folder = folder();
-    let mut guard = GuardFile::open(folder.path()).expect("made");
-    for record in refused {
-        guard.append(outcome((*record).clone())).expect("written");
-    }
-    // What holds it back is in the file, not in this process.
-    let mut guard = GuardFile::open(folder.path()).expect("opened");
-    guard.append(presentation(wish)).expect("written")[0]
+        ("emptied", |folder, _| {
+            std::fs::write(path(folder), "").expect("written");
+        }),
+        ("an older copy", |folder, older| {
+            std::fs::write(path(folder), older).expect("written");
+        }),
+        ("an older copy, moved", |folder, older| {
+            let copy = folder.path().join("copy");
+            std::fs::write(&copy, older).expect("written");
+            std::fs::rename(&copy, path(folder)).expect("moved");
+        }),
+        ("its last line cut off", |folder, _| {
+            let text = text(folder);
+            let end = text.trim_end().rfind('\n').expect("lines") + 1;
+            std::fs::write(path(folder), &text[..end]).expect("written");
+        }),
+    ]
 }
 
 #[test]
-fn a_device_that_refused_a_pin_is_offered_no_other_that_never_succeeded() {
-    let wrong = at_device("a", 1, 1, Known::Refused);
-    let unknown = Record {
-        standing: Some(Known::Presented),
-        ..wrong.clone()
-    };
-    for other in [
-        at_device("b", 1, 2, Known::Presented),
-        at_device("b", 2, 1, Known::Presented),
-        at_device("b", 2, 2, Known::Presented),
+fn a_lost_file_is_noticed_by_the_next_process() {
+    for (what, lose) in losses() {
+        let folder = folder();
+        let older = text(&folder);
+        refuse(&mut open(folder.path()), 1);
+        lose(&folder, &older);
+        let mut next = open(folder.path());
+        assert!(next.lost().is_some(), "{what}");
+        for number in [1, 2] {
+            assert_eq!(
+                present(&mut next, number),
+                Some(HeldBack::GuardLost),
+                "{what}"
+            );
+        }
+        let third = present(&mut open(folder.path()), 2);
+        assert_eq!(third, Some(HeldBack::GuardLost), "{what}, after a restart");
+        assert!(!next.key_may_be_made(), "{what}");
+    }
+}
+
+#[test]
+fn a_running_process_writes_again_what_it_knows_and_a_reset_keeps_it() {
+    for (what, lose) in losses() {
+        let folder = folder();
+        let older = text(&folder);
+        let mut daemon = open(folder.path());
+        refuse(&mut daemon, 1);
+        lose(&folder, &older);
+        assert_eq!(present(&mut daemon, 2), Some(HeldBack::GuardLost), "{what}");
+        assert_eq!(standing(&daemon, 1), Some(Standing::Refused), "{what}");
+        let mut operator = open(folder.path());
+        assert!(operator.lost().is_some(), "{what}");
+        operator.reset().expect("writable");
+        daemon.refresh().expect("readable");
+        assert_eq!(daemon.lost(), None, "{what}");
+        assert_eq!(present(&mut daemon, 1), Some(HeldBack::Refused), "{what}");
+        assert_eq!(present(&mut daemon, 2), None, "{what}");
+    }
+}
+
+#[test]
+fn a_line_that_is_damaged_or_missing_is_noticed() {
+    let folder = folder();
+    let mut first = open(folder.path());
+    refuse(&mut first, 1);
+    refuse(&mut first, 2);
+    drop(first);
+    let whole = text(&folder);
+    let refused = whole.lines().nth(3).expect("a line");
+    assert!(refused.contains("\"refused\""), "{whole}");
+    for changed in [
+        whole.replace(refused, "hello"),
+        whole.replace(&format!("{refused}\n"), ""),
     ] {
-        assert_eq!(after(&[&wrong], other.clone()), Taken::DeviceInDoubt);
-        assert_eq!(after(&[&unknown], other.clone()), Taken::DeviceInDoubt);
-        // Another device's is not concerned, nor one that was accepted before.
-        let mut elsewhere = other.clone();
-        elsewhere.device.as_mut().expect("one").id = [2; 32];
-        assert_eq!(after(&[&wrong], elsewhere), Taken::Written);
-        let known_good = Record {
-            standing: Some(Known::PresentedAgain),
-            ..other
-        };
-        assert_eq!(after(&[&wrong], known_good), Taken::Written);
+        std::fs::write(path(&folder), changed).expect("written");
+        let mut next = open(folder.path());
+        assert_eq!(present(&mut next, 3), Some(HeldBack::GuardLost));
+        assert_eq!(
+            standing(&next, 2),
+            Some(Standing::Refused),
+            "the others are kept"
+        );
     }
 }
 
-/// A TPM goes on counting after a good login: the third wrong PIN would lock it.
 #[test]
-fn a_device_that_refused_two_pins_waits_for_the_operator_even_if_they_were_put_right() {
-    let wrong = [1, 2].map(|n| at_device(&format!("p{n}"), n, n, Known::Refused));
-    let right = [1, 2].map(|n| at_device(&format!("p{n}"), n + 4, n, Known::Accepted));
-    let next = || at_device("p3", 3, 3, Known::Presented);
-    assert_eq!(after(&[&wrong[0], &right[0]], next()), Taken::Written);
-    let all = [&wrong[0], &right[0], &wrong[1], &right[1]];
-    assert_eq!(after(&all, next()), Taken::DeviceInDoubt);
-    let cleared = Record {
-        standing: None,
-        ..wrong[0].clone()
-    };
-    let all = [&wrong[0], &right[0], &wrong[1], &right[1], &cleared];
-    assert_eq!(after(&all, next()), Taken::Written);
-}
-
-#[test]
-fn a_pin_that_was_put_right_frees_its_device() {
-    let wrong = at_device("a", 1, 1, Known::Refused);
-    // Another PIN of the same partition: the operator has changed it.
-    let changed = at_device("a", 2, 1, Known::Presented);
-    assert_eq!(after(&[&wrong], changed.clone()), Taken::Written);
-    let accepted = Record {
-        standing: Some(Known::Accepted),
-        ..changed
-    };
-    let other = at_device("b", 1, 2, Known::Presented);
-    assert_eq!(after(&[&wrong, &accepted], other.clone()), Taken::Written);
-    let cleared = Record {
-        standing: None,
-        ..wrong.clone()
-    };
-    assert_eq!(after(&[&wrong, &cleared], other), Taken::Written);
-}
-
-#[test]
-fn records_of_one_writing_are_judged_by_those_before_them() {
+fn another_key_presents_nothing_and_a_reset_forgets_the_old_ones_records() {
     let folder = folder();
-    let mut guard = GuardFile::open(folder.path()).expect("made");
-    guard
-        .append(presentation(at_device("b", 2, 2, Known::Presented)))
-        .expect("written");
-    let accepted = outcome(at_device("b", 2, 2, Known::Accepted));
-    let next = presentation(at_device("c", 3, 3, Known::Presented));
-    let taken = guard.append(accepted.into_iter().chain(next).collect());
-    assert_eq!(taken.expect("written"), [Taken::Written, Taken::Written]);
+    let mut daemon = open(folder.path());
+    refuse(&mut daemon, 1);
+    let mut other = tags(2);
+    other.key = KeyTag([2; 16]);
+    let entry = || [Entry::Present(other, "ca-2".to_owned())];
+    assert_eq!(
+        daemon.append(&entry()).expect("writable"),
+        [Some(HeldBack::GuardLost)]
+    );
+    assert_eq!(
+        present(&mut open(folder.path()), 3),
+        Some(HeldBack::GuardLost)
+    );
+    daemon.reset().expect("writable");
+    assert!(daemon.key_may_be_made());
+    assert_eq!(daemon.append(&entry()).expect("writable"), [None]);
+    assert_eq!(standing(&daemon, 1), None);
 }
 
 #[test]
-fn a_name_that_two_daemons_have_is_not_one_partition() {
-    let wrong = at_device("default", 1, 1, Known::Refused);
-    let same_pin = at_device("default", 1, 2, Known::Presented);
-    assert_eq!(after(&[&wrong], same_pin), Taken::DeviceInDoubt);
-    let another = at_device("default", 2, 2, Known::Accepted);
-    let same_pin = at_device("other", 1, 3, Known::Presented);
-    assert_eq!(after(&[&wrong, &another], same_pin), Taken::DeviceInDoubt);
+fn a_file_of_something_else_is_no_guards_file() {
+    let folder = folder();
+    std::fs::write(path(&folder), "hello\nworld\n").expect("written");
+    let mut guard = open(folder.path());
+    assert!(guard.lost().expect("lost").contains("line 1"));
+    assert_eq!(present(&mut guard, 1), Some(HeldBack::GuardLost));
+}
+
+#[test]
+fn a_large_file_is_rewritten_and_says_the_same() {
+    let folder = folder();
+    let mut guard = open(folder.path());
+    refuse(&mut guard, 1);
+    for _ in 0..1000 {
+        assert_eq!(present(&mut guard, 2), None);
+        answer(&mut guard, 2, PinAnswer::Accepted);
+    }
+    let before = text(&folder).len();
+    let other = open(folder.path());
+    assert!(text(&folder).len() < before / 100);
+    assert_eq!(
+        (other.lost(), standing(&other, 1)),
+        (None, Some(Standing::Refused))
+    );
+    assert_eq!(
+        present(&mut guard, 1),
+        Some(HeldBack::Refused),
+        "one that had it open"
+    );
+    assert_eq!(present(&mut guard, 2), None);
+    assert_eq!(open(folder.path()).lost(), None);
+}
+
+#[test]
+fn what_cannot_be_written_is_not_remembered_either() {
+    let folder = folder();
+    let mut guard = open(folder.path());
+    refuse(&mut guard, 1);
+    // Nobody can write to the end of a file that was opened for reading.
+    guard.file = std::fs::File::open(path(&folder)).expect("opened");
+    let entry = Entry::Present(tags(2), "ca-2".to_owned());
+    guard.append(&[entry]).expect_err("not writable");
+    assert_eq!(standing(&guard, 2), None);
+    guard.file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .open(path(&folder))
+        .expect("opened");
+    refuse(&mut guard, 2);
+    assert_eq!(open(folder.path()).lost(), None);
+}
+
+#[test]
+fn a_seal_is_written_when_a_pin_is_held_back() {
+    let folder = folder();
+    let mut guard = open(folder.path());
+    refuse(&mut guard, 1);
+    let seal = std::fs::read_to_string(folder.path().join(SEAL)).expect("a seal");
+    let last = guard.contents().records.last();
+    assert_eq!(seal, format!("{{\"last\":{last}}}"));
 }

@@ -7,34 +7,22 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use qseed_engine::PinTag;
-use qseed_engine::guard::{Recording, Standing};
+use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::usage::Usage;
 use super::{Flag, Incoming};
-use crate::guard_file::{Device, Entry, GuardFile, Record, Taken};
+use crate::guard_file::{Entry, GuardFile};
 
 /// How long the last records may take to be written.
 const LAST_RECORDS_WITHIN: Duration = Duration::from_millis(500);
 
-/// One thing to write down.
-#[derive(Debug)]
-pub(super) struct ToRecord {
-    pub(super) tag: PinTag,
-    pub(super) partition: String,
-    pub(super) standing: Option<Standing>,
-    /// Whether a presentation waits for it.
-    pub(super) answer: bool,
-    /// What the token answered, for people.
-    pub(super) token_said: Option<String>,
-    pub(super) device: Option<Device>,
-}
+/// Answers that could not be recorded are tried again after this time.
+const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 enum Order {
-    Record(ToRecord),
+    Guard(Entry),
     /// Look whether the operator, or another process, changed something.
     Look,
     /// Write what sources were asked for by then.
@@ -63,7 +51,7 @@ impl Keeper {
     ) -> std::io::Result<Self> {
         let (file, guard_trouble) = match guard {
             Ok(file) => (file, None),
-            Err(why) => (None, Some(why)),
+            Err(why) => (None, Some(Trouble::CannotWrite(why))),
         };
         let mut book = Book {
             state_dir,
@@ -72,9 +60,10 @@ impl Keeper {
             guard_trouble: None,
             usage,
             usage_trouble: None,
+            unwritten: Vec::new(),
             key_may_be_made: Arc::new(AtomicBool::new(false)),
         };
-        book.tell_guard_trouble(guard_trouble);
+        book.tell_guard_trouble(guard_trouble.or(book.lost()));
         book.tell_usage_trouble(read.err());
         book.set_flag();
         let key_may_be_made = Arc::clone(&book.key_may_be_made);
@@ -100,9 +89,14 @@ impl Keeper {
         self.order(Order::Usage);
     }
 
-    /// Writes something down. Answered by `PinRecorded` where a presentation waits for it.
-    pub(super) fn record(&self, record: ToRecord) {
-        self.order(Order::Record(record));
+    /// Has the guard's file judge a presentation, and record it. Answered by `PinJudged`.
+    pub(super) fn present(&self, tags: PinTags, partition: String) {
+        self.order(Order::Guard(Entry::Present(tags, partition)));
+    }
+
+    /// Records what a token answered, and what it said for people.
+    pub(super) fn record(&self, tag: PinTag, answer: PinAnswer, said: Option<String>) {
+        self.order(Order::Guard(Entry::Answer(tag, answer, said)));
     }
 
     /// Looks for changes that others made. Answered by `GuardChanged` for each.
@@ -128,33 +122,58 @@ impl Keeper {
     }
 }
 
+/// Why nobody can log in.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(
+        "{0}. Until it can be written, no PIN is presented. Let qseed write to `state_dir`, or name \
+         another one"
+    )]
+    CannotWrite(String),
+    #[error(
+        "{0}. Records of refused PINs may be missing, so no PIN is presented until somebody has \
+         run: qseed guard --reset"
+    )]
+    Lost(String),
+}
+
 struct Book {
     state_dir: PathBuf,
     file: Option<GuardFile>,
     events: UnboundedSender<Incoming>,
     /// The trouble that was told last.
-    guard_trouble: Option<String>,
+    guard_trouble: Option<Trouble>,
     usage: Usage,
     usage_trouble: Option<String>,
+    /// Answers that could not be recorded yet.
+    unwritten: Vec<Entry>,
     key_may_be_made: Flag,
 }
 
 impl Book {
     fn keep(&mut self, to_do: &Receiver<Order>) {
-        while let Ok(first) = to_do.recv() {
+        loop {
+            let first = if self.unwritten.is_empty() {
+                to_do.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                to_do.recv_timeout(RETRY)
+            };
+            if matches!(first, Err(RecvTimeoutError::Disconnected)) {
+                break;
+            }
             // What has queued up meanwhile shares one sync.
-            let mut records = Vec::new();
+            let mut entries = std::mem::take(&mut self.unwritten);
             let mut look = false;
             let mut usage = false;
-            for order in std::iter::once(first).chain(to_do.try_iter()) {
+            for order in first.into_iter().chain(to_do.try_iter()) {
                 match order {
-                    Order::Record(record) => records.push(record),
+                    Order::Guard(entry) => entries.push(entry),
                     Order::Look => look = true,
                     Order::Usage => usage = true,
                 }
             }
-            if !records.is_empty() {
-                self.write(records);
+            if !entries.is_empty() {
+                self.write(entries);
             }
             if look {
                 self.look();
@@ -164,6 +183,10 @@ impl Book {
                 let trouble = self.usage.write(&self.state_dir).err();
                 self.tell_usage_trouble(trouble);
             }
+        }
+        let last = std::mem::take(&mut self.unwritten);
+        if !last.is_empty() {
+            self.write(last);
         }
     }
 
@@ -177,11 +200,15 @@ impl Book {
     }
 
     /// Says that the guard's file is in trouble or out of it, when that changes.
-    fn tell_guard_trouble(&mut self, trouble: Option<String>) {
-        if trouble != self.guard_trouble {
-            self.guard_trouble.clone_from(&trouble);
-            self.say(Incoming::GuardFile(trouble.map_or(Ok(()), Err)));
+    fn tell_guard_trouble(&mut self, trouble: Option<Trouble>) {
+        let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(std::mem::discriminant);
+        if kind(&trouble) != kind(&self.guard_trouble) {
+            let told = trouble
+                .as_ref()
+                .map_or(Ok(()), |trouble| Err(trouble.to_string()));
+            self.say(Incoming::GuardFile(told));
         }
+        self.guard_trouble = trouble;
     }
 
     /// The same of the file of what sources were asked for.
@@ -192,91 +219,64 @@ impl Book {
         }
     }
 
-    fn write(&mut self, orders: Vec<ToRecord>) {
-        // Of two records of one tag, the second is judged by the first.
-        let mut written = Vec::new();
-        let mut trouble = None;
-        let mut rest = orders;
-        while !rest.is_empty() {
-            let mut batch = Vec::new();
-            let mut later = Vec::new();
-            for order in rest {
-                if batch.iter().any(|other: &ToRecord| other.tag == order.tag) {
-                    later.push(order);
-                } else {
-                    batch.push(order);
-                }
+    /// Hands entries to the guard's file. What a token answered is kept until it is recorded.
+    fn write(&mut self, entries: Vec<Entry>) {
+        let (held, trouble) = match self.append(&entries) {
+            Ok(held) => (held, self.lost()),
+            Err(why) => {
+                let held = vec![Some(HeldBack::NotRecorded); entries.len()];
+                let answers = entries
+                    .iter()
+                    .filter(|it| !matches!(it, Entry::Present(..)));
+                self.unwritten = answers.cloned().collect();
+                (held, Some(Trouble::CannotWrite(why)))
             }
-            rest = later;
-            match self.append(&batch) {
-                Ok(taken) => written.extend(batch.into_iter().zip(taken.into_iter().map(Some))),
-                Err(why) => {
-                    trouble = Some(why);
-                    written.extend(batch.into_iter().map(|order| (order, None)));
-                }
-            }
-        }
+        };
         self.tell_guard_trouble(trouble);
-        for (order, taken) in written {
-            if order.answer {
-                self.say(Incoming::PinRecorded {
-                    tag: order.tag,
-                    recording: match taken {
-                        Some(Taken::Written) => Recording::Written,
-                        Some(Taken::DeviceInDoubt) => Recording::DeviceInDoubt,
-                        Some(Taken::HeldBack) | None => Recording::Failed,
-                    },
-                });
-            }
-            let unknown = matches!(taken, Some(Taken::HeldBack) | None);
-            if unknown && let Some(file) = &self.file {
-                let standing = file.standing(order.tag);
-                self.say(Incoming::GuardChanged {
-                    tag: order.tag,
-                    standing,
-                });
+        for (entry, held_back) in entries.into_iter().zip(held) {
+            if let Entry::Present(tags, _) = entry {
+                let tag = tags.tag;
+                self.say(Incoming::PinJudged { tag, held_back });
             }
         }
+        self.look();
     }
 
-    fn append(&mut self, batch: &[ToRecord]) -> Result<Vec<Taken>, String> {
-        if self.file.is_none() {
-            self.file = Some(GuardFile::open(&self.state_dir).map_err(|why| why.to_string())?);
-        }
-        let file = self.file.as_mut().expect("it was just opened");
-        let records = batch
-            .iter()
-            .map(|order| {
-                let record = Record {
-                    tag: order.tag.0,
-                    standing: order.standing.map(Into::into),
-                    partition: order.partition.clone(),
-                    since: Timestamp::now(),
-                    answer: order.token_said.clone(),
-                    device: order.device,
-                };
-                Entry {
-                    record,
-                    presents: order.answer,
-                }
-            })
-            .collect();
-        file.append(records).map_err(|why| why.to_string())
+    fn append(&mut self, entries: &[Entry]) -> Result<Vec<Option<HeldBack>>, String> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                let opened = GuardFile::open(&self.state_dir);
+                none.insert(opened.map_err(|why| why.to_string())?)
+            }
+        };
+        file.append(entries).map_err(|why| why.to_string())
     }
 
+    fn lost(&self) -> Option<Trouble> {
+        let why = self.file.as_ref()?.lost()?;
+        Some(Trouble::Lost(why.to_owned()))
+    }
+
+    /// Tells the engine what other processes changed.
     fn look(&mut self) {
         let Some(file) = &mut self.file else { return };
+        let was_lost = file.lost().is_some();
         match file.refresh() {
             Ok(changed) => {
-                let standings: Vec<_> = changed
-                    .into_iter()
-                    .map(|tag| (tag, file.standing(tag)))
-                    .collect();
-                for (tag, standing) in standings {
-                    self.say(Incoming::GuardChanged { tag, standing });
+                let found = was_lost && file.lost().is_none();
+                if was_lost != file.lost().is_some() {
+                    self.tell_guard_trouble(self.lost());
+                }
+                if found {
+                    self.say(Incoming::GuardChanged { device: None });
+                }
+                for device in changed {
+                    let device = Some(device);
+                    self.say(Incoming::GuardChanged { device });
                 }
             }
-            Err(why) => self.tell_guard_trouble(Some(why.to_string())),
+            Err(why) => self.tell_guard_trouble(Some(Trouble::CannotWrite(why.to_string()))),
         }
     }
 }

@@ -20,8 +20,7 @@ mod watch;
 use std::sync::Arc;
 
 use qseed_config::{LoadError, Loaded};
-use qseed_engine::PinTag;
-use qseed_engine::guard::{Recording, Standing};
+use qseed_model::pins::{DeviceTag, HeldBack, PinTag};
 use qseed_tokens::supervisor::WorkerEvent;
 
 use crate::cli::{ConfigArgs, RunArgs};
@@ -33,13 +32,13 @@ use crate::harden::harden;
 enum Incoming {
     /// A source said something.
     Source(sources::SourceEvent),
-    /// A record of the PIN guard that a presentation waits for is on disk, or is not.
-    PinRecorded { tag: PinTag, recording: Recording },
-    /// Another process, or the operator, changed what the guard knows.
-    GuardChanged {
+    /// The guard's file has judged a presentation.
+    PinJudged {
         tag: PinTag,
-        standing: Option<Standing>,
+        held_back: Option<HeldBack>,
     },
+    /// Another process or the operator changed what the guard knows, of one device or of all.
+    GuardChanged { device: Option<DeviceTag> },
     /// The guard's file cannot be written, or can be again.
     GuardFile(Result<(), String>),
     /// The file of what sources were asked for cannot be used, or can be again.

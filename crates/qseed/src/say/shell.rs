@@ -1,8 +1,7 @@
 //! Lines about what the program meets by itself, beside the engine's facts.
 
-use std::path::Path;
-
 use qseed_config::Level;
+use qseed_model::pins::HeldBack;
 use qseed_sources::Link;
 use qseed_tokens::supervisor::Stream;
 
@@ -24,16 +23,12 @@ pub(crate) fn connected(level: Level, name: &str, link: &Link) -> Entry {
         .with("certificate_expires", expires)
 }
 
-/// The PIN guard's file cannot be written, or can be again.
-pub(crate) fn guard_file(state: Result<(), String>, state_dir: &Path) -> Entry {
-    let folder = state_dir.display();
+/// The PIN guard lets nobody log in, or does again.
+pub(crate) fn guard_file(state: Result<(), String>) -> Entry {
     match state {
-        Ok(()) => Entry::info("guard-file", "The PIN guard can write again."),
+        Ok(()) => Entry::info("guard-file", "The PIN guard works again."),
         Err(why) => {
-            let message = format!(
-                "The PIN guard cannot write: {why}. Until it can, no PIN is presented that is not \
-                 known to be right. Make {folder} writable for qseed, or set `state_dir`."
-            );
+            let message = format!("The PIN guard lets nobody log in: {why}");
             Entry::new(Level::Error, "guard-file", message)
         }
     }
@@ -94,4 +89,26 @@ pub(crate) fn module_wrote_in_all(name: &str, so_far: u64) -> Entry {
          since they may hold PINs and seeds; `output: log` for this module does."
     );
     Entry::info("module-output", message).with("count", so_far)
+}
+
+/// Why a PIN was held back, for people.
+pub(crate) fn held_back(reason: HeldBack) -> &'static str {
+    match reason {
+        HeldBack::Refused => "the token refused this PIN before",
+        HeldBack::OutcomeUnknown => {
+            "this PIN was presented twice, and no answer says that the token accepted it"
+        }
+        HeldBack::InFlight => "another process is presenting this PIN",
+        HeldBack::NotRecorded => {
+            "the login attempt could not be recorded in the state directory, so it was not made"
+        }
+        HeldBack::DeviceInDoubt => {
+            "the same device refused another partition's PIN, and it may count wrong PINs of all \
+             its tokens together; fix that partition first (see qseed guard)"
+        }
+        HeldBack::GuardLost => {
+            "the PIN guard's file or key was lost or replaced; no PIN is presented until somebody \
+             has run: qseed guard --reset"
+        }
+    }
 }

@@ -277,7 +277,10 @@ fn a_guard_that_holds_something_else_is_a_fault() {
     ));
     let ran = bench.check(&[]);
     assert_ne!(ran.code, 0);
-    ran.verdict("fault    configuration: the PIN guard's file", &["line 1"]);
+    ran.verdict(
+        "fault    configuration: line 1 of the PIN guard's file is damaged",
+        &["qseed guard --reset"],
+    );
 }
 
 #[test]
@@ -299,7 +302,7 @@ fn a_guard_whose_key_is_gone_is_a_fault() {
         assert_eq!(ran.code, 77, "{ran:?}");
         ran.verdict(
             "fault    configuration: the PIN guard's key",
-            &["qseed guard", "--clear"],
+            &["qseed guard --reset"],
         );
     }
     assert_eq!(module.logins(), 1);

@@ -207,11 +207,76 @@ fn a_file_that_cannot_be_used_says_why() {
     assert_eq!(ran.code, 77, "{ran:?}");
     bench.write("state/pin-guard.jsonl", "something else\n");
     let ran = bench.command("guard", &[]);
-    assert_eq!(ran.code, 70, "{ran:?}");
-    assert!(ran.err.contains("line 1"), "{ran:?}");
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.out.contains("line 1") && ran.out.contains("qseed guard --reset"),
+        "{ran:?}"
+    );
     std::fs::remove_dir_all(bench.state()).expect("removed");
     bench.write("state", "in the way");
     assert_eq!(bench.command("guard", &[]).code, 78);
+}
+
+#[test]
+fn a_lost_file_lets_nobody_log_in_until_a_reset() {
+    let (bench, module) = refused();
+    std::fs::remove_file(bench.path("state/pin-guard.jsonl")).expect("removed");
+    for _ in 0..2 {
+        assert_eq!(bench.check(&["--login"]).code, 77);
+        let ran = bench.command("guard", &[]);
+        assert!(ran.out.contains("qseed guard --reset"), "{ran:?}");
+    }
+    assert_eq!(module.logins(), 2, "none since then");
+    let ran = bench.command("guard", &["--reset"]);
+    assert!(ran.out.contains("begins anew"), "{ran:?}");
+    assert_eq!(bench.check(&["--login"]).code, 69);
+    assert_eq!(module.logins(), 4, "nothing is known any more");
+    let ran = bench.command("guard", &["--reset"]);
+    assert!(ran.out.contains("Nothing was lost"), "{ran:?}");
+}
+
+#[test]
+fn a_lost_key_lets_nobody_log_in_until_a_reset() {
+    let (bench, module) = refused();
+    std::fs::remove_file(bench.path("state/pin-guard.key")).expect("removed");
+    assert_eq!(bench.check(&["--login"]).code, 77);
+    assert_eq!(module.logins(), 2, "none since then");
+    let ran = bench.command("guard", &["--reset", "--json"]);
+    assert_eq!(ran.json()["reset"], true, "{ran:?}");
+    assert_eq!(bench.check(&["--login"]).code, 69);
+    assert_eq!(module.logins(), 4, "with a key made since then");
+}
+
+#[test]
+fn listing_writes_nothing_and_follows_no_link() {
+    let (bench, _) = refused();
+    let file = bench.path("state/pin-guard.jsonl");
+    let elsewhere = bench.path("elsewhere");
+    std::fs::rename(&file, &elsewhere).expect("moved");
+    std::os::unix::fs::symlink(&elsewhere, &file).expect("linked");
+    let before = std::fs::read(&elsewhere).expect("readable");
+    for more in [&[][..], &["--clear", "timestamping"], &["--reset"]] {
+        let ran = bench.command("guard", more);
+        assert_eq!(ran.code, 77, "{ran:?}");
+    }
+    assert_eq!(std::fs::read(&elsewhere).expect("readable"), before);
+    std::fs::remove_file(&file).expect("removed");
+    std::fs::rename(&elsewhere, &file).expect("moved back");
+    let times = || {
+        std::fs::metadata(&file)
+            .and_then(|it| it.modified())
+            .expect("a file")
+    };
+    let before = (
+        times(),
+        std::fs::read_dir(bench.state()).expect("a folder").count(),
+    );
+    assert_eq!(held(&bench.command("guard", &["--json"])).len(), 2);
+    let after = (
+        times(),
+        std::fs::read_dir(bench.state()).expect("a folder").count(),
+    );
+    assert_eq!(before, after);
 }
 
 /// Ends the daemon with the test, however that ends.

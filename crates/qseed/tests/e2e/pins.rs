@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use qseed_faulty_token::{Ckr, Function, Rule, TokenFlag, User};
+use qseed_faulty_token::{Action, Ckr, Function, Rule, TokenFlag, User};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::daemon::{Qseed, is_event, qseed, run};
+use crate::support::daemon::{Qseed, is_event, kill, qseed, run};
 use crate::support::faulty::{Faulty, calls_of, seeds_of};
 use crate::support::site::Site;
 use crate::support::{PATIENCE, service};
@@ -35,7 +36,7 @@ fn random(below: u64) -> u64 {
 }
 
 #[test]
-fn a_wrong_pin_is_presented_once_however_often_qseed_is_killed() {
+fn a_wrong_pin_is_presented_twice_at_most_however_often_qseed_is_killed() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| {
         faults.defaults.user.tries = Some(3);
@@ -58,8 +59,8 @@ fn a_wrong_pin_is_presented_once_however_often_qseed_is_killed() {
     });
     let presented = faulty.presentations(0);
     println!("presented {presented} times in 21 runs");
-    // Killed between the note that it is presented and the presentation, it is held back as well.
-    assert!(presented <= 1, "presented {presented} times");
+    // A second time only where a kill hid the first answer.
+    assert!(presented <= 2, "presented {presented} times");
     // Killed in the middle of the call, the token may not have come to judging it.
     let wrong_pins = faulty.token.wrong_pins(0, User::USER).expect("a state");
     assert!(wrong_pins as usize <= presented, "{wrong_pins} counted");
@@ -169,7 +170,7 @@ fn two_partitions_on_one_token_present_a_bad_pin_once() {
 }
 
 #[test]
-fn without_a_state_directory_only_a_known_good_pin_is_presented() {
+fn without_a_state_directory_no_pin_is_presented_known_or_not() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
     let one = json!([faulty.partition_with_pin("known", 0, RIGHT)]);
@@ -187,16 +188,10 @@ fn without_a_state_directory_only_a_known_good_pin_is_presented() {
     site.configure_full(&site.full(&service, &both));
     let qseed = site.start();
     let told = qseed.event("guard-file");
-    assert!(
-        told["message"]
-            .as_str()
-            .is_some_and(|text| text.contains("state_dir")),
-        "{told}"
-    );
+    let message = told["message"].as_str().expect("a text");
+    assert!(message.contains("state_dir"), "{told}");
     for name in ["known", "new"] {
-        qseed.log.wait(name, |line| {
-            is_event(line, "partition-failed") && line.contains(name)
-        });
+        wait_failed(&qseed, name, "pin-unavailable");
     }
     assert_eq!([faulty.presentations(0), faulty.presentations(1)], [1, 0]);
     // As soon as there is one, they go on.
@@ -208,7 +203,7 @@ fn without_a_state_directory_only_a_known_good_pin_is_presented() {
 }
 
 #[test]
-fn on_a_read_only_state_directory_a_known_good_pin_works() {
+fn on_a_read_only_state_directory_no_pin_is_presented() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
     let partitions = json!([
@@ -235,18 +230,14 @@ fn on_a_read_only_state_directory_a_known_good_pin_works() {
         &script,
         "sh",
     ]);
-    command
-        .arg(crate::support::daemon::QSEED)
-        .arg("run")
-        .arg("--config")
-        .arg(site.config_path());
+    command.arg(crate::support::daemon::QSEED).arg("run");
+    command.arg("--config").arg(site.config_path());
     let qseed = Qseed::start(&mut command);
-    faulty.wait_next_seed(0);
-    qseed
-        .log
-        .wait("new", |line| failed(line, "new", "pin-unavailable"));
+    for name in ["known", "new"] {
+        wait_failed(&qseed, name, "pin-unavailable");
+    }
     qseed.stop();
-    assert_eq!(faulty.presentations(1), 0);
+    assert_eq!([faulty.presentations(0), faulty.presentations(1)], [1, 0]);
 }
 
 #[test]
@@ -297,29 +288,77 @@ fn wait_held_in_file(site: &Site) {
 }
 
 #[test]
-fn a_pin_whose_outcome_a_crash_hid_is_not_presented_again() {
+fn a_pin_whose_outcome_a_crash_hid_is_presented_once_more_and_no_third_time() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| {
         faults.slots = 3;
-        let crash = Rule::new(Function::Login, qseed_faulty_token::Action::Segfault);
-        faults
-            .rules
-            .push(crash.clone().token(0).times(1).across_processes());
-        faults
-            .rules
-            .push(crash.token(1).after_work().times(1).across_processes());
+        let crash = Rule::new(Function::Login, Action::Segfault);
+        let rules = &mut faults.rules;
+        rules.push(crash.clone().token(0).times(1).across_processes());
+        rules.push(crash.token(1).after_work());
     });
     let partitions: Vec<Value> = (0..3)
         .map(|n| faulty.partition_with_pin(&format!("p{n}"), n, RIGHT))
         .collect();
     site.configure_full(&site.full(&service, &json!(partitions)));
     let qseed = site.start();
-    wait_failed(&qseed, "p0", "pin-held");
+    faulty.wait_next_seed(0);
     wait_failed(&qseed, "p1", "pin-held");
-    // The third one's PIN was in nobody's hands while the module crashed.
     faulty.wait_next_seed(2);
     qseed.stop();
-    assert_eq!([faulty.presentations(0), faulty.presentations(1)], [1, 1]);
+    assert_eq!(faulty.presentations(1), 2);
+}
+
+#[test]
+fn what_a_check_learnt_counts_for_a_daemon_that_believes_the_pin_good() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| {});
+    let partitions = json!([faulty.partition_with_pin("p", 0, RIGHT)]);
+    site.configure_full(&site.full(&service, &partitions));
+    let qseed = site.start();
+    faulty.wait_next_seed(0);
+    // The PIN is changed at the token, and somebody checks.
+    faulty
+        .token
+        .set(|faults| faults.defaults.user.pin = Some("another".to_owned()))
+        .expect("steered");
+    let mut check = self::qseed();
+    check
+        .args(["check", "--login", "--config"])
+        .arg(site.config_path());
+    assert_eq!(run(&mut check).code, Some(69));
+    assert_eq!(faulty.presentations(0), 2);
+    for worker in qseed.workers() {
+        kill(worker, Signal::KILL);
+    }
+    wait_failed(&qseed, "p", "pin-held");
+    qseed.stop();
+    assert_eq!(faulty.presentations(0), 2);
+}
+
+/// Modules answer a wrong PIN with codes that say nothing, too.
+#[test]
+fn a_pin_that_was_good_is_presented_twice_at_most_whatever_the_module_answers() {
+    for ckr in [Ckr::FUNCTION_FAILED, Ckr::GENERAL_ERROR, Ckr(0x8000_000b)] {
+        let (service, site) = (service(), Site::new());
+        let faulty = Faulty::new(site.folder(), |_| {});
+        let partitions = json!([faulty.partition_with_pin("p", 0, RIGHT)]);
+        site.configure_full(&site.full(&service, &partitions));
+        assert_eq!(site.once().code, Some(0));
+        let answers = Rule::new(Function::Login, Action::Answer(ckr)).after_work();
+        faulty
+            .token
+            .set(|faults| faults.rules.push(answers))
+            .expect("steered");
+        for _ in 0..3 {
+            let _ = site.once();
+        }
+        assert_eq!(
+            faulty.presentations(0),
+            3,
+            "one was good, two were not: {ckr:?}"
+        );
+    }
 }
 
 /// A worker that is started anew for one partition's sake may be asked to end while others' PINs

@@ -72,17 +72,13 @@ impl SmallDisk {
         Path::new(&root).join(folder).join(name)
     }
 
-    /// Leaves no room, not even behind the PIN guard's last record in its block. Nothing may be
-    /// recorded at the same time.
+    /// Leaves no room, not even the room that the PIN guard has taken behind its last record.
     pub fn fill(&self) {
-        let path = self.path("pin-guard.jsonl");
-        let text = fs::read_to_string(&path).expect("the guard's file");
-        let last = text.lines().last().expect("a record");
-        let wanted = (text.len() + last.len() + 1).next_multiple_of(BLOCK) - text.len();
-        // The last record once more, with blanks behind it.
-        let line = format!("{last:<width$}\n", width = wanted - 1);
-        append(&path, line.as_bytes()).expect("there is room");
         self.fill_again();
+        let guard = self.path("pin-guard.jsonl");
+        for lines in [BLOCK, 1] {
+            while append(&guard, &vec![b'\n'; lines]).is_ok() {}
+        }
     }
 
     /// Takes what room was made meanwhile by a file that took another one's place.

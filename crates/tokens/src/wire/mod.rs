@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use qseed_entropy::Seed;
+use qseed_model::pins::{PinAnswer, PinTags};
 use qseed_secrets::{Secret, SecretRef};
 use serde::{Deserialize, Serialize};
 
@@ -179,10 +180,8 @@ pub enum FromWorker {
         partition: u32,
         /// The question's number, never used twice by one worker.
         ask: u64,
-        /// A keyed digest of token, kind of user and PIN.
-        tag: PinTag,
-        /// What may count wrong PINs together with the token.
-        device: DeviceTags,
+        /// The PIN's digests.
+        tags: PinTags,
         /// What the token says about the PIN.
         flags: PinFlags,
     },
@@ -249,20 +248,6 @@ pub struct Ready {
     pub memory_locked: bool,
 }
 
-/// HMAC-SHA-256 over token, kind of user and PIN, under a key that only workers read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct PinTag(pub [u8; 32]);
-
-/// Digests like [`PinTag`], by which tokens are known that count wrong PINs together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct DeviceTags {
-    /// Over manufacturer, model and serial number, and kind of user: tokens with the same ones may
-    /// count wrong PINs together.
-    pub device: PinTag,
-    /// Over the token, and kind of user.
-    pub token: PinTag,
-}
-
 /// What the token's flags say about the kind of user that is to log in, read just before.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the token")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -295,6 +280,30 @@ pub enum PinOutcome {
     Unclear(Ckr),
     /// The partition was closed before the PIN was presented, whatever the verdict.
     NotPresented,
+}
+
+impl PinOutcome {
+    /// What it means to the guard.
+    #[must_use]
+    pub fn answer(self) -> PinAnswer {
+        match self {
+            Self::Accepted => PinAnswer::Accepted,
+            Self::Refused(_) => PinAnswer::Refused,
+            Self::AlreadyLoggedIn | Self::NotJudged(_) | Self::NotPresented => PinAnswer::NotJudged,
+            Self::Unclear(_) => PinAnswer::Unclear,
+        }
+    }
+
+    /// What the token answered, where it was no success.
+    #[must_use]
+    pub fn said(self) -> Option<String> {
+        match self {
+            Self::Refused(ckr) | Self::NotJudged(ckr) | Self::Unclear(ckr) => {
+                Some(format!("C_Login: {ckr}"))
+            }
+            Self::Accepted | Self::AlreadyLoggedIn | Self::NotPresented => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,59 +2,29 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
+use qseed_model::pins::{DevicePinTag, DeviceTag, KeyTag, PinTag, PinTags, TokenTag};
 use qseed_secrets::Secret;
+use rustix::fs::{Mode, OFlags};
 use rustix::rand::GetRandomFlags;
 use zeroize::Zeroizing;
 
 use crate::directory::TokenInfo;
 use crate::failure::{FailureClass, TokenFailure};
-use crate::wire::{DeviceTags, PinTag};
 
 /// The key's length in bytes: HMAC-SHA-256's own.
 const KEY_BYTES: usize = 32;
 
-/// Keeps these tags apart from any other use of the key, now or later.
-const PURPOSE: &[u8] = b"qseed PIN guard 1";
-
-/// The same for the tags of devices.
-const OF_DEVICE: &[u8] = b"qseed PIN guard 1, device";
-const OF_TOKEN: &[u8] = b"qseed PIN guard 1, token";
-
-/// What a digest is about.
-struct Named<'a> {
-    parts: Vec<&'a [u8]>,
-    user_type: u64,
-}
-
-impl<'a> Named<'a> {
-    fn token(token: &'a TokenInfo, user_type: u64) -> Self {
-        Self {
-            parts: vec![token.serial.as_bytes(), token.label.as_bytes()],
-            user_type,
-        }
-    }
-
-    fn device(token: &'a TokenInfo, user_type: u64) -> Self {
-        let names = [&token.manufacturer, &token.model, &token.serial];
-        Self {
-            parts: names.map(String::as_bytes).to_vec(),
-            user_type,
-        }
-    }
-}
-
-/// Whether a digest is about a PIN.
-#[derive(Clone, Copy)]
-enum PinPart<'a> {
-    None,
-    /// Without a PIN: what will be entered at the token.
-    Of(Option<&'a Secret>),
-}
+/// Keeps these digests apart from any other use of the key, and from each other.
+const OF_PIN: &[u8] = b"qseed PIN guard 2, PIN";
+const OF_PIN_AT_DEVICE: &[u8] = b"qseed PIN guard 2, PIN at device";
+const OF_TOKEN: &[u8] = b"qseed PIN guard 2, token";
+const OF_DEVICE: &[u8] = b"qseed PIN guard 2, device";
+const OF_KEY: &[u8] = b"qseed PIN guard 2, key";
 
 /// Makes tags, and the key when first needed.
 pub(super) struct Guard {
@@ -72,58 +42,39 @@ impl Guard {
         }
     }
 
-    /// The tag of a PIN at a token for a kind of user (`CK_USER_TYPE`); without a PIN, the tag of
+    /// The digests of a PIN at a token for a kind of user (`CK_USER_TYPE`); without a PIN, those of
     /// what will be entered at the token.
-    pub(super) fn tag(
+    ///
+    /// A token is its manufacturer, model, serial number and label; a device is the same without
+    /// the label, since tokens of one device may differ in nothing else.
+    pub(super) fn tags(
         &self,
         token: &TokenInfo,
         user_type: u64,
         pin: Option<&Secret>,
-    ) -> Result<PinTag, TokenFailure> {
-        self.digest(PURPOSE, &Named::token(token, user_type), PinPart::Of(pin))
-    }
-
-    /// The tags by which tokens are known that may count wrong PINs together with this one.
-    pub(super) fn device_tags(
-        &self,
-        token: &TokenInfo,
-        user_type: u64,
-    ) -> Result<DeviceTags, TokenFailure> {
-        let device = Named::device(token, user_type);
-        Ok(DeviceTags {
-            device: self.digest(OF_DEVICE, &device, PinPart::None)?,
-            token: self.digest(OF_TOKEN, &Named::token(token, user_type), PinPart::None)?,
-        })
-    }
-
-    /// HMAC over what is named, and a PIN where it is about one.
-    fn digest(
-        &self,
-        purpose: &[u8],
-        named: &Named<'_>,
-        pin: PinPart<'_>,
-    ) -> Result<PinTag, TokenFailure> {
+    ) -> Result<PinTags, TokenFailure> {
         let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         let key = match &mut *key {
             Some(key) => key,
             none => none.insert(self.read_or_make()?),
         };
-        let mut hmac = hmac::Context::with_key(key);
-        // Each part behind its length, so that no two different lists of parts look alike.
-        let mut add = |part: &[u8]| {
-            hmac.update(&(part.len() as u64).to_be_bytes());
-            hmac.update(part);
-        };
-        add(purpose);
-        named.parts.iter().for_each(|part| add(part));
-        add(&named.user_type.to_be_bytes());
-        if let PinPart::Of(pin) = pin {
-            add(&[u8::from(pin.is_some())]);
-            add(pin.map(Secret::expose).unwrap_or_default());
-        }
-        let mut tag = [0; 32];
-        tag.copy_from_slice(hmac.sign().as_ref());
-        Ok(PinTag(tag))
+        let device = [&token.manufacturer, &token.model, &token.serial].map(String::as_bytes);
+        let label = token.label.as_bytes();
+        let user_type = user_type.to_be_bytes();
+        let is_known = [u8::from(pin.is_some())];
+        let pin = [
+            &user_type[..],
+            &is_known,
+            pin.map(Secret::expose).unwrap_or_default(),
+        ];
+        let with_label = [&device[..], &[label]].concat();
+        Ok(PinTags {
+            tag: PinTag(digest(key, OF_PIN, &[&with_label[..], &pin].concat())),
+            at_device: DevicePinTag(digest(key, OF_PIN_AT_DEVICE, &[&device[..], &pin].concat())),
+            token: TokenTag(digest(key, OF_TOKEN, &with_label)),
+            device: DeviceTag(digest(key, OF_DEVICE, &device)),
+            key: KeyTag(digest(key, OF_KEY, &[])),
+        })
     }
 
     fn read_or_make(&self) -> Result<hmac::Key, TokenFailure> {
@@ -140,10 +91,9 @@ impl Guard {
             Err(_) if !self.may_be_made => Err(TokenFailure::new(
                 FailureClass::GuardKeyMissing,
                 format!(
-                    "the PIN guard's key {} is missing, and it is made only while the guard's file \
-                     beside it can be written and holds no PIN back: make the state directory \
-                     writable, bring the key back, or let the held PINs be tried again with qseed \
-                     guard --clear and restart qseed",
+                    "the PIN guard's key {} is missing, and the guard's file beside it was made \
+                     with it, is lost or cannot be written; bring the key back, or run: qseed guard \
+                     --reset",
                     self.path.display()
                 ),
             )),
@@ -156,10 +106,23 @@ impl Guard {
     }
 }
 
+/// The first bytes of HMAC-SHA-256 over parts, each behind its length, so that no two different
+/// lists of parts look alike.
+fn digest<const N: usize>(key: &hmac::Key, purpose: &[u8], parts: &[&[u8]]) -> [u8; N] {
+    let mut hmac = hmac::Context::with_key(key);
+    for part in [purpose].iter().chain(parts) {
+        hmac.update(&(part.len() as u64).to_be_bytes());
+        hmac.update(part);
+    }
+    let mut digest = [0; N];
+    digest.copy_from_slice(&hmac.sign().as_ref()[..N]);
+    digest
+}
+
 fn read(path: &Path) -> io::Result<hmac::Key> {
     // One byte more than a key, to notice a longer file.
     let mut bytes = Zeroizing::new([0; KEY_BYTES + 1]);
-    let mut file = File::open(path)?;
+    let mut file = open(path)?;
     let mut read = 0;
     while read < bytes.len() {
         match file.read(&mut bytes[read..])? {
@@ -172,6 +135,30 @@ fn read(path: &Path) -> io::Result<hmac::Key> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
     }
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes[..KEY_BYTES]))
+}
+
+/// Opens the key where nobody else can have written or read it.
+fn open(path: &Path) -> io::Result<File> {
+    let refused = |what: &str| io::Error::new(io::ErrorKind::PermissionDenied, what);
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::LOOP) => return Err(refused("it is a link")),
+        Err(why) => return Err(why.into()),
+    };
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(refused("it is no regular file"));
+    }
+    if ![0, rustix::process::geteuid().as_raw()].contains(&meta.uid()) {
+        return Err(refused("it belongs to another user"));
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err(refused(
+            "other users can read or write it; run chmod 600 on it",
+        ));
+    }
+    Ok(file)
 }
 
 /// Makes the key under a name of its own and gives it its name when it is on the disk, so that
@@ -241,7 +228,7 @@ mod tests {
     fn the_key_is_made_once_and_for_nobody_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let pin = Secret::new(b"1234".to_vec());
-        let tag = |guard: &Guard| guard.tag(&token("1", "a"), 1, Some(&pin)).expect("a key");
+        let tag = |guard: &Guard| guard.tags(&token("1", "a"), 1, Some(&pin)).expect("a key");
         let first = tag(&guard(folder.path(), true));
         assert_eq!(tag(&guard(folder.path(), true)), first);
         assert_eq!(tag(&guard(folder.path(), false)), first);
@@ -255,23 +242,26 @@ mod tests {
         assert_eq!(files.count(), 1, "nothing else is left");
     }
 
+    fn pin(digits: &str) -> Secret {
+        Secret::new(digits.as_bytes().to_vec())
+    }
+
     #[test]
     fn different_tokens_users_and_pins_have_different_tags() {
         let folder = tempfile::tempdir().expect("a folder");
         let guard = guard(folder.path(), true);
-        let tag = |serial, label, user, pin: Option<&[u8]>| {
-            let pin = pin.map(|pin| Secret::new(pin.to_vec()));
-            guard
-                .tag(&token(serial, label), user, pin.as_ref())
-                .expect("a key")
+        let tag = |serial, label, user, digits: Option<&str>| {
+            let pin = digits.map(pin);
+            let tags = guard.tags(&token(serial, label), user, pin.as_ref());
+            tags.expect("a key").tag
         };
         let mut tags = vec![
-            tag("1", "a", 1, Some(b"1234")),
-            tag("1", "a", 0, Some(b"1234")),
-            tag("1", "a", 1, Some(b"12345")),
-            tag("1a", "", 1, Some(b"1234")),
-            tag("", "1a", 1, Some(b"1234")),
-            tag("1", "a", 1, Some(b"")),
+            tag("1", "a", 1, Some("1234")),
+            tag("1", "a", 0, Some("1234")),
+            tag("1", "a", 1, Some("12345")),
+            tag("1a", "", 1, Some("1234")),
+            tag("", "1a", 1, Some("1234")),
+            tag("1", "a", 1, Some("")),
             tag("1", "a", 1, None),
         ];
         tags.sort();
@@ -280,16 +270,51 @@ mod tests {
     }
 
     #[test]
+    fn a_device_is_the_same_for_every_kind_of_user_and_label() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let guard = guard(folder.path(), true);
+        let tags = |label, user| {
+            let tags = guard.tags(&token("1", label), user, Some(&pin("1234")));
+            tags.expect("a key")
+        };
+        let (user, so, renamed) = (tags("a", 1), tags("a", 0), tags("b", 1));
+        assert_eq!((user.device, user.token), (so.device, so.token));
+        assert_eq!(
+            (user.device, user.at_device),
+            (renamed.device, renamed.at_device)
+        );
+        assert_ne!(user.at_device, so.at_device);
+        assert_ne!((user.token, user.tag), (renamed.token, renamed.tag));
+    }
+
+    #[test]
+    fn a_key_that_somebody_else_could_read_is_not_used() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let guard = || guard(folder.path(), true);
+        guard().tags(&token("1", "a"), 1, None).expect("a key");
+        let file = folder.path().join("state/guard.key");
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(&file, open).expect("changed");
+        let why = guard()
+            .tags(&token("1", "a"), 1, None)
+            .expect_err("refused");
+        assert!(why.text.contains("chmod 600"), "{why}");
+    }
+
+    #[test]
     fn a_missing_or_broken_key_is_never_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let failure = |may| {
-            let failure = guard(folder.path(), may).tag(&token("1", "a"), 1, None);
+            let failure = guard(folder.path(), may).tags(&token("1", "a"), 1, None);
             failure.expect_err("no key").class
         };
         assert_eq!(failure(false), FailureClass::GuardKeyMissing);
         std::fs::create_dir(folder.path().join("state")).expect("made");
         for content in [&[7; 31][..], &[7; 33]] {
-            std::fs::write(folder.path().join("state/guard.key"), content).expect("written");
+            let key = folder.path().join("state/guard.key");
+            std::fs::write(&key, content).expect("written");
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600))
+                .expect("changed");
             assert_eq!(failure(true), FailureClass::GuardKeyMissing);
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use cryptoki::session::UserType;
 use cryptoki::types::RawAuthPin;
+use qseed_model::pins::PinTags;
 use qseed_secrets::{Secret, SecretRef};
 
 use super::Worker;
@@ -15,9 +16,7 @@ use super::pulse::Pulse;
 use crate::ckr::Ckr;
 use crate::directory::{TokenFlag, TokenInfo};
 use crate::failure::{FailureClass, TokenFailure, refuses_pin};
-use crate::wire::{
-    DeviceTags, FromWorker, LoginKind, Open, PinFlags, PinOutcome, PinSource, Verdict,
-};
+use crate::wire::{FromWorker, LoginKind, Open, PinFlags, PinOutcome, PinSource, Verdict};
 
 /// `CKU_SO`
 pub(super) const CKU_SO: u64 = 0;
@@ -38,7 +37,7 @@ struct Offer {
     login: Login,
     user: UserType,
     pin: Option<Secret>,
-    device: DeviceTags,
+    tags: PinTags,
     flags: PinFlags,
 }
 
@@ -80,7 +79,7 @@ impl Partition {
             return self.give_up(worker, pulse, entry, failure);
         }
         let ask = worker.asks.fetch_add(1, Ordering::Relaxed);
-        let (login, device, flags) = (offer.login, offer.device, offer.flags);
+        let (login, tags, flags) = (offer.login, offer.tags, offer.flags);
         let question = Question {
             ask,
             login,
@@ -94,8 +93,7 @@ impl Partition {
         worker.link.send(&FromWorker::PinAsk {
             partition: self.id,
             ask,
-            tag: login.tag,
-            device,
+            tags,
             flags,
         });
     }
@@ -131,7 +129,7 @@ impl Partition {
             .module
             .login(&entry.place.session, user, pin.as_ref());
         drop(pin);
-        let outcome = judge(&answer);
+        let outcome = judge(&answer, &entry.place.token.manufacturer);
         let partition = self.id;
         // Before anybody else can ask: the guard must know this outcome by then.
         worker.link.send(&FromWorker::PinOutcome {
@@ -210,8 +208,8 @@ fn prepare(
     let pin = (!entered_at_token)
         .then(|| read_pin(worker, &place.how))
         .transpose()?;
-    let tag = worker.guard.tag(&token, user_type, pin.as_ref())?;
-    let device = worker.guard.device_tags(&token, user_type)?;
+    let tags = worker.guard.tags(&token, user_type, pin.as_ref())?;
+    let tag = tags.tag;
     Ok(Some(Offer {
         login: Login { user_type, tag },
         user: match place.how.login {
@@ -220,7 +218,7 @@ fn prepare(
             LoginKind::None | LoginKind::User | LoginKind::Protected => UserType::User,
         },
         pin,
-        device,
+        tags,
         flags: pin_flags(&token, user_type, entered_at_token),
     }))
 }
@@ -332,8 +330,13 @@ fn guarded(flags: PinFlags) -> Option<TokenFailure> {
     Some(TokenFailure::new(FailureClass::PinGuarded, text))
 }
 
-/// What an answer of `C_Login` says about the PIN.
-fn judge(answer: &Result<(), TokenFailure>) -> PinOutcome {
+/// Answers by which a vendor's library says that it cannot reach the device, so that nobody judged
+/// the PIN: a part of the manufacturer's name, and the value.
+const UNREACHABLE: &[(&str, Ckr)] = &[("Securosys", Ckr(0x8000_5015))];
+
+/// What an answer of `C_Login` says about the PIN. Whatever does not say that the token looked at
+/// no PIN may have judged it: modules answer wrong PINs with vendors' codes as well.
+fn judge(answer: &Result<(), TokenFailure>, manufacturer: &str) -> PinOutcome {
     let Err(failure) = answer else {
         return PinOutcome::Accepted;
     };
@@ -346,8 +349,70 @@ fn judge(answer: &Result<(), TokenFailure>) -> PinOutcome {
         | Ckr::SESSION_CLOSED
         | Ckr::SESSION_HANDLE_INVALID
         | Ckr::SESSION_READ_ONLY_EXISTS
-        | Ckr::CRYPTOKI_NOT_INITIALIZED => PinOutcome::NotJudged(ckr),
+        | Ckr::CRYPTOKI_NOT_INITIALIZED
+        | Ckr::TOKEN_NOT_PRESENT
+        | Ckr::DEVICE_REMOVED
+        | Ckr::HOST_MEMORY
+        | Ckr::ARGUMENTS_BAD => PinOutcome::NotJudged(ckr),
+        _ if UNREACHABLE
+            .iter()
+            .any(|(name, value)| manufacturer.contains(name) && *value == ckr) =>
+        {
+            PinOutcome::NotJudged(ckr)
+        }
         _ if refuses_pin(ckr) => PinOutcome::Refused(ckr),
         _ => PinOutcome::Unclear(ckr),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge;
+    use crate::ckr::{Ckr, Function};
+    use crate::failure::TokenFailure;
+    use crate::wire::PinOutcome;
+
+    fn outcome(ckr: Ckr, manufacturer: &str) -> PinOutcome {
+        judge(
+            &Err(TokenFailure::of_value(Function::Login, ckr)),
+            manufacturer,
+        )
+    }
+
+    #[test]
+    fn what_may_have_judged_a_pin_is_never_taken_for_not_judged() {
+        for ckr in [
+            Ckr::FUNCTION_FAILED,
+            Ckr::GENERAL_ERROR,
+            Ckr::DEVICE_ERROR,
+            Ckr(0x8000_000b),
+            Ckr(0x8000_5015),
+            Ckr(u64::MAX),
+        ] {
+            assert_eq!(outcome(ckr, "Acme"), PinOutcome::Unclear(ckr));
+        }
+        for ckr in [
+            Ckr::CRYPTOKI_NOT_INITIALIZED,
+            Ckr::SESSION_CLOSED,
+            Ckr::SESSION_HANDLE_INVALID,
+            Ckr::TOKEN_NOT_PRESENT,
+            Ckr::DEVICE_REMOVED,
+            Ckr::HOST_MEMORY,
+            Ckr::ARGUMENTS_BAD,
+        ] {
+            assert_eq!(outcome(ckr, "Acme"), PinOutcome::NotJudged(ckr));
+        }
+        for ckr in [Ckr::PIN_INCORRECT, Ckr::PIN_EXPIRED, Ckr::PIN_LOCKED] {
+            assert_eq!(outcome(ckr, "Acme"), PinOutcome::Refused(ckr));
+        }
+    }
+
+    #[test]
+    fn a_vendors_code_for_an_unreachable_device_judges_nothing() {
+        let unreachable = Ckr(0x8000_5015);
+        assert_eq!(
+            outcome(unreachable, "Securosys SA"),
+            PinOutcome::NotJudged(unreachable)
+        );
     }
 }

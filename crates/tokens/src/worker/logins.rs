@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::wire::PinTag;
+use qseed_model::pins::PinTag;
 
 /// A login: which kind of user, with which PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Logins {
 #[cfg(test)]
 mod tests {
     use super::{Approach, Login, Logins};
-    use crate::wire::PinTag;
+    use qseed_model::pins::PinTag;
 
     const USER: Login = Login {
         user_type: 1,

@@ -18,8 +18,7 @@ use qseed_tokens::directory::{SlotReport, TokenInfo};
 use qseed_tokens::failure::TokenFailure;
 use qseed_tokens::supervisor::{LOOK_AGAIN_AFTER, Output, Worker, WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::{
-    FromWorker, LoginKind, Open, PinOutcome, PinSource, PinTag, Ready, ToWorker, TokenChoice,
-    Verdict,
+    FromWorker, LoginKind, Open, PinOutcome, PinSource, Ready, ToWorker, TokenChoice, Verdict,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -300,14 +299,14 @@ impl Daemon {
     }
 
     /// The guard's question: partition, number, tag.
-    pub async fn asked(&mut self) -> (u32, u64, PinTag) {
+    pub async fn asked(&mut self) -> (u32, u64, qseed_model::pins::PinTag) {
         match self.message().await {
             FromWorker::PinAsk {
                 partition,
                 ask,
-                tag,
+                tags,
                 ..
-            } => (partition, ask, tag),
+            } => (partition, ask, tags.tag),
             other => panic!("no question: {other:?}"),
         }
     }

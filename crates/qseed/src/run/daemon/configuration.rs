@@ -8,12 +8,13 @@ use qseed_engine::{Event, SourceId};
 
 use super::Daemon;
 use crate::assemble::Plan;
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::guard_file::GuardFile;
 use crate::log::{Entry, Log, Style};
 use crate::run::manager::notify;
 use crate::run::sources::Adapter;
 use crate::run::watch::Watch;
+use crate::state_dir::StateDirError;
 
 impl Daemon {
     /// Starts the tasks of new sources and ends those of sources that are gone.
@@ -200,15 +201,18 @@ fn excluding_logins(config: &Config) -> Vec<String> {
 /// Opens the guard's file where a partition logs in with a PIN.
 ///
 /// # Errors
-/// Why it cannot be written.
-pub(super) fn open_guard(plan: &Plan) -> Result<Option<GuardFile>, String> {
+/// That the state directory is not to be trusted. The inner error is why it cannot be written.
+pub(super) fn open_guard(plan: &Plan) -> Result<Result<Option<GuardFile>, String>, Failure> {
     let needed = plan
         .partitions
         .values()
         .any(|partition| partition.config.login != qseed_config::Login::None);
     if !needed {
-        return Ok(None);
+        return Ok(Ok(None));
     }
-    let opened = GuardFile::open(&plan.config.state_dir);
-    opened.map(Some).map_err(|why| why.to_string())
+    match GuardFile::open(&plan.config.state_dir) {
+        Ok(file) => Ok(Ok(Some(file))),
+        Err(why @ StateDirError::Io { .. }) => Ok(Err(why.to_string())),
+        Err(why) => Err(Failure::new(Code::Permission, why.to_string())),
+    }
 }

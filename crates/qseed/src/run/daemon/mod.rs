@@ -7,13 +7,13 @@ mod pins;
 mod stop;
 mod workers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use qseed_config::Config;
-use qseed_engine::guard::HeldBack;
-use qseed_engine::{Action, Engine, Event, Moment, PartitionId, PinTag, SourceId, Start};
+use qseed_engine::{Action, Engine, Event, Moment, PartitionId, SourceId, Start};
+use qseed_model::pins::HeldBack;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::alarm::Alarm;
@@ -30,7 +30,6 @@ use super::{Incoming, random_number};
 use crate::assemble::{Plan, PlannedSource};
 use crate::cli::RunArgs;
 use crate::exit::Failure;
-use crate::guard_file::{Device, GuardFile};
 use crate::log::{Entry, Log};
 use crate::say::shell;
 use configuration::{open_guard, say_start, style};
@@ -49,8 +48,6 @@ pub(super) struct Daemon {
     held_back: BTreeMap<PartitionId, HeldBack>,
     /// What the token answered to a PIN, while that is being written down.
     token_said: Option<String>,
-    /// The devices of the PINs that workers asked about.
-    devices: HashMap<PinTag, Device>,
     keeper: Keeper,
     usage: Usage,
     watch: Watch,
@@ -78,22 +75,16 @@ impl Daemon {
         say_start(&mut log, &plan, warnings, shortcomings);
         let reports = Reports::new(log, &plan);
         let (incoming, to_handle) = unbounded_channel();
-        let guard = open_guard(&plan);
-        // What cannot be written is known all the same, if it can be read.
-        let known = match &guard {
-            Ok(Some(file)) => file.records().cloned().collect(),
-            Ok(None) | Err(_) => GuardFile::read_only(&plan.config.state_dir).unwrap_or_default(),
-        };
-        let standings = known
-            .iter()
-            .filter_map(|record| Some((PinTag(record.tag), record.standing?.into())));
+        let guard = open_guard(&plan)?;
+        let good_pins = guard.as_ref().ok().and_then(Option::as_ref);
+        let good_pins = good_pins.map(|file| file.contents().records.good().collect());
         let state_dir = plan.config.state_dir.clone();
         let (usage, read) = Usage::read(&state_dir);
         let engine = Engine::new(Start {
             settings: plan.engine_settings(),
             now: Moment::START,
             seed: random_number(),
-            standings: standings.collect(),
+            good_pins: good_pins.unwrap_or_default(),
             once,
             sent_before: requests_before(&plan, &usage),
         });
@@ -111,7 +102,6 @@ impl Daemon {
             workers: Processes::default(),
             held_back: BTreeMap::new(),
             token_said: None,
-            devices: HashMap::new(),
             keeper,
             usage,
             to_handle,
@@ -182,7 +172,10 @@ impl Daemon {
             let Some(action) = self.engine.next_action() else {
                 return;
             };
-            let of_pin = matches!(action, Action::RecordPin { .. } | Action::Verdict { .. });
+            let of_pin = matches!(
+                action,
+                Action::PresentPin { .. } | Action::RecordPin { .. } | Action::Verdict { .. }
+            );
             if self.stopping && !of_pin {
                 continue;
             }
@@ -197,13 +190,9 @@ impl Daemon {
                     self.sources
                         .fetch(source, request, shape, spare_attempt, counted);
                 }
-                Action::RecordPin {
-                    tag,
-                    partition,
-                    standing,
-                    answer,
-                } => {
-                    self.record_pin(tag, partition, standing, answer);
+                Action::PresentPin { partition, tags } => self.present_pin(tags, partition),
+                Action::RecordPin { tag, answer, .. } => {
+                    self.keeper.record(tag, answer, self.token_said.clone());
                 }
                 Action::Verdict {
                     worker,
@@ -246,16 +235,11 @@ impl Daemon {
     fn take_in(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Source(event) => self.source_says(event),
-            Incoming::PinRecorded { tag, recording } => {
-                self.handle(Event::PinRecorded { tag, recording });
+            Incoming::PinJudged { tag, held_back } => {
+                self.handle(Event::PinJudged { tag, held_back });
             }
-            Incoming::GuardChanged { tag, standing } => {
-                self.handle(Event::GuardChanged { tag, standing });
-            }
-            Incoming::GuardFile(state) => {
-                let folder = &self.plan.config.state_dir;
-                self.reports.write(shell::guard_file(state, folder));
-            }
+            Incoming::GuardChanged { device } => self.handle(Event::GuardChanged { device }),
+            Incoming::GuardFile(state) => self.reports.write(shell::guard_file(state)),
             Incoming::UsageFile(state) => self.reports.write(shell::usage_file(state)),
         }
     }

@@ -1,12 +1,10 @@
-//! The PIN guard's decisions, written down and passed on.
+//! The PIN guard's decisions, recorded and passed on.
 
-use qseed_engine::guard::{HeldBack, PinAnswer, Standing};
-use qseed_engine::{DeviceTag, Event, PartitionId, PartitionState, PinTag, TokenFault, WorkerId};
+use qseed_engine::{Event, PartitionId, PartitionState, TokenFault, WorkerId};
+use qseed_model::pins::{HeldBack, PinAnswer, PinTags};
 use qseed_tokens::wire::{FromWorker, ToWorker, Verdict};
 
 use super::Daemon;
-use crate::pin_outcome;
-use crate::run::keeper::ToRecord;
 use crate::say::shell;
 
 impl Daemon {
@@ -16,17 +14,14 @@ impl Daemon {
             FromWorker::PinAsk {
                 partition: id,
                 ask,
-                tag,
-                device,
+                tags,
                 flags,
             } => {
-                let tag = PinTag(tag.0);
                 let event = Event::PinAsked {
                     worker,
                     partition: partition(id),
                     ask,
-                    tag,
-                    device: DeviceTag(device.device.0),
+                    tags,
                 };
                 if self.engine.expects(&event) {
                     let state = self.engine.partition(partition(id)).map(|view| view.state);
@@ -42,7 +37,6 @@ impl Daemon {
                         self.reports
                             .write(shell::pin_count_low(&planned.config.name));
                     }
-                    self.devices.insert(tag, device.into());
                 }
                 self.handle(event);
             }
@@ -51,12 +45,11 @@ impl Daemon {
                 outcome,
                 ..
             } => {
-                self.token_said = pin_outcome::for_people(outcome);
-                let answer = pin_outcome::answer(outcome);
+                self.token_said = outcome.said();
                 self.handle(Event::PinAnswered {
                     worker,
                     partition: partition(id),
-                    answer,
+                    answer: outcome.answer(),
                 });
                 self.carry_out();
                 self.token_said = None;
@@ -65,26 +58,10 @@ impl Daemon {
         }
     }
 
-    pub(super) fn record_pin(
-        &mut self,
-        tag: PinTag,
-        partition: PartitionId,
-        standing: Option<Standing>,
-        answer: bool,
-    ) {
-        let name = self
-            .plan
-            .partitions
-            .get(&partition)
-            .map(|planned| planned.config.name.clone());
-        self.keeper.record(ToRecord {
-            tag,
-            partition: name.unwrap_or_default(),
-            standing,
-            answer,
-            token_said: self.token_said.clone(),
-            device: self.devices.get(&tag).copied(),
-        });
+    pub(super) fn present_pin(&mut self, tags: PinTags, partition: PartitionId) {
+        let planned = self.plan.partitions.get(&partition);
+        let name = planned.map(|planned| planned.config.name.clone());
+        self.keeper.present(tags, name.unwrap_or_default());
     }
 
     pub(super) fn give_verdict(
@@ -118,29 +95,8 @@ impl Daemon {
 
 /// What a PIN that was held back asks of the schedule, and why it was, for people.
 pub(super) fn held_back(reason: HeldBack) -> (TokenFault, String) {
-    let (fault, text) = match reason {
-        HeldBack::Refused => (
-            TokenFault::PinHeld,
-            "the token refused this very PIN before",
-        ),
-        HeldBack::OutcomeUnknown => (
-            TokenFault::PinHeld,
-            "this very PIN was presented before, its outcome was never learnt, and it may have been \
-             refused",
-        ),
-        // Nothing is wrong with the PIN: it is tried again soon, since nobody says when the disk
-        // can be written to.
-        HeldBack::NotRecorded => (
-            TokenFault::PinUnavailable,
-            "that the PIN is presented could not be written to the state directory",
-        ),
-        // Nor here, as far as anybody knows.
-        HeldBack::DeviceInDoubt => (
-            TokenFault::PinUnavailable,
-            "the device has refused the PIN of another partition, it may count wrong PINs of all its \
-             tokens together, and this one was never accepted: mend the other one (`qseed guard` \
-             lists it) or, where that is done, run qseed guard --clear for it",
-        ),
-    };
-    (fault, text.to_owned())
+    (
+        TokenFault::of_held(reason),
+        shell::held_back(reason).to_owned(),
+    )
 }

@@ -131,7 +131,9 @@ fn steps_of_years_lose_no_count_and_no_record() {
     for years in [-30, 0, 10] {
         let written = text.lines().any(|line| {
             let line: Value = serde_json::from_str(line).expect("a record");
-            let since = line["since"].as_str().expect("a time");
+            let Some(since) = line["since"].as_str() else {
+                return false;
+            };
             (year(since) - this_year() - years).abs() <= 1
         });
         assert!(written, "{years}: {text}");
