@@ -375,7 +375,7 @@ impl World {
         let max_age = self.settings.reserve.map(|reserve| reserve.max_age);
         self.bytes.prune(self.now, max_age);
         let entries = self.engine.entries() + self.announcements.entries();
-        let bound = 8 * self.settings.partitions.len() + 300;
+        let bound = 9 * self.settings.partitions.len() + 300;
         if entries > bound {
             return Err(format!("{entries} entries, where {bound} are plenty"));
         }
