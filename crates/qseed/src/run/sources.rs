@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use qseed_config::SourceKind;
 use qseed_engine::checks::Check;
 use qseed_engine::{FetchFailure, FetchFault, RequestId, Shape, SourceId};
 use qseed_entropy::Entropy;
@@ -121,11 +122,12 @@ impl Sources {
             let Some(planned) = plan.sources.get(&adapter.id) else {
                 continue;
             };
-            // The rate limit has no place for a request that nobody decided on: none where there
-            // is one place, or where the source that is replaced may have taken them.
-            let is_new = self.tasks.remove(&adapter.id).is_none();
-            let rate_limit = planned.config.rate_limit;
-            let connects_first = rate_limit.is_none_or(|rate| is_new && rate.requests > 1);
+            self.tasks.remove(&adapter.id);
+            // To connect may take a request, which a rate limit has no place for: nobody decided
+            // on it, and the next process would not know of it.
+            let config = &planned.config;
+            let sends_one = matches!(config.kind, SourceKind::QrngOpenApi { .. });
+            let connects_first = !sends_one || config.rate_limit.is_none();
             let id = adapter.id;
             let task = SourceTask::start(adapter, connects_first, self.events.clone());
             self.tasks.insert(id, task);

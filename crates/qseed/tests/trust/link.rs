@@ -241,3 +241,34 @@ fn the_environment_does_not_weaken_the_link() {
     assert!(first.requests().is_empty());
     assert_in_order(&stage.seeds(), &delivered(&service));
 }
+
+/// The system's certificates, as `$SSL_CERT_FILE` names them, are read again at SIGHUP.
+#[test]
+fn a_reload_renews_the_systems_certificates() {
+    let (first, stranger) = (service(), service());
+    let mut system = source("system", &first);
+    system["tls"].as_object_mut().expect("a map").remove("ca");
+    let stage = Stage::new(&[system]);
+    let roots = stage.site.folder().join("roots.pem");
+    let trust = |service: &EntropyService| {
+        std::fs::write(&roots, service.ca_pem().expect("TLS")).expect("written");
+    };
+    trust(&stranger);
+    let mut command = stage.site.command();
+    let qseed = Qseed::start(
+        command
+            .env("SSL_CERT_FILE", &roots)
+            .env_remove("SSL_CERT_DIR"),
+    );
+    let failed = event_of(&qseed, 0, "source-failed", "system");
+    assert_eq!(failed["code"], "tls-authority", "{failed}");
+    trust(&first);
+    reload(&qseed);
+    stage.token.wait_seeds(0, 1);
+    let from = qseed.log.count();
+    trust(&stranger);
+    reload(&qseed);
+    let failed = event_of(&qseed, from, "source-failed", "system");
+    assert_eq!(failed["code"], "tls-authority", "{failed}");
+    qseed.stop();
+}

@@ -101,20 +101,26 @@ fn a_period_below_the_limit_is_slowed_down() {
 /// A timer that starts qseed again and again asks for no more than a daemon does.
 #[test]
 fn the_limit_holds_across_processes_that_follow_each_other() {
-    let service = limited();
-    let mut slow = source("slow", &service);
-    slow["rate_limit"] = json!("5/2s");
-    let stage = Stage::new(&[slow]);
-    for _ in 0..12 {
-        let ended = stage.site.once();
-        assert_eq!(ended.code, Some(0), "{}{}", ended.output, ended.errors);
-    }
-    let most = service.log(|log| log.most_requests_within(WINDOW));
-    assert!(
-        most <= REQUESTS as usize,
-        "{most} requests within {WINDOW:?}"
-    );
-    assert_in_order(&stage.seeds(), &delivered(&service));
+    for_each_case(&["qrypt", "qrng-open-api"], 2, |kind| {
+        let service = limited();
+        let mut slow = source("slow", &service);
+        slow["rate_limit"] = json!("5/2s");
+        slow["type"] = json!(kind);
+        if *kind == "qrng-open-api" {
+            slow["url"] = json!(service.open_api_url());
+        }
+        let stage = Stage::new(&[slow]);
+        for _ in 0..12 {
+            let ended = stage.site.once();
+            assert_eq!(ended.code, Some(0), "{}{}", ended.output, ended.errors);
+        }
+        let most = service.log(|log| log.most_requests_within(WINDOW));
+        assert!(
+            most <= REQUESTS as usize,
+            "{kind}: {most} requests within {WINDOW:?}"
+        );
+        assert_in_order(&stage.seeds(), &delivered(&service));
+    });
 }
 
 #[test]
