@@ -56,7 +56,11 @@ impl TokenUri {
     /// Takes a URI apart. No fault shows any value of it.
     pub(crate) fn parse(text: &str, judge: JudgeUri) -> Self {
         let mut reader = Reader::default();
-        let Some(rest) = text.strip_prefix(SCHEME) else {
+        // Schemes are compared without regard to case (RFC 3986 section 3.1).
+        let rest = text
+            .split_at_checked(SCHEME.len())
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME));
+        let Some((_, rest)) = rest else {
             reader.refuse(0, "a token is named by a URI such as pkcs11:token=LABEL");
             return reader.conclude(String::new(), 0, judge);
         };
@@ -289,11 +293,18 @@ mod tests {
     }
 
     #[test]
+    fn a_scheme_may_be_in_capitals() {
+        for scheme in ["PKCS11", "Pkcs11", "pkcs11"] {
+            let uri = parse(&format!("{scheme}:token=A?pin-value=1"));
+            assert_eq!(uri.uri, "pkcs11:token=A");
+        }
+    }
+
+    #[test]
     fn what_is_no_uri_is_refused() {
         for text in [
             "",
             "token=a",
-            "PKCS11:token=a",
             "pkcs11:token",
             "pkcs11:pin-value=1",
             "pkcs11:PIN-VALUE=1",

@@ -12,12 +12,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use qseed_secrets::{Secret, SecretRef};
 use serde::{Deserialize, Serialize};
 
 use crate::directory::{LibraryInfo, SlotReport, TokenInfo, Version};
 
-/// A `pkcs11:` URI that names a token. Printing it never shows a PIN.
+/// A `pkcs11:` URI that names a token. It holds no PIN: the configuration takes `pin-value` and
+/// `pin-source` out before.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenUri {
     token: Option<String>,
@@ -30,9 +30,6 @@ pub struct TokenUri {
     slot_manufacturer: Option<String>,
     slot_description: Option<String>,
     slot_id: Option<u64>,
-    pin_source: Option<PathBuf>,
-    #[serde(with = "crate::wire::optional_secret")]
-    pin_value: Option<Secret>,
     module_name: Option<String>,
     module_path: Option<PathBuf>,
 }
@@ -47,7 +44,7 @@ pub struct UriError {
     pub fault: UriFault,
 }
 
-/// What is wrong with a `pkcs11:` URI. No variant holds a value, which might be a PIN.
+/// What is wrong with a `pkcs11:` URI. No variant holds a value: a mistake may leave a part of a PIN there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UriFault {
     /// It begins otherwise.
@@ -80,9 +77,6 @@ pub enum UriFault {
     /// A value that is not of the attribute's form.
     #[error("{0} must be {1}")]
     BadValue(&'static str, &'static str),
-    /// Both ways to give a PIN at once.
-    #[error("pin-source and pin-value contradict each other")]
-    TwoPins,
 }
 
 impl TokenUri {
@@ -97,19 +91,6 @@ impl TokenUri {
     /// What is wrong with each of its attributes, in the order of their places; at least one.
     pub fn read(text: &str) -> Result<Self, Vec<UriError>> {
         parse::parse(text)
-    }
-
-    /// The PIN that the URI gives or points to.
-    #[must_use]
-    pub fn pin(&self) -> Option<SecretRef> {
-        let value = self.pin_value.clone().map(SecretRef::Literal);
-        value.or_else(|| self.pin_source.clone().map(SecretRef::File))
-    }
-
-    /// Whether the URI itself holds a PIN (`pin-value`).
-    #[must_use]
-    pub fn holds_pin(&self) -> bool {
-        self.pin_value.is_some()
     }
 
     /// The module's file or folder, from `module-path`.
@@ -181,7 +162,7 @@ impl FromStr for TokenUri {
     }
 }
 
-/// The canonical form, without `pin-value`.
+/// The canonical form.
 impl fmt::Display for TokenUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         print::print(self, f)

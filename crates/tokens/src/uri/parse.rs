@@ -5,9 +5,6 @@ use std::fmt::Write;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use qseed_secrets::Secret;
-use zeroize::Zeroizing;
-
 use super::{TokenUri, UriError, UriFault};
 use crate::directory::Version;
 
@@ -20,6 +17,7 @@ const QUERY_CHARS: &[u8] = b"-._~:[]@!$'()*+,=/?|";
 
 /// Path attributes that name an object, and query attributes: for telling what is wrong.
 const OBJECT_ATTRIBUTES: [&str; 3] = ["object", "type", "id"];
+/// The configuration takes the first two out before.
 pub(super) const QUERY_ATTRIBUTES: [&str; 4] =
     ["pin-source", "pin-value", "module-name", "module-path"];
 pub(super) const PATH_ATTRIBUTES: [&str; 10] = [
@@ -141,23 +139,6 @@ fn path_attribute(uri: &mut TokenUri, attribute: &Attribute<'_>) -> Result<(), U
 
 fn query_attribute(uri: &mut TokenUri, attribute: &Attribute<'_>) -> Result<(), UriError> {
     match attribute.name {
-        "pin-value" => {
-            let value = decode(attribute, QUERY_CHARS).map_err(without_character)?;
-            set(
-                &mut uri.pin_value,
-                Secret::new(value.to_vec()),
-                attribute,
-                "pin-value",
-            )?;
-            refuse_two_pins(uri, attribute)?;
-        }
-        "pin-source" => {
-            let value = decode_text(attribute, QUERY_CHARS, "pin-source")?;
-            let fault = UriFault::BadValue("pin-source", "file: and an absolute path");
-            let path = pin_file(&value).ok_or_else(|| at(attribute.value_offset, fault))?;
-            set(&mut uri.pin_source, path, attribute, "pin-source")?;
-            refuse_two_pins(uri, attribute)?;
-        }
         "module-name" => {
             let value = decode_text(attribute, QUERY_CHARS, "module-name")?;
             if value.is_empty() || value.contains(['/', '\0']) {
@@ -172,35 +153,13 @@ fn query_attribute(uri: &mut TokenUri, attribute: &Attribute<'_>) -> Result<(), 
                 let fault = UriFault::BadValue("module-path", "an absolute path");
                 return Err(at(attribute.value_offset, fault));
             }
-            let path = PathBuf::from(OsString::from_vec(value.to_vec()));
+            let path = PathBuf::from(OsString::from_vec(value));
             set(&mut uri.module_path, path, attribute, "module-path")?;
         }
         name if is_vendors(name) => {}
         name => return Err(unknown(name, attribute, &PATH_ATTRIBUTES, "before")),
     }
     Ok(())
-}
-
-fn refuse_two_pins(uri: &TokenUri, attribute: &Attribute<'_>) -> Result<(), UriError> {
-    if uri.pin_value.is_some() && uri.pin_source.is_some() {
-        return Err(at(attribute.offset, UriFault::TwoPins));
-    }
-    Ok(())
-}
-
-/// The file of a `pin-source`: RFC 7512 section 2.4 leaves the ways to others; a command (`|…`)
-/// is none of ours.
-fn pin_file(value: &str) -> Option<PathBuf> {
-    let path = value.strip_prefix("file:").unwrap_or(value);
-    // RFC 8089 writes an absolute path as file:///path as well.
-    let path = match path.strip_prefix("//") {
-        Some(path) if value.starts_with("file:") => path,
-        _ => path,
-    };
-    let below_root = path.strip_prefix('/').filter(|path| !path.contains('\0'))?;
-    // Further slashes mean nothing in a path, and an authority behind `file:`.
-    let below_root = below_root.trim_start_matches('/');
-    Some(PathBuf::from(format!("/{below_root}")))
 }
 
 fn set<T>(
@@ -244,14 +203,13 @@ fn decode_text(
     allowed: &[u8],
     name: &'static str,
 ) -> Result<String, UriError> {
-    let bytes = decode(attribute, allowed)?.to_vec();
+    let bytes = decode(attribute, allowed)?;
     String::from_utf8(bytes).map_err(|_| at(attribute.value_offset, UriFault::NotUtf8(name)))
 }
 
-fn decode(attribute: &Attribute<'_>, allowed: &[u8]) -> Result<Zeroizing<Vec<u8>>, UriError> {
+fn decode(attribute: &Attribute<'_>, allowed: &[u8]) -> Result<Vec<u8>, UriError> {
     let value = attribute.value;
-    // Room for all of it at once: a growing buffer would leave copies of a PIN behind.
-    let mut decoded = Zeroizing::new(Vec::with_capacity(value.len()));
+    let mut decoded = Vec::with_capacity(value.len());
     let mut characters = value.char_indices();
     while let Some((place, character)) = characters.next() {
         let offset = attribute.value_offset + place;
@@ -280,14 +238,6 @@ fn hex(digits: &str) -> Option<u8> {
     all_hex
         .then(|| u8::from_str_radix(digits, 16).ok())
         .flatten()
-}
-
-/// The same fault without telling the character, which is part of a PIN.
-fn without_character(mut error: UriError) -> UriError {
-    if let UriFault::Unencoded(character) = &mut error.fault {
-        "% and two hexadecimal digits a byte".clone_into(character);
-    }
-    error
 }
 
 /// How a character that stands unencoded must be written.

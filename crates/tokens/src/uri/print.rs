@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::TokenUri;
 
 /// Writes the canonical form: attributes in a fixed order, everything but RFC 3986's unreserved
-/// characters (and `/` and `:` in paths behind `?`) percent-encoded. `pin-value` is left out.
+/// characters (and `/` and `:` in paths behind `?`) percent-encoded.
 pub(super) fn print(uri: &TokenUri, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("pkcs11:")?;
     let version = uri.library_version.map(|v| v.to_string());
@@ -32,25 +32,18 @@ pub(super) fn print(uri: &TokenUri, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     let query = [
         (
-            "pin-source",
-            uri.pin_source.as_ref().map(|p| p.as_os_str().as_bytes()),
-            "file:",
-        ),
-        (
             "module-name",
             uri.module_name.as_ref().map(String::as_bytes),
-            "",
         ),
         (
             "module-path",
             uri.module_path.as_ref().map(|p| p.as_os_str().as_bytes()),
-            "",
         ),
     ];
     let mut separator = "?";
-    for (name, value, prefix) in query {
+    for (name, value) in query {
         if let Some(value) = value {
-            write!(f, "{separator}{name}={prefix}{}", Encoded(value, b"/:"))?;
+            write!(f, "{separator}{name}={}", Encoded(value, b"/:"))?;
             separator = "&";
         }
     }

@@ -1,5 +1,3 @@
-use qseed_secrets::SecretRef;
-
 use super::{TokenUri, UriError, UriFault};
 use crate::directory::{LibraryInfo, SlotReport, SlotToken, TokenFlags, TokenInfo, Version};
 
@@ -58,8 +56,6 @@ fn the_rfcs_examples_of_tokens_are_read() {
         "pkcs11:",
         "pkcs11:token=The%20Software%20PKCS%2311%20Softtoken;manufacturer=Snake%20Oil,%20Inc.;\
          model=1.0?module-path=/usr/lib/pkcs11/snake.so",
-        "pkcs11:token=Software%20PKCS%2311%20softtoken;manufacturer=Snake%20Oil,%20Inc.\
-         ?pin-value=the-pin",
         "pkcs11:slot-description=Sun%20Metaslot",
         "pkcs11:library-manufacturer=Snake%20Oil,%20Inc.;library-description=Soft%20Token%20\
          Library;library-version=1.23",
@@ -108,20 +104,20 @@ fn faults_name_their_place() {
     assert_eq!(refusal("pkcs11:token=a;serial=%4").offset, 22);
     assert_eq!(refusal("pkcs11:token=a;;serial=b").offset, 15);
     assert_eq!(
-        refusal("pkcs11:?pin-value=a&module-name=x&pin-source=/a").offset,
-        34
+        refusal("pkcs11:?module-path=/a&module-name=x&module-path=/a").offset,
+        37
     );
 }
 
 #[test]
 fn every_fault_is_found_in_one_go() {
-    let text = "pkcs11:tokn=a;serial=%zz;slot-id=7?module-path=a&pin-value=1&pin-source=/p&x";
+    let text = "pkcs11:tokn=a;serial=%zz;slot-id=7?module-path=a&module-name=/&y=1&x";
     let faults = TokenUri::read(text).expect_err("faulty");
     let found: Vec<_> = faults.iter().map(|error| &text[error.offset..]).collect();
-    assert_eq!(found.len(), 5, "{faults:?}");
+    assert_eq!(found.len(), 6, "{faults:?}");
     for (found, begins) in found
         .iter()
-        .zip(["tokn=", "%zz", "a&pin", "pin-source", "x"])
+        .zip(["tokn=", "%zz", "a&module", "/&y", "y=1", "x"])
     {
         assert!(found.starts_with(begins), "{found} {begins}");
     }
@@ -170,50 +166,21 @@ fn what_is_no_uri_of_a_token_is_refused() {
         fault("pkcs11:library-version=1.256"),
         UriFault::BadValue(..)
     ));
-    assert!(matches!(
-        fault("pkcs11:?pin-source=|cat"),
-        UriFault::BadValue("pin-source", _)
-    ));
+    assert_eq!(fault("pkcs11:?pin-value=1"), UriFault::Unknown);
     assert!(matches!(
         fault("pkcs11:?module-path=a.so"),
         UriFault::BadValue(..)
     ));
-    assert_eq!(
-        fault("pkcs11:?pin-value=1&pin-source=/p"),
-        UriFault::TwoPins
-    );
 }
 
 #[test]
-fn the_pin_comes_from_the_query() {
-    assert_eq!(parse("pkcs11:token=a").pin(), None);
-    for uri in [
-        "pkcs11:?pin-source=file:/etc/pin",
-        "pkcs11:?pin-source=file:///etc/pin",
-    ] {
-        assert_eq!(parse(uri).pin(), Some(SecretRef::File("/etc/pin".into())));
-    }
-    let uri = parse("pkcs11:?pin-value=p%26%ff");
-    let pin = uri.pin().expect("a PIN").read().expect("a literal");
-    assert_eq!(pin.expose(), b"p&\xff");
-}
-
-#[test]
-fn printing_is_canonical_and_shows_no_pin() {
-    let uri = parse("pkcs11:slot-id=07;token=a:b%2a?module-path=/a%20b.so&pin-value=hunter2");
+fn printing_is_canonical() {
+    let uri = parse("pkcs11:slot-id=07;token=a:b%2a?module-path=/a%20b.so");
     assert_eq!(
         uri.to_string(),
         "pkcs11:token=a%3Ab%2A;slot-id=7?module-path=/a%20b.so"
     );
-    assert!(!format!("{uri:?}").contains("hunter2"));
-    let uri = parse("pkcs11:?pin-source=file:/etc/p&module-name=x");
     assert_eq!(parse(&uri.to_string()), uri);
-    let space = fault("pkcs11:?pin-value=hunter2 ").to_string();
-    assert!(!space.contains("%20"), "{space}");
-    let wrong = "pkcs11:?pin-value=hunter2%0"
-        .parse::<TokenUri>()
-        .expect_err("cut");
-    assert!(!format!("{wrong} {wrong:?}").contains("hunter2"));
 }
 
 #[test]
@@ -227,7 +194,7 @@ fn a_tokens_own_uri_matches_it() {
 #[test]
 fn cut_and_changed_uris_are_refused_or_come_back_the_same() {
     let whole = "pkcs11:token=a%20b;serial=%C3%A41;slot-id=7;library-version=1.2\
-                 ?pin-source=file:/p&module-name=x&module-path=/a";
+                 ?module-name=x&module-path=/a";
     for cut in 0..=whole.len() {
         for change in [
             None,
@@ -247,20 +214,5 @@ fn cut_and_changed_uris_are_refused_or_come_back_the_same() {
                 }
             }
         }
-    }
-}
-
-#[test]
-fn slashes_before_a_path_are_one() {
-    for uri in [
-        "pkcs11:?pin-source=/pe",
-        "pkcs11:?pin-source=//pe",
-        "pkcs11:?pin-source=file:/pe",
-        "pkcs11:?pin-source=file:///pe",
-        "pkcs11:?pin-source=file:////pe",
-    ] {
-        let uri = parse(uri);
-        assert_eq!(uri.to_string(), "pkcs11:?pin-source=file:/pe");
-        assert_eq!(parse(&uri.to_string()), uri);
     }
 }

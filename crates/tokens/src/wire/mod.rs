@@ -16,7 +16,6 @@ use qseed_secrets::{Secret, SecretRef};
 use serde::{Deserialize, Serialize};
 
 pub use frame::{Decoder, FrameError, MAX_FRAME_BYTES, MAX_REPLY_BYTES, MAX_SEED_BYTES, encode};
-pub(crate) use secret::optional_secret;
 
 use crate::ckr::Ckr;
 use crate::directory::{LibraryInfo, SlotReport, TokenInfo, TokenName};

@@ -80,28 +80,6 @@ pub(super) mod plain {
     }
 }
 
-/// A secret that may be absent.
-pub(crate) mod optional_secret {
-    use super::{Deserialize, Deserializer, Secret, Serialize, Serializer, Wire};
-
-    #[allow(
-        clippy::ref_option,
-        reason = "serde calls it with a reference to the field"
-    )]
-    pub(crate) fn serialize<S: Serializer>(
-        secret: &Option<Secret>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        secret.as_ref().map(Wire).serialize(to)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Secret>, D::Error> {
-        Ok(Option::<Wire<Secret>>::deserialize(from)?.map(|wire| wire.0))
-    }
-}
-
 /// A [`SecretRef`] as it crosses.
 #[derive(Serialize, Deserialize)]
 enum Reference<S> {
