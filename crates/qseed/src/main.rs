@@ -11,6 +11,7 @@ mod guard_file;
 mod harden;
 mod log;
 mod print;
+mod random;
 mod run;
 mod say;
 mod slots;

@@ -269,7 +269,7 @@ impl StateDir {
 
 /// Sixteen hexadecimal digits that nobody can foresee.
 pub(crate) fn random_name() -> String {
-    format!("{:016x}", crate::run::random_number())
+    format!("{:016x}", crate::random::random_number())
 }
 
 fn not_writable_by_others(path: &Path, mode: u32) -> Result<(), StateDirError> {

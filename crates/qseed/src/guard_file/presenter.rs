@@ -27,7 +27,7 @@ impl Presenter {
                 let _ = is_locked(dir, name);
             }
         }
-        let tag = ProcessTag(crate::run::random_number().to_be_bytes());
+        let tag = ProcessTag(crate::random::random_number().to_be_bytes());
         let name = name_of(tag);
         let file = dir.create_new(&name)?;
         Ok(Self {

@@ -16,6 +16,7 @@ use qseed_engine::{Action, Engine, Event, Moment, PartitionId, SourceId, Start};
 use qseed_model::pins::HeldBack;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use super::Incoming;
 use super::alarm::Alarm;
 use super::config_source::ConfigSource;
 use super::keeper::Keeper;
@@ -26,11 +27,11 @@ use super::service::{Service, Wish};
 use super::sources::Sources;
 use super::usage::Usage;
 use super::watch::{self, Watch, Whose};
-use super::{Incoming, random_number};
 use crate::assemble::{Plan, PlannedSource};
 use crate::cli::RunArgs;
 use crate::exit::Failure;
 use crate::log::{Entry, Log};
+use crate::random::random_number;
 use crate::say::shell;
 use configuration::{open_guard, say_start, style};
 
