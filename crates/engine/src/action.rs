@@ -6,7 +6,7 @@ use qseed_entropy::Seed;
 use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
 
 use crate::ids::{JobId, ModuleId, PartitionId, RequestId, SourceId, WorkerId};
-use crate::reservoir::Portion;
+use crate::reservoir::MadeOf;
 use crate::shape::Shape;
 
 /// Something to be done outside. Each is carried out in the order in which it is given.
@@ -50,7 +50,7 @@ pub enum Action {
         job: JobId,
         seed: Seed,
         /// Where they come from.
-        made_of: Vec<Portion>,
+        made_of: MadeOf,
     },
     /// Have the guard's file judge whether a PIN may be presented and, if so, record it and sync.
     /// Answered by `PinJudged`.

@@ -10,7 +10,7 @@ use crate::action::Next;
 use crate::checks::Check;
 use crate::event::{FetchFailure, TokenFailure};
 use crate::ids::{ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId};
-use crate::reservoir::Portion;
+use crate::reservoir::MadeOf;
 use crate::view::PartitionState;
 
 /// A worker process.
@@ -129,7 +129,7 @@ pub enum Fact {
         /// The bytes injected.
         bytes: usize,
         /// Where they come from.
-        made_of: Vec<Portion>,
+        made_of: MadeOf,
         /// From the call to the answer.
         duration: Duration,
         /// The time since the seed before; none: it is the first.
@@ -142,7 +142,7 @@ pub enum Fact {
         /// The bytes spent.
         bytes: usize,
         /// Where they came from.
-        made_of: Vec<Portion>,
+        made_of: MadeOf,
         /// Why.
         failure: TokenFailure,
         /// What qseed does about it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::backoff::Backoff;
 use crate::event::TokenFault;
 use crate::ids::{JobId, Named, PartitionId, WorkerKey};
-use crate::reservoir::Portion;
+use crate::reservoir::MadeOf;
 use crate::settings::PartitionSettings;
 use crate::time::Moment;
 use crate::view::PartitionState;
@@ -35,7 +35,7 @@ pub(crate) enum Phase {
         job: JobId,
         /// The bytes of the seed; the settings may change meanwhile.
         bytes: usize,
-        made_of: Vec<Portion>,
+        made_of: MadeOf,
     },
 }
 

@@ -23,6 +23,15 @@ pub struct Portion {
     pub bytes: usize,
 }
 
+/// What a seed is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MadeOf {
+    /// The bytes of the sources.
+    pub portions: Vec<Portion>,
+    /// The kernel's random bytes are mixed in by XOR as well.
+    pub mix_local: bool,
+}
+
 /// What one source delivered and no seed has taken yet.
 #[derive(Debug)]
 pub(crate) struct Reservoir {

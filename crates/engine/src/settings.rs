@@ -12,6 +12,8 @@ pub struct Settings {
     pub sources: Vec<SourceSettings>,
     /// How several sources serve one seed.
     pub combine: Combine,
+    /// Whether the kernel's random bytes are mixed into each seed by XOR.
+    pub mix_local: bool,
     /// Entropy kept for an outage; none: only what the next seeds need is downloaded.
     pub reserve: Option<Reserve>,
     /// The modules that partitions name.

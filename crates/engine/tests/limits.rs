@@ -29,6 +29,7 @@ fn settings() -> Settings {
             revision: 0,
         }],
         combine: Combine::Failover,
+        mix_local: false,
         reserve: None,
         modules: vec![ModuleSettings {
             id: ModuleId(0),

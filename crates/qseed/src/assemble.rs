@@ -190,6 +190,7 @@ impl Plan {
                 config::Combine::Failover => engine::Combine::Failover,
                 config::Combine::Xor => engine::Combine::Xor,
             },
+            mix_local: self.config.mix_local,
             reserve: self.config.reserve.map(|reserve| engine::Reserve {
                 cover: reserve.cover,
                 max_age: reserve.max_age,

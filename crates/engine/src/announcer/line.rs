@@ -8,7 +8,7 @@ use crate::action::Next;
 use crate::checks::Check;
 use crate::event::TokenFailure;
 use crate::ids::{ModuleId, Named, PartitionId, SourceId};
-use crate::reservoir::Portion;
+use crate::reservoir::MadeOf;
 use crate::view::PartitionState;
 
 /// A line of the log.
@@ -21,10 +21,15 @@ pub enum Line {
         /// The bytes injected.
         bytes: usize,
         /// Where they come from.
-        made_of: Vec<Portion>,
+        made_of: MadeOf,
     },
-    /// Seeds are made of these sources from now on.
-    Composition(Vec<SourceId>),
+    /// What seeds are made of from now on.
+    Composition {
+        /// The sources.
+        sources: Vec<SourceId>,
+        /// The kernel's random bytes are mixed in by XOR as well.
+        mix_local: bool,
+    },
     /// The last minute's injections, where they are too many for a line each.
     Summary {
         /// Injections.

@@ -18,7 +18,7 @@ use crate::action::Next;
 use crate::event::{TokenFailure, TokenFault};
 use crate::fact::{Fact, Process};
 use crate::ids::{ModuleId, Named, PartitionId, SourceId};
-use crate::reservoir::Portion;
+use crate::reservoir::MadeOf;
 use crate::time::Moment;
 use crate::view::PartitionState;
 use lateness::Lateness;
@@ -40,7 +40,8 @@ pub struct Announcer {
     /// Partitions that were opened and not seeded since.
     opened: BTreeSet<PartitionId>,
     /// The sources that the last seed was made of.
-    composition: Vec<SourceId>,
+    /// The sources that seeds are made of, and whether the kernel's bytes are mixed in.
+    composition: (Vec<SourceId>, bool),
     lateness: Lateness,
     /// Partitions that are neither starting nor seeded.
     troubled: BTreeSet<PartitionId>,
@@ -322,16 +323,19 @@ impl Announcer {
         now: Moment,
         partition: &Named<PartitionId>,
         bytes: usize,
-        made_of: &[Portion],
+        made_of: &MadeOf,
         lines: &mut Vec<Line>,
     ) {
         let partition = partition.clone();
         self.opened.remove(&partition.id);
-        let mut sources: Vec<_> = made_of.iter().map(|portion| portion.source).collect();
+        let portions = made_of.portions.iter();
+        let mut sources: Vec<_> = portions.map(|portion| portion.source).collect();
         sources.dedup();
-        if sources != self.composition {
-            self.composition.clone_from(&sources);
-            lines.push(Line::Composition(sources));
+        let composition = (sources, made_of.mix_local);
+        if composition != self.composition {
+            self.composition.clone_from(&composition);
+            let (sources, mix_local) = composition;
+            lines.push(Line::Composition { sources, mix_local });
         }
         if let Some(summary) = &mut self.summary {
             summary.due.get_or_insert(now + SUMMARY_EVERY);
@@ -339,7 +343,7 @@ impl Announcer {
             summary.bytes += bytes as u64;
             summary.partitions.insert(partition.id);
         } else {
-            let made_of = made_of.to_vec();
+            let made_of = made_of.clone();
             lines.push(Line::Seeded {
                 partition,
                 bytes,

@@ -20,6 +20,7 @@ impl Engine {
             settings.reserve,
             settings.sources,
         );
+        self.sources.mix_local = settings.mix_local;
         self.configure_modules(settings.modules);
         self.configure_partitions(settings.partitions);
         self.sources.serve(&self.partitions);

@@ -6,7 +6,7 @@ use super::Engine;
 use crate::action::Action;
 use crate::ids::{JobId, PartitionId, WorkerKey};
 use crate::partition::Phase;
-use crate::reservoir::Portion;
+use crate::reservoir::MadeOf;
 use crate::worker::Call;
 
 impl Engine {
@@ -180,7 +180,7 @@ impl Engine {
         partition: PartitionId,
         doubtful: bool,
         seed: Seed,
-        made_of: Vec<Portion>,
+        made_of: MadeOf,
     ) {
         let job = self.new_job();
         self.set_phase(

@@ -9,7 +9,7 @@ use crate::event::{TokenFailure, TokenFault};
 use crate::fact::Fact;
 use crate::ids::{JobId, PartitionId, WorkerId, WorkerKey};
 use crate::partition::{Phase, SLOW, Trouble};
-use crate::reservoir::Portion;
+use crate::reservoir::MadeOf;
 use crate::time::Moment;
 use crate::timers::Timer;
 use crate::worker::Worker;
@@ -208,7 +208,7 @@ impl Engine {
     }
 
     /// Takes the seed that was under way off the partition, which stays open.
-    fn end_seeding(&mut self, id: PartitionId, job: JobId) -> Option<(usize, Vec<Portion>)> {
+    fn end_seeding(&mut self, id: PartitionId, job: JobId) -> Option<(usize, MadeOf)> {
         let partition = self.partitions.get_mut(&id)?;
         match &mut partition.phase {
             Phase::Seeding {
@@ -257,7 +257,7 @@ impl Engine {
         id: PartitionId,
         failure: TokenFailure,
         began: Moment,
-        seed: Option<(usize, Vec<Portion>)>,
+        seed: Option<(usize, MadeOf)>,
     ) {
         let now = self.now;
         if failure.fault == TokenFault::PinRefused {
@@ -329,7 +329,7 @@ impl Engine {
         failure: TokenFailure,
         next: Next,
         duration: Duration,
-        seed: Option<(usize, Vec<Portion>)>,
+        seed: Option<(usize, MadeOf)>,
     ) {
         let partition = self.partitions[&id].named();
         self.emit(match seed {

@@ -28,6 +28,7 @@ fn settings(partitions: u32) -> Settings {
             revision: 0,
         }],
         combine: Combine::Failover,
+        mix_local: false,
         reserve: None,
         modules: vec![ModuleSettings {
             id: ModuleId(0),

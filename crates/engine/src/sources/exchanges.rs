@@ -11,7 +11,7 @@ use crate::checks::Check;
 use crate::event::{FetchFailure, FetchFault};
 use crate::fact::Fact;
 use crate::ids::{RequestId, SourceId};
-use crate::reservoir::{Portion, take_in_turn, take_xored};
+use crate::reservoir::{MadeOf, Portion, take_in_turn, take_xored};
 use crate::settings::Combine;
 use crate::source::InFlight;
 use crate::timers::Timer;
@@ -96,11 +96,7 @@ impl Sources {
 
     /// Takes a seed of `size` bytes from what is held. None where the sources turn out to deliver
     /// the same: all of that is dropped, and the last source counts as the one that repeats.
-    pub(crate) fn take(
-        &mut self,
-        turn: &mut Turn<'_>,
-        size: usize,
-    ) -> Option<(Seed, Vec<Portion>)> {
+    pub(crate) fn take(&mut self, turn: &mut Turn<'_>, size: usize) -> Option<(Seed, MadeOf)> {
         let mut sources = self.by_id.iter_mut().collect::<BTreeMap<_, _>>();
         let reservoirs = self
             .order
@@ -109,13 +105,14 @@ impl Sources {
             .filter(|source| source.available() > 0)
             .map(|source| &mut source.reservoir);
         if self.combine == Combine::Failover {
-            return Some(take_in_turn(reservoirs, size));
+            let (seed, portions) = take_in_turn(reservoirs, size);
+            return Some((seed, self.made_of(portions)));
         }
-        let (seed, made_of) = take_xored(reservoirs, size);
+        let (seed, portions) = take_xored(reservoirs, size);
         if self.by_id.len() == 1 || self.xored.count(seed.expose()).is_ok() {
-            return Some((seed, made_of));
+            return Some((seed, self.made_of(portions)));
         }
-        let last = made_of.last()?;
+        let last = portions.last()?;
         let (id, request) = (last.source, last.request);
         for source in self.by_id.values_mut() {
             source.counts.discarded += size as u64;
@@ -123,6 +120,13 @@ impl Sources {
         }
         self.delivery_failed(turn, id, request, Check::OtherSource, 0);
         None
+    }
+
+    fn made_of(&self, portions: Vec<Portion>) -> MadeOf {
+        MadeOf {
+            portions,
+            mix_local: self.mix_local,
+        }
     }
 
     fn delivery_failed(

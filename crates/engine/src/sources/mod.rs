@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::checks::{Checks, SeenBefore};
 use crate::fact::Fact;
 use crate::ids::{RequestId, SourceId};
-use crate::reservoir::Portion;
+use crate::reservoir::MadeOf;
 use crate::settings::{Combine, Limits, Reserve, SourceSettings};
 use crate::source::Source;
 use crate::time::Moment;
@@ -22,6 +22,8 @@ pub(crate) use planning::Demand;
 #[derive(Debug)]
 pub(crate) struct Sources {
     combine: Combine,
+    /// The kernel's random bytes are mixed into each seed by XOR.
+    pub(crate) mix_local: bool,
     reserve: Option<Reserve>,
     by_id: BTreeMap<SourceId, Source>,
     /// In the configuration's order.
@@ -46,6 +48,7 @@ impl Sources {
     pub(crate) fn new(key: u64) -> Self {
         Self {
             combine: Combine::Failover,
+            mix_local: false,
             reserve: None,
             by_id: BTreeMap::new(),
             order: Vec::new(),
@@ -135,8 +138,8 @@ impl Sources {
     }
 
     /// Counts where the bytes of a seed ended: in a token, or nobody knows where.
-    pub(crate) fn count(&mut self, made_of: &[Portion], injected: bool) {
-        for portion in made_of {
+    pub(crate) fn count(&mut self, made_of: &MadeOf, injected: bool) {
+        for portion in &made_of.portions {
             if let Some(source) = self.by_id.get_mut(&portion.source) {
                 let count = if injected {
                     &mut source.counts.injected

@@ -30,7 +30,9 @@ fn a_size_that_changes_while_the_partition_waits_is_the_next_one() {
         .did
         .iter()
         .filter_map(|(_, did)| match did {
-            Did::Seed(_, made_of) => Some(made_of.iter().map(|portion| portion.bytes).sum()),
+            Did::Seed(_, made_of) => {
+                Some(made_of.portions.iter().map(|portion| portion.bytes).sum())
+            }
             _ => None,
         })
         .collect();

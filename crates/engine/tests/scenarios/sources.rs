@@ -229,6 +229,34 @@ fn a_delivery_that_fails_a_check_is_dropped_and_the_next_one_serves() {
 }
 
 #[test]
+fn a_seed_says_whether_the_kernels_bytes_belong_to_it() {
+    let mut story = Story::new(usual(1));
+    story.run(secs(15));
+    story.settings.mix_local = true;
+    story.reload();
+    story.run(secs(10));
+    let mixed: Vec<bool> = story
+        .did
+        .iter()
+        .filter_map(|(_, did)| match did {
+            Did::Seed(_, made_of) => Some(made_of.mix_local),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(mixed, [false, false, true]);
+    let said = story.lines(|line| {
+        matches!(
+            line,
+            Line::Composition {
+                mix_local: true,
+                ..
+            }
+        )
+    });
+    assert_eq!(said, 1);
+}
+
+#[test]
 fn xor_takes_as_much_from_each_and_stops_when_one_is_missing() {
     let mut story = Story::new(two_sources(Combine::Xor));
     story.run(secs(5));
@@ -240,6 +268,7 @@ fn xor_takes_as_much_from_each_and_stops_when_one_is_missing() {
         panic!("nothing was seeded");
     };
     let sources: Vec<_> = made_of
+        .portions
         .iter()
         .map(|portion| (portion.source, portion.bytes))
         .collect();

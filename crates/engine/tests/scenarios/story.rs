@@ -7,8 +7,8 @@ use std::time::Duration;
 use qseed_engine::announcer::{Announcer, Line};
 use qseed_engine::guard::{PinRecord, Records};
 use qseed_engine::{
-    Combine, Engine, Event, FetchFault, Limits, ModuleId, ModuleSettings, Moment, PartitionId,
-    PartitionSettings, PartitionState, Portion, Settings, SourceId, SourceSettings, Start,
+    Combine, Engine, Event, FetchFault, Limits, MadeOf, ModuleId, ModuleSettings, Moment,
+    PartitionId, PartitionSettings, PartitionState, Settings, SourceId, SourceSettings, Start,
     TokenFault, WorkerId,
 };
 use qseed_model::pins::{
@@ -94,7 +94,7 @@ pub(crate) enum Did {
     Start(WorkerId),
     End(WorkerId, bool),
     Open(PartitionId),
-    Seed(PartitionId, Vec<Portion>),
+    Seed(PartitionId, MadeOf),
     Record(PinTag, Option<Standing>),
     Present(PinTag),
     Hold(PinTag, HeldBack),
@@ -140,6 +140,7 @@ pub(crate) fn usual(partitions: u32) -> Settings {
     Settings {
         sources: vec![source(0)],
         combine: Combine::Failover,
+        mix_local: false,
         reserve: None,
         modules: vec![ModuleSettings {
             id: MODULE,

@@ -37,7 +37,7 @@ fn a_seed_that_failed_is_spent() {
         .did
         .iter()
         .filter_map(|(_, did)| match did {
-            Did::Seed(_, made_of) => Some(made_of.clone()),
+            Did::Seed(_, made_of) => Some(made_of.portions.clone()),
             _ => None,
         })
         .flatten()

@@ -21,7 +21,7 @@ fn a_crash_spends_the_seed_and_the_worker_comes_back() {
         .did
         .iter()
         .filter_map(|(_, did)| match did {
-            Did::Seed(_, made_of) => Some(made_of[0]),
+            Did::Seed(_, made_of) => Some(made_of.portions[0]),
             _ => None,
         })
         .collect();

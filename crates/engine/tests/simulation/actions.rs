@@ -48,7 +48,7 @@ impl World {
                 seed,
                 made_of,
             } => {
-                self.check_seed(partition, &seed, &made_of)?;
+                self.check_seed(partition, &seed, &made_of.portions)?;
                 let Some(serial) = self.operate(worker, partition, Some(job))? else {
                     return Ok(());
                 };

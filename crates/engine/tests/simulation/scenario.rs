@@ -79,6 +79,7 @@ impl Scenario {
         let settings = Settings {
             sources,
             combine,
+            mix_local: false,
             reserve,
             modules,
             partitions,

@@ -38,7 +38,9 @@ pub(crate) fn entry(line: &Line, context: &Context<'_>) -> Option<Entry> {
             bytes,
             made_of,
         } => partitions::seeded(&partition.name, *bytes, made_of, plan),
-        Line::Composition(made_of) => return sources::composition(made_of, plan),
+        Line::Composition { sources, mix_local } => {
+            return sources::composition(sources, *mix_local, plan);
+        }
         Line::Summary {
             seeds,
             bytes,

@@ -2,7 +2,7 @@
 
 use qseed_config::{Form, Level, Login, Partition, Pin};
 use qseed_engine::announcer::Repeats;
-use qseed_engine::{Named, Next, PartitionId, Portion, TokenFailure, TokenFault};
+use qseed_engine::{MadeOf, Named, Next, PartitionId, TokenFailure, TokenFault};
 use qseed_secrets::{SecretError, SecretRef};
 use qseed_tokens::ckr::Ckr;
 
@@ -78,7 +78,7 @@ pub(super) fn rejoined(name: &str) -> Entry {
 }
 
 /// An injection, in the original's words.
-pub(super) fn seeded(name: &str, bytes: usize, made_of: &[Portion], plan: &Plan) -> Entry {
+pub(super) fn seeded(name: &str, bytes: usize, made_of: &MadeOf, plan: &Plan) -> Entry {
     let target = if plan.config.form == Form::Flat {
         "the HSM"
     } else {
@@ -86,6 +86,7 @@ pub(super) fn seeded(name: &str, bytes: usize, made_of: &[Portion], plan: &Plan)
     };
     let message = format!("Pushed {bytes} bytes of quantum seed material to {target}.");
     let mut sources: Vec<_> = made_of
+        .portions
         .iter()
         .filter_map(|portion| plan.sources.get(&portion.source))
         .map(|source| source.config.name.as_str())

@@ -107,9 +107,8 @@ pub(super) fn entry(line: &Line, plan: &Plan) -> Option<Entry> {
 }
 
 /// What seeds are made of, where that is more than one source's bytes.
-pub(super) fn composition(made_of: &[SourceId], plan: &Plan) -> Option<Entry> {
-    let config = &plan.config;
-    if plan.sources.len() < 2 && !config.mix_local {
+pub(super) fn composition(made_of: &[SourceId], mix_local: bool, plan: &Plan) -> Option<Entry> {
+    if plan.sources.len() < 2 && !mix_local {
         return None;
     }
     let names: Vec<_> = made_of
@@ -117,11 +116,11 @@ pub(super) fn composition(made_of: &[SourceId], plan: &Plan) -> Option<Entry> {
         .filter_map(|id| plan.sources.get(id))
         .map(|source| source.config.name.as_str())
         .collect();
-    let with = match config.combine {
+    let with = match plan.config.combine {
         Combine::Xor => " xor ",
         Combine::Failover => " and ",
     };
-    let local = if config.mix_local {
+    let local = if mix_local {
         " xor the local kernel"
     } else {
         ""

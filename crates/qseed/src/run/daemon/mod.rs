@@ -34,6 +34,7 @@ use crate::log::{Entry, Log};
 use crate::random::random_number;
 use crate::say::shell;
 use configuration::{open_guard, say_start, style};
+use workers::mix_local;
 
 /// Everything that the daemon holds.
 pub(super) struct Daemon {
@@ -211,9 +212,12 @@ impl Daemon {
                     worker,
                     partition,
                     job,
-                    seed,
-                    ..
+                    mut seed,
+                    made_of,
                 } => {
+                    if made_of.mix_local {
+                        mix_local(&mut seed);
+                    }
                     self.seed(worker, partition, job, seed);
                 }
             }

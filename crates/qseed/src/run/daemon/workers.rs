@@ -91,10 +91,7 @@ impl Daemon {
         self.workers.send(worker, close);
     }
 
-    pub(super) fn seed(&mut self, worker: WorkerId, id: PartitionId, job: JobId, mut seed: Seed) {
-        if self.plan.config.mix_local {
-            mix_local(&mut seed);
-        }
+    pub(super) fn seed(&mut self, worker: WorkerId, id: PartitionId, job: JobId, seed: Seed) {
         let (partition, job) = (id.0, job.0);
         self.workers.send(
             worker,
@@ -108,7 +105,7 @@ impl Daemon {
 }
 
 /// XORs the kernel's random bytes in.
-fn mix_local(seed: &mut Seed) {
+pub(super) fn mix_local(seed: &mut Seed) {
     let mut bytes = Zeroizing::new(vec![0; seed.len()]);
     let mut filled = 0;
     while filled < bytes.len() {
