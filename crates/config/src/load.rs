@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use qseed_secrets::{SecretRef, readable_by_others};
-use rustix::fs::{Mode, OFlags};
+use qseed_secrets::{NotRead, SecretRef, read_regular, readable_by_others};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -109,36 +107,11 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, LoadError> {
         path: path.to_owned(),
         source,
     };
-    // Opening a pipe would wait for its writer.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path, flags, Mode::empty())
-        .map(File::from)
-        .map_err(|error| unreadable(error.into()))?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        let what = if metadata.is_dir() {
-            "it is a folder"
-        } else {
-            "it is a device or a pipe"
-        };
-        return Err(unreadable(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            what,
-        )));
-    }
-    // Room for all of it at once: a growing buffer would leave copies of secrets behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_CONFIG_BYTES + 1));
-    if metadata.len() <= MAX_CONFIG_BYTES as u64 {
-        file.take(MAX_CONFIG_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(unreadable)?;
-    }
-    if metadata.len() > MAX_CONFIG_BYTES as u64 || bytes.len() > MAX_CONFIG_BYTES {
-        return Err(LoadError::Faulty(crate::too_long(
-            &path.display().to_string(),
-        )));
-    }
-    Ok(bytes)
+    read_regular(path, MAX_CONFIG_BYTES).map_err(|why| match why {
+        NotRead::Io(source) => unreadable(source),
+        NotRead::NoFile(what) => unreadable(io::Error::new(io::ErrorKind::InvalidInput, what)),
+        NotRead::TooLong => LoadError::Faulty(crate::too_long(&path.display().to_string())),
+    })
 }
 
 fn text_of<'bytes>(bytes: &'bytes [u8], file_name: &str) -> Result<&'bytes str, Report> {

@@ -5,11 +5,12 @@
 //! A reference is read each time the secret is needed, so that a rotated secret takes effect
 //! without a restart. Nothing here prints a secret; [`memory`] keeps them from swap and dumps.
 
+mod file;
 pub mod memory;
 
+pub use file::{NotRead, open_regular, read_regular};
+
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -205,20 +206,12 @@ fn read_file(path: &Path) -> Result<Secret, SecretError> {
         path: path.to_owned(),
         why,
     };
-    let file = File::open(path).map_err(unreadable)?;
-    if file.metadata().map_err(unreadable)?.is_dir() {
-        return Err(unusable("it is a folder"));
-    }
-    // Room for all of it at once: a growing buffer would leave copies behind.
-    let mut bytes = Vec::with_capacity(MAX_SECRET_BYTES + 1);
-    let read = file
-        .take(MAX_SECRET_BYTES as u64 + 1)
-        .read_to_end(&mut bytes);
-    let secret = Secret::new(bytes);
-    read.map_err(unreadable)?;
-    if secret.bytes.len() > MAX_SECRET_BYTES {
-        return Err(unusable("it is longer than 64 KiB"));
-    }
+    let mut bytes = read_regular(path, MAX_SECRET_BYTES).map_err(|why| match why {
+        NotRead::Io(source) => unreadable(source),
+        NotRead::NoFile(what) => unusable(what),
+        NotRead::TooLong => unusable("it is longer than 64 KiB"),
+    })?;
+    let secret = Secret::new(std::mem::take(&mut *bytes));
     let secret = secret.without_line_end();
     if secret.bytes.is_empty() {
         return Err(unusable("it is empty"));
@@ -234,7 +227,9 @@ const OTHERS_READ: u32 = 0o004;
 /// # Errors
 /// What the system says where the file cannot be looked at.
 pub fn readable_by_others(path: &Path) -> std::io::Result<bool> {
-    Ok(std::fs::metadata(path)?.mode() & OTHERS_READ != 0)
+    let about = std::fs::metadata(path)?;
+    // A folder or a device holds no secret: reading it says so, and no chmod would mend it.
+    Ok(about.is_file() && about.mode() & OTHERS_READ != 0)
 }
 
 #[cfg(test)]
@@ -307,6 +302,22 @@ mod tests {
             parse("env:QSEED_TEST_NOT_SET").read(),
             Err(SecretError::NoVariable(_))
         ));
+    }
+
+    #[test]
+    fn pipes_devices_and_folders_hold_no_secret_and_hold_nobody_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("a pipe");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/dev/zero", &link).expect("a link");
+        for path in [pipe, link, "/dev/zero".into(), folder.path().to_owned()] {
+            let read = SecretRef::File(path.clone()).read();
+            assert!(
+                matches!(read, Err(SecretError::Unusable { .. })),
+                "{path:?}"
+            );
+        }
     }
 
     #[test]

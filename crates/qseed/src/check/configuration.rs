@@ -1,12 +1,11 @@
 //! The configuration, the files that it refers to, and the state directory.
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use qseed_config::{Config, LoadError, Login, Pin, Report};
-use qseed_secrets::{SecretError, SecretRef};
+use qseed_secrets::{NotRead, SecretError, SecretRef, open_regular};
 use rustix::fs::Access;
 
 use super::verdict::{Kind, Subject, Verdict};
@@ -182,13 +181,12 @@ fn available(secret: &SecretRef) -> Result<(), SecretError> {
         path: path.clone(),
         why,
     };
-    let about = std::fs::metadata(&path).map_err(unreadable)?;
-    match (about.is_file(), about.is_dir()) {
-        (true, _) if about.len() == 0 => Err(unusable("it is empty")),
-        (true, _) => File::open(&path).map(drop).map_err(unreadable),
-        (false, true) => Err(unusable("it is a folder")),
-        // Opening a pipe would wait for its writer.
-        (false, false) => Ok(()),
+    match open_regular(&path) {
+        Ok((_, about)) if about.len() == 0 => Err(unusable("it is empty")),
+        Ok(_) => Ok(()),
+        Err(NotRead::NoFile(what)) => Err(unusable(what)),
+        Err(NotRead::Io(source)) => Err(unreadable(source)),
+        Err(NotRead::TooLong) => Err(unusable("it is longer than 64 KiB")),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use qseed_secrets::SecretError;
+use qseed_secrets::{NotRead, SecretError, read_regular};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -15,7 +15,7 @@ use zeroize::Zeroize;
 use crate::settings::ClientIdentity;
 
 /// The longest certificate file that is read, in bytes: a whole system's roots are 300 KB.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
+const MAX_FILE: usize = 4 * 1024 * 1024;
 
 /// Why certificates or the client's key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -107,11 +107,11 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFil
         path: path.to_owned(),
         why,
     };
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > MAX_FILE {
-        return Err(none("it is longer than 4 MiB"));
-    }
-    let pem = std::fs::read(path).map_err(unreadable)?;
+    let pem = read_regular(path, MAX_FILE).map_err(|why| match why {
+        NotRead::Io(source) => unreadable(source),
+        NotRead::NoFile(what) => none(what),
+        NotRead::TooLong => none("it is longer than 4 MiB"),
+    })?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, PemError>>()
         .map_err(|_| none("it is not valid PEM"))?;
@@ -119,4 +119,24 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFil
         return Err(none("there is no CERTIFICATE section in it"));
     }
     Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{TlsFilesError, read_certificates};
+
+    #[test]
+    fn pipes_and_devices_hold_no_certificates_and_hold_nobody_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("a pipe");
+        for path in [&pipe, Path::new("/dev/zero"), folder.path()] {
+            assert!(matches!(
+                read_certificates(path),
+                Err(TlsFilesError::NoCertificate { .. })
+            ));
+        }
+    }
 }

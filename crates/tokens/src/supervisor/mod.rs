@@ -216,6 +216,9 @@ impl Reporter {
     }
 }
 
+/// How the service manager reaches the daemon, which is no business of a module.
+const OF_THE_MANAGER: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
+
 fn command(spec: &WorkerSpec, socket: OwnedFd) -> Command {
     let mut command = Command::new(&spec.program);
     command
@@ -227,6 +230,9 @@ fn command(spec: &WorkerSpec, socket: OwnedFd) -> Command {
         // A terminal's Ctrl-C goes to the whole group; a worker is ended by the daemon alone.
         .process_group(0)
         .kill_on_drop(true);
+    for name in OF_THE_MANAGER {
+        command.env_remove(name);
+    }
     for name in &spec.withheld {
         command.env_remove(name);
     }
@@ -275,5 +281,32 @@ fn kill_group(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {
         let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OF_THE_MANAGER, Output, WorkerSpec, command};
+
+    #[test]
+    fn a_worker_inherits_no_way_to_the_service_manager() {
+        let spec = WorkerSpec {
+            program: "/proc/self/exe".into(),
+            module: "module.so".into(),
+            init_args: None,
+            environment: Vec::new(),
+            withheld: Vec::new(),
+            guard_key: "guard.key".into(),
+            guard_key_may_be_made: false,
+            concurrency: 1,
+            look_again_after: std::time::Duration::from_secs(1),
+            output: Output::Count,
+        };
+        let null = std::fs::File::open("/dev/null").expect("a device");
+        let command = command(&spec, null.into());
+        for name in OF_THE_MANAGER {
+            let mut removed = command.as_std().get_envs();
+            assert!(removed.any(|variable| variable == (name.as_ref(), None)));
+        }
     }
 }

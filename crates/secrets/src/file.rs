@@ -1,0 +1,58 @@
+//! Reading small files that others wrote: only regular files, and never more than a limit.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRead {
+    /// The system refuses.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// It is a folder, a pipe or a device.
+    #[error("{0}")]
+    NoFile(&'static str),
+    /// It is longer than the limit.
+    #[error("it is too long")]
+    TooLong,
+}
+
+/// Opens a regular file, links followed, and waits for nobody: opening a pipe would wait for its
+/// writer, and a device may never end.
+///
+/// # Errors
+/// [`NotRead::Io`] and [`NotRead::NoFile`].
+pub fn open_regular(path: &Path) -> Result<(File, Metadata), NotRead> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(NotRead::NoFile("it is a folder"));
+    }
+    if !metadata.is_file() {
+        return Err(NotRead::NoFile("it is a device or a pipe"));
+    }
+    Ok((file, metadata))
+}
+
+/// Reads a regular file of at most `limit` bytes into memory that is wiped when dropped.
+///
+/// # Errors
+/// [`NotRead`].
+pub fn read_regular(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, NotRead> {
+    let (file, metadata) = open_regular(path)?;
+    if metadata.len() > limit as u64 {
+        return Err(NotRead::TooLong);
+    }
+    // Room for all of it at once: a growing buffer would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
+    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > limit {
+        return Err(NotRead::TooLong);
+    }
+    Ok(bytes)
+}
