@@ -53,6 +53,8 @@ pub struct SourceSettings {
     pub rate_limit: Option<Rate>,
     /// Bytes that must pass the counting tests before the first use; 0: none.
     pub startup_bytes: u32,
+    /// Where its service is, as a number that changes with it.
+    pub service: u64,
     /// Anything else that is configured for it, as a number that changes when it does.
     pub revision: u64,
 }

@@ -134,6 +134,11 @@ impl Source {
         self.checks = before.checks;
         self.counts = before.counts;
         self.budget = before.budget;
+        // A service that asked for a pause means this source too.
+        if before.sent_away && before.settings.service == self.settings.service {
+            self.sent_away = true;
+            self.not_before = before.not_before;
+        }
     }
 
     /// Its number and name.

@@ -25,6 +25,7 @@ fn settings() -> Settings {
             name: "source".into(),
             limits: Limits::QRYPT,
             rate_limit: None,
+            service: 0,
             startup_bytes: 0,
             revision: 0,
         }],

@@ -342,6 +342,7 @@ fn source_settings(id: SourceId, planned: &PlannedSource) -> engine::SourceSetti
             per: rate.per,
         }),
         startup_bytes: source.startup_bytes,
+        service: fingerprint(&source.kind.http().map(|http| http.url.to_string())),
         revision: planned.revision,
     }
 }

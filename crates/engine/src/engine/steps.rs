@@ -24,6 +24,7 @@ fn settings(partitions: u32) -> Settings {
             name: "source".into(),
             limits: Limits::QRYPT,
             rate_limit: None,
+            service: 0,
             startup_bytes: 0,
             revision: 0,
         }],

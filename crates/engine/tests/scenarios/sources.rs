@@ -217,6 +217,23 @@ fn a_new_configuration_does_not_end_the_pause_that_a_service_asked_for() {
 }
 
 #[test]
+fn other_settings_of_a_source_do_not_end_that_pause_but_another_service_does() {
+    let mut story = Story::new(usual(1));
+    let busy = Source::Fails(FetchFault::Transient, Some(secs(120)));
+    story.sources.insert(s(0), busy);
+    story.run(secs(5));
+    story.settings.sources[0].revision += 1;
+    story.reload();
+    story.run(secs(50));
+    assert_eq!(story.asked_since(Moment::START).len(), 1);
+    story.settings.sources[0].revision += 1;
+    story.settings.sources[0].service += 1;
+    story.reload();
+    story.run(secs(1));
+    assert_eq!(story.asked_since(Moment::START).len(), 2);
+}
+
+#[test]
 fn a_delivery_that_fails_a_check_is_dropped_and_the_next_one_serves() {
     let mut story = Story::new(usual(1));
     story.sources.insert(s(0), Source::Lies);

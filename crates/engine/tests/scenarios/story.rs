@@ -159,6 +159,7 @@ pub(crate) fn source(number: u32) -> SourceSettings {
         name: format!("source{number}").into(),
         limits: Limits::QRYPT,
         rate_limit: None,
+        service: 0,
         startup_bytes: 0,
         revision: 0,
     }

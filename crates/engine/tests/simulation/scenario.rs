@@ -152,6 +152,7 @@ fn sources(dice: &mut Dice) -> Vec<SourceSettings> {
                 Some(rate(2, 5)),
                 Some(rate(1, 2)),
             ]),
+            service: 0,
             startup_bytes: *dice.pick(&[0, 0, 0, 256, 1024]),
             revision: 0,
         })
