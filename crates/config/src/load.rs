@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use qseed_secrets::{NotRead, SecretRef, read_regular, readable_by_others};
+use qseed_secrets::{Exposed, NotRead, SecretRef, exposed, read_regular};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -34,36 +34,52 @@ pub enum LoadError {
     /// The file says something wrong.
     #[error("{0}")]
     Faulty(Report),
-    /// Other users can read secrets.
+    /// Other users can read secrets, or write what qseed trusts.
     #[error("{}", lines(.0))]
-    ReadableByOthers(Vec<Exposure>),
+    Exposed(Vec<Exposure>),
 }
 
-/// A file with a secret in it that other users can read.
+/// A file that other users can read or change, and should not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposure {
     /// The file.
     pub path: PathBuf,
-    /// What of it is secret.
+    /// What of it is secret or trusted.
     pub what: String,
+    /// What other users can do with it.
+    pub fault: Exposed,
 }
 
 impl Exposure {
     /// The shell command that mends it.
     #[must_use]
     pub fn remedy(&self) -> String {
-        format!("chmod o-rwx {}", quoted(&self.path.to_string_lossy()))
+        let path = quoted(&self.path.to_string_lossy());
+        match self.fault {
+            Exposed::Readable => format!("chmod o-rwx {path}"),
+            Exposed::Writable => format!("chmod go-w {path}"),
+            Exposed::Owned(_) => {
+                let user = rustix::process::geteuid().as_raw();
+                format!("chown {user} {path}")
+            }
+        }
+    }
+
+    /// The fault without its remedy.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let (path, what) = (self.path.display(), &self.what);
+        match self.fault {
+            Exposed::Readable => format!("{path}: other users can read {what}"),
+            Exposed::Writable => format!("{path}: other users can change {what}"),
+            Exposed::Owned(user) => format!("{path}: user {user} owns and can change {what}"),
+        }
     }
 }
 
 impl fmt::Display for Exposure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, what) = (self.path.display(), &self.what);
-        write!(
-            f,
-            "{path}: other users can read {what}; run: {}",
-            self.remedy()
-        )
+        write!(f, "{}; run: {}", self.text(), self.remedy())
     }
 }
 
@@ -93,12 +109,13 @@ pub fn load_judging(
         config,
         mut warnings,
     } = parse_judging(text, &file_name, judge).map_err(LoadError::Faulty)?;
-    let exposures = exposures(path, &config, &mut warnings);
-    if options.allow_readable_secrets {
-        warnings.extend(exposures.iter().map(Exposure::to_string));
-    } else if !exposures.is_empty() {
-        return Err(LoadError::ReadableByOthers(exposures));
+    let (allowed, refused): (Vec<_>, Vec<_>) = exposures(path, &config, &mut warnings)
+        .into_iter()
+        .partition(|it| options.allow_readable_secrets && it.fault == Exposed::Readable);
+    if !refused.is_empty() {
+        return Err(LoadError::Exposed(refused));
     }
+    warnings.extend(allowed.iter().map(Exposure::to_string));
     Ok(Loaded { config, warnings })
 }
 
@@ -127,19 +144,24 @@ fn text_of<'bytes>(bytes: &'bytes [u8], file_name: &str) -> Result<&'bytes str, 
     })
 }
 
-/// The files with secrets that others can read. Secrets that are not there yet are warned of:
+/// The files that others can read or change. Secrets that are not there yet are warned of:
 /// whoever reads them later says so if they are still missing.
 fn exposures(path: &Path, config: &Config, warnings: &mut Vec<String>) -> Vec<Exposure> {
     let mut exposures = Vec::new();
     let secrets = config.secrets();
-    if let Some(literal) = secrets.iter().find(|secret| secret.reference.is_literal()) {
-        // The file has just been read; one that has gone since exposes nothing.
-        if readable_by_others(path).unwrap_or(false) {
-            exposures.push(Exposure {
-                path: path.to_owned(),
-                what: literal.what.clone(),
-            });
-        }
+    let literal = secrets.iter().find(|secret| secret.reference.is_literal());
+    // The file has just been read; one that has gone since exposes nothing.
+    for fault in exposed(path).unwrap_or_default() {
+        let what = match (fault, literal) {
+            (Exposed::Readable, Some(literal)) => literal.what.clone(),
+            (Exposed::Readable, None) => continue,
+            _ => "the configuration".to_owned(),
+        };
+        exposures.push(Exposure {
+            path: path.to_owned(),
+            what,
+            fault,
+        });
     }
     let mut seen = BTreeSet::new();
     for secret in &secrets {
@@ -153,12 +175,12 @@ fn exposures(path: &Path, config: &Config, warnings: &mut Vec<String>) -> Vec<Ex
         else {
             continue;
         };
-        match readable_by_others(&file) {
-            Ok(true) => exposures.push(Exposure {
-                path: file,
+        match exposed(&file) {
+            Ok(faults) => exposures.extend(faults.into_iter().map(|fault| Exposure {
+                path: file.clone(),
                 what: secret.what.clone(),
-            }),
-            Ok(false) => {}
+                fault,
+            })),
             Err(error) => {
                 warnings.push(format!(
                     "{}: cannot look at {}: {error}",

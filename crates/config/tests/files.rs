@@ -56,7 +56,7 @@ fn a_file_for_its_owner_and_group_is_read() {
 fn literal_secrets_that_others_can_read_are_refused() {
     let folder = folder(&[("a config.yml", LITERAL, 0o644)]);
     let path = folder.path().join("a config.yml");
-    let Err(LoadError::ReadableByOthers(exposures)) = load(&path, &STRICT) else {
+    let Err(LoadError::Exposed(exposures)) = load(&path, &STRICT) else {
         panic!("refused");
     };
     let [exposure] = &exposures[..] else {
@@ -135,13 +135,38 @@ fn a_pin_in_a_uri_counts_as_a_literal_and_its_source_as_a_file() {
         write(&path, text).expect("written");
         set_permissions(&path, Permissions::from_mode(0o644)).expect("chmod");
         match load(&path, &STRICT) {
-            Err(LoadError::ReadableByOthers(exposures)) => exposures[0].path.clone(),
+            Err(LoadError::Exposed(exposures)) => exposures[0].path.clone(),
             other => panic!("{other:?}"),
         }
     };
     assert_eq!(with("pin-value=1234"), path);
     let pin = folder.path().join("pin");
     assert_eq!(with(&format!("pin-source=file:{}", pin.display())), pin);
+}
+
+#[test]
+fn files_that_others_can_change_are_refused_whatever_is_allowed() {
+    for (name, mode, what) in [
+        ("c.yml", 0o666, "the configuration"),
+        ("pin", 0o622, "the PIN of partition default"),
+        ("token", 0o660, "the access token of source qrypt"),
+    ] {
+        let folder = folder(&[("token", "t", 0o600), ("pin", "1", 0o600)]);
+        let path = folder.path().join("c.yml");
+        write(&path, referring(folder.path())).expect("written");
+        let exposed = folder.path().join(name);
+        // A link, as Kubernetes makes them, changes nothing.
+        let target = folder.path().join("target");
+        std::fs::rename(&exposed, &target).expect("renamed");
+        std::os::unix::fs::symlink(&target, &exposed).expect("a link");
+        set_permissions(&target, Permissions::from_mode(mode)).expect("chmod");
+        let error = load(&path, &LENIENT).expect_err("refused").to_string();
+        let file = exposed.display();
+        assert_eq!(
+            error,
+            format!("{file}: other users can change {what}; run: chmod go-w {file}")
+        );
+    }
 }
 
 fn unreadable(path: &Path) -> std::io::Error {

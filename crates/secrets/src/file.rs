@@ -2,6 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -55,4 +56,38 @@ pub fn read_regular(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Not
         return Err(NotRead::TooLong);
     }
     Ok(bytes)
+}
+
+/// What other users can do with a file that they should not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposed {
+    /// It belongs to this user, who is neither root nor the one that qseed runs as.
+    Owned(u32),
+    /// Its group or others can write it.
+    Writable,
+    /// Others than its owner and group can read it.
+    Readable,
+}
+
+/// What other users can do with the file that `path` leads to. Of a folder or a device nothing
+/// is said: reading it says that it is one, and no chmod would mend that.
+///
+/// # Errors
+/// What the system says where the file cannot be examined.
+pub fn exposed(path: &Path) -> io::Result<Vec<Exposed>> {
+    let about = std::fs::metadata(path)?;
+    if !about.is_file() {
+        return Ok(Vec::new());
+    }
+    let user = rustix::process::geteuid().as_raw();
+    Ok(faults(about.mode(), about.uid(), user))
+}
+
+pub(crate) fn faults(mode: u32, owner: u32, user: u32) -> Vec<Exposed> {
+    let found = [
+        (owner != 0 && owner != user).then_some(Exposed::Owned(owner)),
+        (mode & 0o022 != 0).then_some(Exposed::Writable),
+        (mode & 0o004 != 0).then_some(Exposed::Readable),
+    ];
+    found.into_iter().flatten().collect()
 }

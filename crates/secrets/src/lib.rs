@@ -8,10 +8,9 @@
 mod file;
 pub mod memory;
 
-pub use file::{NotRead, open_regular, read_regular};
+pub use file::{Exposed, NotRead, exposed, open_regular, read_regular};
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -219,25 +218,12 @@ fn read_file(path: &Path) -> Result<Secret, SecretError> {
     Ok(secret)
 }
 
-/// Permission bits by which others than the owner and group can read a file (`st_mode & 0o004`).
-const OTHERS_READ: u32 = 0o004;
-
-/// Whether users other than the file's owner and group may read it.
-///
-/// # Errors
-/// What the system says where the file cannot be looked at.
-pub fn readable_by_others(path: &Path) -> std::io::Result<bool> {
-    let about = std::fs::metadata(path)?;
-    // A folder or a device holds no secret: reading it says so, and no chmod would mend it.
-    Ok(about.is_file() && about.mode() & OTHERS_READ != 0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
 
-    use super::{SecretError, SecretRef, readable_by_others};
+    use super::{Exposed, SecretError, SecretRef, exposed};
 
     fn parse(text: &str) -> SecretRef {
         SecretRef::parse(text).expect("a valid reference")
@@ -329,16 +315,32 @@ mod tests {
     }
 
     #[test]
-    fn others_are_noticed() {
+    fn others_who_can_read_or_write_are_noticed() {
         let file = tempfile::NamedTempFile::new().expect("a file");
-        for (mode, others) in [(0o600, false), (0o640, false), (0o644, true)] {
+        for (mode, faults) in [
+            (0o600, &[][..]),
+            (0o640, &[]),
+            (0o644, &[Exposed::Readable]),
+            (0o622, &[Exposed::Writable]),
+            (0o660, &[Exposed::Writable]),
+            (0o666, &[Exposed::Writable, Exposed::Readable]),
+        ] {
             std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode))
                 .expect("chmod");
-            assert_eq!(
-                readable_by_others(file.path()).expect("stat"),
-                others,
-                "{mode:o}"
-            );
+            assert_eq!(exposed(file.path()).expect("stat"), faults, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_belongs_to_root_or_to_the_user_that_qseed_runs_as() {
+        for (owner, user, accepted) in [
+            (0, 1000, true),
+            (1000, 1000, true),
+            (1001, 1000, false),
+            (1000, 0, false),
+        ] {
+            let faults = super::file::faults(0o600, owner, user);
+            assert_eq!(faults.is_empty(), accepted, "{owner} {user}");
         }
     }
 }

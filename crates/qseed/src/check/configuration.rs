@@ -31,13 +31,11 @@ pub(super) fn refused(file: &Path, error: &LoadError) -> Vec<Verdict> {
             }]
         }
         LoadError::Faulty(report) => faults(&subject, report),
-        LoadError::ReadableByOthers(exposures) => exposures
+        LoadError::Exposed(exposures) => exposures
             .iter()
             .map(|exposure| {
-                let path = exposure.path.display();
-                let text = format!("{path}: other users can read {}", exposure.what);
                 let fix = format!("run: {}", exposure.remedy());
-                subject.fault_of(Code::Permission, "secrets", text, fix)
+                subject.fault_of(Code::Permission, "secrets", exposure.text(), fix)
             })
             .collect(),
     }

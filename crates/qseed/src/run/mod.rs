@@ -95,7 +95,7 @@ fn load_failure(error: &LoadError) -> Failure {
             Failure::new(code, format!("{}: {source}; {advice}", path.display()))
         }
         LoadError::Faulty(report) => Failure::new(Code::Configuration, report.to_string()),
-        LoadError::ReadableByOthers(_) => Failure::new(Code::Permission, error.to_string()),
+        LoadError::Exposed(_) => Failure::new(Code::Permission, error.to_string()),
     }
 }
 
