@@ -269,6 +269,10 @@ fn writable(folder: &Path) -> io::Result<Option<PathBuf>> {
         }
     }
     rustix::fs::access(place, Access::WRITE_OK | Access::EXEC_OK)?;
+    // The kernel lets root write to /proc, and makes no folder there.
+    if place != absolute && rustix::fs::statfs(place)?.f_type == rustix::fs::PROC_SUPER_MAGIC {
+        return Err(ErrorKind::ReadOnlyFilesystem.into());
+    }
     Ok((place != absolute).then(|| place.to_owned()))
 }
 
@@ -315,6 +319,7 @@ mod tests {
         let missing = folder.path().join("a/b");
         let above = writable(&missing).expect("can be made");
         assert_eq!(above.as_deref(), Some(folder.path()));
+        assert!(writable("/proc/qseed".as_ref()).is_err());
         let file = folder.path().join("file");
         std::fs::write(&file, "").expect("written");
         for wrong in [file.clone(), file.join("below")] {
