@@ -34,6 +34,8 @@ pub use source::{Auth, Budget, Http, PostQuantum, RateLimit, Source, SourceKind,
 pub use token_uri::{JudgeUri, UriFault, WrongInUri};
 pub use url::{Host, Scheme, Url};
 
+use std::path::PathBuf;
+
 use report::{Findings, single};
 
 /// The longest configuration that is read, in bytes: 1 MiB, room for thousands of partitions.
@@ -62,10 +64,21 @@ pub fn parse(text: &str, file_name: &str) -> Result<Loaded, Report> {
 /// # Errors
 /// [`Report`] with every fault, those of the URIs among them.
 pub fn parse_judging(text: &str, file_name: &str, judge: JudgeUri) -> Result<Loaded, Report> {
+    parse_in(PathBuf::new(), text, file_name, judge)
+}
+
+/// Reads a configuration whose relative paths count from `folder`.
+fn parse_in(
+    folder: PathBuf,
+    text: &str,
+    file_name: &str,
+    judge: JudgeUri,
+) -> Result<Loaded, Report> {
     if text.len() > MAX_CONFIG_BYTES {
         return Err(too_long(file_name));
     }
     let mut findings = Findings::default();
+    findings.folder = folder;
     let config = yaml::read(text, &mut findings)
         .and_then(|root| decode::config(&root, judge, &mut findings));
     let (config, warnings) = findings.conclude(config, file_name)?;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::report::{Place, Report, single};
 use crate::token_uri::JudgeUri;
-use crate::{Loaded, MAX_CONFIG_BYTES, parse_judging};
+use crate::{Loaded, MAX_CONFIG_BYTES, parse_in};
 
 /// How strictly a configuration is loaded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,11 +104,14 @@ pub fn load_judging(
 ) -> Result<Loaded, LoadError> {
     let bytes = read(path)?;
     let file_name = path.display().to_string();
+    // Only an empty path has no folder and was not read.
+    let folder = std::path::absolute(path).unwrap_or_default();
+    let folder = folder.parent().unwrap_or(&folder).to_owned();
     let text = text_of(&bytes, &file_name).map_err(LoadError::Faulty)?;
     let Loaded {
         config,
         mut warnings,
-    } = parse_judging(text, &file_name, judge).map_err(LoadError::Faulty)?;
+    } = parse_in(folder, text, &file_name, judge).map_err(LoadError::Faulty)?;
     let (allowed, refused): (Vec<_>, Vec<_>) = exposures(path, &config, &mut warnings)
         .into_iter()
         .partition(|it| options.allow_readable_secrets && it.fault == Exposed::Readable);

@@ -1,6 +1,7 @@
 //! Faults with their places, gathered until a whole file has been read.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// The most faults that one report lists. A file of nothing but faults must not fill the memory,
 /// and nobody reads further.
@@ -96,12 +97,23 @@ pub(crate) type Reading<T> = Result<T, Noted>;
 /// What reading a file has brought to light so far.
 #[derive(Default)]
 pub(crate) struct Findings {
+    /// The folder that relative paths count from; empty: the working directory.
+    pub(crate) folder: PathBuf,
     faults: Vec<Fault>,
     omitted: usize,
     warnings: Vec<(Place, String)>,
 }
 
 impl Findings {
+    /// A module's path. A name without a folder is not relative to the file: the system looks for
+    /// it where its libraries are.
+    pub(crate) fn module(&self, path: PathBuf) -> PathBuf {
+        if path.parent() == Some(Path::new("")) {
+            return path;
+        }
+        self.folder.join(path)
+    }
+
     /// Notes a fault that needs no advice.
     pub(crate) fn fault(&mut self, place: Place, message: impl Into<String>) -> Noted {
         self.note(place, message.into(), None)

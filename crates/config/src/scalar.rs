@@ -100,8 +100,18 @@ impl Field<'_> {
         }
     }
 
-    /// A file's or folder's path.
+    /// A file's or folder's path. A relative one counts from the configuration's folder.
     pub(crate) fn path(&self, findings: &mut Findings) -> Reading<PathBuf> {
+        let path = self.path_as_written(findings)?;
+        Ok(findings.folder.join(path))
+    }
+
+    pub(crate) fn module(&self, findings: &mut Findings) -> Reading<PathBuf> {
+        let path = self.path_as_written(findings)?;
+        Ok(findings.module(path))
+    }
+
+    pub(crate) fn path_as_written(&self, findings: &mut Findings) -> Reading<PathBuf> {
         let text = self.text(findings)?;
         if text.contains('\0') {
             return self.refuse_unshown("a path cannot hold a NUL character", None, findings);
@@ -157,7 +167,7 @@ impl Field<'_> {
         match SecretRef::parse(text) {
             Ok(secret) => {
                 self.warn_of_paths(&secret, text, findings);
-                Ok(secret)
+                Ok(secret.relative_to(&findings.folder))
             }
             Err(why) => {
                 let help = "a literal that begins like a reference belongs into a file";

@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use qseed_config::{LoadError, LoadOptions, Loaded, MAX_CONFIG_BYTES, load};
+use qseed_config::{LoadError, LoadOptions, Loaded, MAX_CONFIG_BYTES, Pin, SourceKind, load};
+use qseed_secrets::SecretRef;
 use tempfile::TempDir;
 
 const STRICT: LoadOptions = LoadOptions {
@@ -249,4 +250,50 @@ fn faults_come_before_permissions() {
         matches!(&error, LoadError::Faulty(report) if report.faults().len() == 1),
         "{error}"
     );
+}
+
+#[test]
+fn relative_paths_count_from_the_configurations_folder() {
+    let text = "\
+sources:
+  - { name: a, type: qrng-open-api, url: 'https://a.example', auth: mtls, tls: { ca: ca.pem, client_cert: sub/c.pem, client_key: file:k } }
+  - { name: b, type: device, path: ../device }
+partitions:
+  - { name: p, module: ./m.so, slot: 1, pin: file:pin }
+  - { name: q, module: libname.so, slot: 2, pin: file:/absolute }
+  - { name: r, token: 'pkcs11:token=x?module-path=sub/m.so&pin-source=file:pin' }
+modules:
+  - { path: ./m.so }
+state_dir: state
+audit: { file: a.jsonl, signing_key: file:key }
+control_socket: s
+";
+    let folder = folder(&[("c.yml", text, 0o600)]);
+    let config = load(&folder.path().join("c.yml"), &STRICT)
+        .expect("valid")
+        .config;
+    let here = |path| folder.path().join(path);
+    let tls = &config.sources[0].kind.http().expect("https").tls;
+    assert_eq!(tls.ca, Some(here("ca.pem")));
+    assert_eq!(tls.client_cert, Some(here("sub/c.pem")));
+    assert_eq!(tls.client_key, Some(SecretRef::File(here("k"))));
+    assert!(
+        matches!(&config.sources[1].kind, SourceKind::Device { path, .. } if *path == here("../device"))
+    );
+    let pins: Vec<_> = config.partitions.iter().map(|it| it.pin.clone()).collect();
+    let pin = |path| Pin::Given(SecretRef::File(path));
+    assert_eq!(
+        pins,
+        [pin(here("pin")), pin("/absolute".into()), pin(here("pin"))]
+    );
+    let modules: Vec<_> = config.modules.iter().map(|it| it.path.clone()).collect();
+    assert_eq!(
+        modules,
+        [here("./m.so"), "libname.so".into(), here("sub/m.so")]
+    );
+    assert_eq!(config.state_dir, here("state"));
+    assert_eq!(config.control_socket, here("s"));
+    let audit = config.audit.expect("a ledger");
+    assert_eq!(audit.file, Path::new("a.jsonl"));
+    assert_eq!(audit.signing_key, Some(SecretRef::File(here("key"))));
 }

@@ -133,6 +133,15 @@ impl SecretRef {
         Ok(Self::Literal(Secret::new(text.as_bytes().to_vec())))
     }
 
+    /// The reference with a relative `file:` path counted from `folder`.
+    #[must_use]
+    pub fn relative_to(self, folder: &Path) -> Self {
+        match self {
+            Self::File(path) => Self::File(folder.join(path)),
+            other => other,
+        }
+    }
+
     /// Reads the secret as it is now. A trailing line end in a file is not part of it.
     ///
     /// # Errors

@@ -56,7 +56,7 @@ fn partition(file: &Section<'_>, findings: &mut Findings) -> Reading<Partition> 
         findings,
     );
     let position = module.map_or(file.place, |field| field.place);
-    let module = module.and_then(|field| field.path(findings));
+    let module = module.and_then(|field| field.module(findings));
     let slot = file
         .require(
             "cryptoki_slot_id",

@@ -39,7 +39,7 @@ pub(super) fn read(file: &Section<'_>, findings: &mut Findings) -> Reading<Gener
         .get("modules")
         .map_or(Ok(Vec::new()), |field| modules::read(field, findings));
     let state_dir = file.get("state_dir").map_or_else(
-        || Ok(PathBuf::from("/var/lib/qseed")),
+        || Ok(from_service_manager("STATE_DIRECTORY", "/var/lib/qseed")),
         |field| field.path(findings),
     );
     let audit = file
@@ -51,7 +51,7 @@ pub(super) fn read(file: &Section<'_>, findings: &mut Findings) -> Reading<Gener
         .map(|field| listen(field, findings))
         .transpose();
     let control_socket = file.get("control_socket").map_or_else(
-        || Ok(PathBuf::from("/run/qseed/control.sock")),
+        || Ok(from_service_manager("RUNTIME_DIRECTORY", "/run/qseed").join("control.sock")),
         |field| socket(field, findings),
     );
     let log = file
@@ -67,6 +67,15 @@ pub(super) fn read(file: &Section<'_>, findings: &mut Findings) -> Reading<Gener
         control_socket: control_socket?,
         log: log?,
     })
+}
+
+/// The folder that the service manager made for qseed, the first of several; else the usual one.
+fn from_service_manager(variable: &str, usual: &str) -> PathBuf {
+    let folders = std::env::var_os(variable).unwrap_or_default();
+    let first = std::env::split_paths(&folders).next();
+    first
+        .filter(|path| path.is_absolute())
+        .unwrap_or_else(|| usual.into())
 }
 
 fn reserve(field: Field<'_>, findings: &mut Findings) -> Reading<Reserve> {
@@ -98,7 +107,8 @@ fn audit(field: Field<'_>, findings: &mut Findings) -> Reading<Audit> {
     let section = field.section(&["file", "signing_key"], findings)?;
     let file = section.get("file").map_or_else(
         || Ok(PathBuf::from("audit.jsonl")),
-        |field| field.path(findings),
+        // The state directory is where it counts from.
+        |field| field.path_as_written(findings),
     );
     let signing_key = section
         .get("signing_key")

@@ -83,7 +83,7 @@ fn unique_path(
     places: &mut HashMap<PathBuf, Place>,
     findings: &mut Findings,
 ) -> Reading<PathBuf> {
-    let path = field.path(findings)?;
+    let path = field.module(findings)?;
     if let Some(first) = places.get(&path) {
         let why = format!("has its settings in line {} already", first.line);
         return field.refuse(

@@ -46,7 +46,7 @@ impl Shared {
         let field = |key| section.get(key);
         Self {
             module: field("module")
-                .map(|field| field.path(findings))
+                .map(|field| field.module(findings))
                 .transpose(),
             login: field("login")
                 .map(|field| login(field, findings))
@@ -168,7 +168,9 @@ impl Uri {
             Ok(text) => text,
             Err(noted) => return faulty(noted),
         };
-        let uri = TokenUri::parse(text, judge);
+        let mut uri = TokenUri::parse(text, judge);
+        uri.module_path = uri.module_path.map(|path| findings.module(path));
+        uri.pin = uri.pin.map(|pin| pin.relative_to(&findings.folder));
         let mut noted = None;
         for fault in &uri.faults {
             noted = Some(note_fault(field, text, fault, findings));
