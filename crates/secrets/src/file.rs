@@ -49,11 +49,13 @@ pub fn read_regular(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Not
     if metadata.len() > limit as u64 {
         return Err(NotRead::TooLong);
     }
-    // Room for all of it at once: a growing buffer would leave copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
-    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > limit {
-        return Err(NotRead::TooLong);
+    // Room for all of it at once, and a byte more to notice the end: a growing buffer would leave
+    // copies behind.
+    let room = usize::try_from(metadata.len()).map_err(|_| NotRead::TooLong)? + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(room as u64).read_to_end(&mut bytes)?;
+    if bytes.len() == room {
+        return Err(io::Error::other("it grew while it was read").into());
     }
     Ok(bytes)
 }

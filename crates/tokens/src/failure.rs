@@ -70,7 +70,7 @@ impl FailureClass {
                 Self::Length
             }
             // A role's first password may be born expired: the login succeeds, the next call not.
-            Ckr::PIN_EXPIRED => Self::PinRefused,
+            Ckr::PIN_EXPIRED if function == Function::SeedRandom => Self::PinRefused,
             Ckr::SESSION_CLOSED | Ckr::SESSION_HANDLE_INVALID => Self::SessionLost,
             Ckr::SESSION_COUNT => Self::SessionsFull,
             Ckr::USER_NOT_LOGGED_IN => Self::NotLoggedIn,

@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use qseed_model::pins::{HeldBack, PinTags, ProcessTag};
-use qseed_tokens::ckr::{Ckr, Function};
 use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict};
@@ -165,14 +164,6 @@ pub(super) async fn open(
                 });
             }
             FromWorker::OpenFailed { failure, .. } => {
-                // A PIN that expired is refused by the call after the login.
-                if failure.class == FailureClass::PinRefused
-                    && failure.function != Some(Function::Login)
-                    && let Some(tags) = presented
-                {
-                    let refused = PinOutcome::Refused(failure.ckr.unwrap_or(Ckr::PIN_EXPIRED));
-                    unwritten = locked().answered(&tags, refused).err();
-                }
                 // A key that could not be made is missing for want of a place for it.
                 let no_key = failure.class == FailureClass::GuardKeyMissing;
                 return Ok(Opening {

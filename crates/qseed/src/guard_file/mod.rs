@@ -12,18 +12,18 @@
 //! again what it knows.
 
 mod contents;
+mod disk;
 mod presenter;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::Write;
 use std::path::Path;
 
 use jiff::Timestamp;
 use qseed_engine::guard::PinRecord;
 use qseed_model::pins::{DeviceTag, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, ProcessTag};
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use contents::{Contents, Remark};
@@ -351,149 +351,6 @@ impl GuardFile {
             Ok(())
         })
     }
-
-    fn error(&self, source: io::Error) -> StateDirError {
-        StateDirError::Io {
-            path: self.dir.path().join(NAME),
-            source,
-        }
-    }
-
-    fn length(&self) -> Result<u64, StateDirError> {
-        let meta = self.file.metadata().map_err(|why| self.error(why))?;
-        Ok(meta.len())
-    }
-
-    /// Whether the file that is open still has its name.
-    fn is_in_place(&self) -> bool {
-        let named = self.dir.open_file(NAME, false).ok().flatten();
-        let same = |named: File| -> io::Result<bool> {
-            let (ours, now) = (self.file.metadata()?, named.metadata()?);
-            Ok((ours.ino(), ours.dev()) == (now.ino(), now.dev()))
-        };
-        named.is_some_and(|named| same(named).unwrap_or(false))
-    }
-
-    fn locked<T>(
-        &mut self,
-        action: impl FnOnce(&mut Self) -> Result<T, StateDirError>,
-    ) -> Result<T, StateDirError> {
-        // Another disk may have been mounted there.
-        self.dir = self.dir.again()?;
-        loop {
-            rustix::fs::flock(&self.file, FlockOperation::LockExclusive)
-                .map_err(|why| self.error(why.into()))?;
-            if self.is_in_place() {
-                break;
-            }
-            // Another process compacted or reset it, or somebody moved it.
-            if let Some(file) = self.dir.open_file(NAME, true)? {
-                self.file = file;
-                self.read = u64::MAX;
-            } else {
-                let why = format!("the PIN guard's file {NAME} was removed");
-                self.contents.records.lose(Some(why));
-                self.rewrite()?;
-            }
-        }
-        let result = action(self);
-        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
-        result
-    }
-
-    /// Reads what others appended since the last time, or all of a file that took the place of
-    /// this one.
-    fn catch_up(&mut self) -> Result<(), StateDirError> {
-        if self.read <= self.length()? {
-            return self.read_on();
-        }
-        let ours = std::mem::take(&mut self.contents);
-        self.read_whole()?;
-        self.changed = all_devices(&ours)
-            .chain(all_devices(&self.contents))
-            .collect();
-        let is_older = self.contents.records.last() < ours.records.last();
-        judge_by_seal(&self.dir, &mut self.contents)?;
-        if is_older {
-            self.contents.lose_once(OLDER);
-        }
-        // What this process knows and the file lost is written down again.
-        if self.lost().is_some() && self.contents.add_missing(&ours) | is_older {
-            self.rewrite()?;
-        }
-        Ok(())
-    }
-
-    /// Reads the file from its beginning.
-    fn read_all(&mut self) -> Result<(), StateDirError> {
-        self.read_whole()?;
-        judge_by_seal(&self.dir, &mut self.contents)
-    }
-
-    fn read_whole(&mut self) -> Result<(), StateDirError> {
-        self.read = 0;
-        self.contents = Contents::default();
-        self.read_on()?;
-        self.contents.check_end();
-        Ok(())
-    }
-
-    /// Reads whole lines that were not read yet, and cuts off what stands behind them.
-    fn read_on(&mut self) -> Result<(), StateDirError> {
-        let length = self.length()?;
-        if length > MAX_BYTES {
-            return Err(StateDirError::TooLong {
-                path: self.dir.path().join(NAME),
-                limit: MAX_BYTES,
-            });
-        }
-        if length == self.read {
-            return Ok(());
-        }
-        let mut text = Vec::new();
-        let mut read = || -> io::Result<()> {
-            self.file.seek(SeekFrom::Start(self.read))?;
-            (&self.file).take(MAX_BYTES).read_to_end(&mut text)?;
-            Ok(())
-        };
-        read().map_err(|source| StateDirError::Io {
-            path: self.dir.path().join(NAME),
-            source,
-        })?;
-        let mut before = self.contents.clone();
-        let whole = self.contents.read(&text);
-        self.read += whole as u64;
-        for record in self.contents.records.iter() {
-            if before.records.remove(record.tag).as_ref() != Some(record) {
-                self.changed.insert(record.device);
-            }
-        }
-        if whole < text.len() {
-            self.file
-                .set_len(self.read)
-                .map_err(|why| self.error(why))?;
-        }
-        Ok(())
-    }
-
-    /// Puts a file with the last record of each PIN in the place of this one.
-    fn rewrite(&mut self) -> Result<(), StateDirError> {
-        let text = self.contents.compact();
-        self.file = self.dir.replace(NAME, text.as_bytes())?;
-        self.read = text.len() as u64;
-        let mut contents = Contents::default();
-        contents.read(text.as_bytes());
-        self.contents = contents;
-        Ok(())
-    }
-
-    /// Remembers how far the records have come. Where that cannot be written, the next record
-    /// tries again.
-    fn seal(&mut self) {
-        let last = self.contents.records.last();
-        let text = serde_json::to_vec(&Seal { last }).expect("a seal is plain data");
-        self.unsealed = self.dir.replace(SEAL, &text).is_err();
-    }
 }
 
 impl Drop for GuardFile {
@@ -502,15 +359,6 @@ impl Drop for GuardFile {
             presenter.leave(&self.dir);
         }
     }
-}
-
-fn all_devices(contents: &Contents) -> impl Iterator<Item = DeviceTag> {
-    let devices: Vec<_> = contents
-        .records
-        .iter()
-        .map(|record| record.device)
-        .collect();
-    devices.into_iter()
 }
 
 /// Lines that are about to be written, and what they replace.

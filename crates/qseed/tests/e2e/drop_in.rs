@@ -195,7 +195,10 @@ fn nothing_grows() {
     println!("before: {before:?}\nafter {seconds} s: {after:?}");
     assert_eq!(qseed.workers(), workers, "no worker was started anew");
     for (before, after) in before.iter().zip(&after) {
-        assert_eq!(before.descriptors, after.descriptors);
+        assert!(
+            after.descriptors <= before.descriptors,
+            "{before:?} {after:?}"
+        );
         assert!(after.threads <= before.threads, "{before:?} {after:?}");
         // Pages that are touched for the first time are no leak; a leak of a kilobyte a seed is
         // more than this in ten minutes.

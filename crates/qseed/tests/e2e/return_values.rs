@@ -72,7 +72,8 @@ fn one_module(function: Function, n: u64) {
     let qseed = site.start();
     let recovers = |code: &Ckr| match function {
         Function::Login => !REFUSALS.contains(code),
-        Function::SeedRandom => !PERMANENT.contains(code),
+        // An expired PIN is held back until the operator acts.
+        Function::SeedRandom => !PERMANENT.contains(code) && *code != Ckr::PIN_EXPIRED,
         _ => true,
     };
     let what = format!("{function}, call {n}");
