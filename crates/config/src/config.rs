@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use qseed_secrets::{Secret, SecretRef};
 
+use crate::exposure::NamedSecret;
 use crate::partition::{Module, Partition, Pin};
 use crate::source::Source;
 
@@ -81,40 +82,18 @@ impl Config {
     }
 
     /// Every secret that the configuration spells out or refers to.
-    pub(crate) fn secrets(&self) -> Vec<NamedSecret<'_>> {
-        let mut secrets = Vec::new();
-        let mut add = |what: String, reference| secrets.push(NamedSecret { what, reference });
-        for source in &self.sources {
-            let Some(http) = source.kind.http() else {
-                continue;
-            };
-            if let Some(token) = &http.access_token {
-                add(format!("the access token of source {}", source.name), token);
-            }
-            if let Some(key) = &http.tls.client_key {
-                add(format!("the client key of source {}", source.name), key);
-            }
-        }
-        for partition in &self.partitions {
-            if let Pin::Given(pin) = &partition.pin {
-                add(format!("the PIN of partition {}", partition.name), pin);
-            }
-        }
-        if let Some(key) = self
-            .audit
-            .as_ref()
-            .and_then(|audit| audit.signing_key.as_ref())
-        {
-            add("the ledger's signing key".to_owned(), key);
-        }
-        secrets
+    #[must_use]
+    pub fn secrets(&self) -> Vec<NamedSecret<'_>> {
+        let sources = self.sources.iter().flat_map(Source::secrets);
+        let partitions = self.partitions.iter().filter_map(Partition::secret);
+        let key = self.audit.as_ref().and_then(|audit| {
+            Some(NamedSecret {
+                what: "the ledger's signing key".to_owned(),
+                reference: audit.signing_key.as_ref()?,
+            })
+        });
+        sources.chain(partitions).chain(key).collect()
     }
-}
-
-/// A secret of the configuration and what it is for.
-pub(crate) struct NamedSecret<'config> {
-    pub(crate) what: String,
-    pub(crate) reference: &'config SecretRef,
 }
 
 /// The two forms of the file.

@@ -14,6 +14,7 @@
 
 mod config;
 mod decode;
+mod exposure;
 mod load;
 mod partition;
 mod quantity;
@@ -27,10 +28,12 @@ mod url;
 mod yaml;
 
 pub use config::{Audit, Combine, Config, Form, Level, Log, LogFormat, Reserve, Seeds};
-pub use load::{Exposure, LoadError, LoadOptions, load, load_judging};
+pub use exposure::{Exposure, NamedSecret, shell_quoted};
+pub use load::{LoadError, LoadOptions, Warning, load, load_judging};
 pub use partition::{Login, Module, Output, Partition, Pin, TokenChoice};
 pub use report::{Fault, Place, Report};
 pub use source::{Auth, Budget, Http, PostQuantum, RateLimit, Source, SourceKind, Tls};
+pub use suggest::near;
 pub use token_uri::{JudgeUri, UriFault, WrongInUri};
 pub use url::{Host, Scheme, Url};
 
@@ -46,8 +49,8 @@ pub const MAX_CONFIG_BYTES: usize = 1 << 20;
 pub struct Loaded {
     /// What it says.
     pub config: Config,
-    /// What works but is probably not meant, a line each; most begin `FILE:LINE:COLUMN: `.
-    pub warnings: Vec<String>,
+    /// What works but is probably not meant, or does not work yet.
+    pub warnings: Vec<Warning>,
 }
 
 /// Reads a configuration from `text`. `file_name` is what faults call the file. Of the tokens'
@@ -82,6 +85,7 @@ fn parse_in(
     let config = yaml::read(text, &mut findings)
         .and_then(|root| decode::config(&root, judge, &mut findings));
     let (config, warnings) = findings.conclude(config, file_name)?;
+    let warnings = warnings.into_iter().map(Warning::Content).collect();
     Ok(Loaded { config, warnings })
 }
 

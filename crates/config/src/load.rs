@@ -1,14 +1,15 @@
 //! Reading the file, with bounds, and judging who else can read it and the secrets' files.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use qseed_secrets::{Exposed, NotRead, SecretRef, exposed, read_regular};
+use qseed_secrets::{Exposed, NotRead, SecretError, exposed, read_regular};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
+use crate::exposure::{Exposure, NamedSecret};
 use crate::report::{Place, Report, single};
 use crate::token_uri::JudgeUri;
 use crate::{Loaded, MAX_CONFIG_BYTES, parse_in};
@@ -18,6 +19,17 @@ use crate::{Loaded, MAX_CONFIG_BYTES, parse_in};
 pub struct LoadOptions {
     /// Whether secrets that other users can read are warned of instead of refused.
     pub allow_readable_secrets: bool,
+    /// Whether root may act for a daemon of another user: files that the state directory's owner
+    /// owns are trusted, and those of other users are warned of.
+    pub for_another_user: bool,
+}
+
+impl LoadOptions {
+    /// For root that acts for a daemon: the daemon's user, as far as anybody can tell.
+    fn owner_whose_files_are_trusted(self, config: &Config) -> Option<u32> {
+        let acts = self.for_another_user && rustix::process::geteuid().is_root();
+        acts.then(|| std::fs::metadata(&config.state_dir).map_or(0, |folder| folder.uid()))
+    }
 }
 
 /// Why a configuration cannot be used.
@@ -39,48 +51,23 @@ pub enum LoadError {
     Exposed(Vec<Exposure>),
 }
 
-/// A file that other users can read or change, and should not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exposure {
-    /// The file.
-    pub path: PathBuf,
-    /// What of it is secret or trusted.
-    pub what: String,
-    /// What other users can do with it.
-    pub fault: Exposed,
-}
-
-impl Exposure {
-    /// The shell command that mends it.
-    #[must_use]
-    pub fn remedy(&self) -> String {
-        let path = quoted(&self.path.to_string_lossy());
-        match self.fault {
-            Exposed::Readable => format!("chmod o-rwx {path}"),
-            Exposed::Writable => format!("chmod go-w {path}"),
-            Exposed::Owned(_) => {
-                let user = rustix::process::geteuid().as_raw();
-                format!("chown {user} {path}")
-            }
-        }
-    }
-
-    /// The fault without its remedy.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let (path, what) = (self.path.display(), &self.what);
-        match self.fault {
-            Exposed::Readable => format!("{path}: other users can read {what}"),
-            Exposed::Writable => format!("{path}: other users can change {what}"),
-            Exposed::Owned(user) => format!("{path}: user {user} owns and can change {what}"),
-        }
-    }
-}
-
-impl fmt::Display for Exposure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; run: {}", self.text(), self.remedy())
-    }
+/// What works but is probably not meant, or does not work yet.
+#[derive(Debug, thiserror::Error)]
+pub enum Warning {
+    /// Something in the file, behind `FILE:LINE:COLUMN: `.
+    #[error("{0}")]
+    Content(String),
+    /// Other users can do more with a file than they should.
+    #[error("{0}")]
+    Exposed(Exposure),
+    /// A secret cannot be read now.
+    #[error("{what}: {why}")]
+    Secret {
+        /// What it is for.
+        what: String,
+        /// Why it cannot be read.
+        why: SecretError,
+    },
 }
 
 /// Reads, validates and judges the configuration at `path`. Of a file of any length, at most
@@ -112,13 +99,19 @@ pub fn load_judging(
         config,
         mut warnings,
     } = parse_in(folder, text, &file_name, judge).map_err(LoadError::Faulty)?;
+    let owner = options.owner_whose_files_are_trusted(&config);
     let (allowed, refused): (Vec<_>, Vec<_>) = exposures(path, &config, &mut warnings)
         .into_iter()
-        .partition(|it| options.allow_readable_secrets && it.fault == Exposed::Readable);
+        .filter(|it| !matches!(it.fault, Exposed::Owned(user) if Some(user) == owner))
+        .partition(|it| match it.fault {
+            Exposed::Readable => options.allow_readable_secrets,
+            Exposed::Owned(_) => owner.is_some(),
+            Exposed::Writable => false,
+        });
     if !refused.is_empty() {
         return Err(LoadError::Exposed(refused));
     }
-    warnings.extend(allowed.iter().map(Exposure::to_string));
+    warnings.extend(allowed.into_iter().map(Warning::Exposed));
     Ok(Loaded { config, warnings })
 }
 
@@ -147,66 +140,33 @@ fn text_of<'bytes>(bytes: &'bytes [u8], file_name: &str) -> Result<&'bytes str, 
     })
 }
 
-/// The files that others can read or change. Secrets that are not there yet are warned of:
-/// whoever reads them later says so if they are still missing.
-fn exposures(path: &Path, config: &Config, warnings: &mut Vec<String>) -> Vec<Exposure> {
+/// The files that others can read or change. Secrets that cannot be read now are warned of: they
+/// may come later.
+fn exposures(path: &Path, config: &Config, warnings: &mut Vec<Warning>) -> Vec<Exposure> {
     let mut exposures = Vec::new();
     let secrets = config.secrets();
     let literal = secrets.iter().find(|secret| secret.reference.is_literal());
     // The file has just been read; one that has gone since exposes nothing.
     for fault in exposed(path).unwrap_or_default() {
         let what = match (fault, literal) {
-            (Exposed::Readable, Some(literal)) => literal.what.clone(),
+            (Exposed::Readable, Some(literal)) => &literal.what,
             (Exposed::Readable, None) => continue,
-            _ => "the configuration".to_owned(),
+            _ => "the configuration",
         };
-        exposures.push(Exposure {
-            path: path.to_owned(),
-            what,
-            fault,
-        });
+        exposures.push(Exposure::new(path, what, fault));
     }
     let mut seen = BTreeSet::new();
-    for secret in &secrets {
-        if let Some(missing) = missing(secret.reference) {
-            warnings.push(format!("{}: {missing}", secret.what));
+    for NamedSecret { what, reference } in secrets {
+        if let Some(file) = reference.path()
+            && seen.insert(file.clone())
+        {
+            exposures.extend(Exposure::of_secret(&file, &what));
         }
-        let Some(file) = secret
-            .reference
-            .path()
-            .filter(|file| seen.insert(file.clone()))
-        else {
-            continue;
-        };
-        match exposed(&file) {
-            Ok(faults) => exposures.extend(faults.into_iter().map(|fault| Exposure {
-                path: file.clone(),
-                what: secret.what.clone(),
-                fault,
-            })),
-            Err(error) => {
-                warnings.push(format!(
-                    "{}: cannot look at {}: {error}",
-                    secret.what,
-                    file.display()
-                ));
-            }
+        if let Err(why) = reference.examine() {
+            warnings.push(Warning::Secret { what, why });
         }
     }
     exposures
-}
-
-/// What a reference without a file lacks now.
-fn missing(reference: &SecretRef) -> Option<String> {
-    match reference {
-        SecretRef::Environment(name) if std::env::var_os(name).is_none() => {
-            Some(format!("the environment variable {name} is not set"))
-        }
-        SecretRef::Credential(name) if reference.path().is_none() => Some(format!(
-            "credential:{name} needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential="
-        )),
-        _ => None,
-    }
 }
 
 fn lines(exposures: &[Exposure]) -> String {
@@ -215,13 +175,4 @@ fn lines(exposures: &[Exposure]) -> String {
         .map(Exposure::to_string)
         .collect::<Vec<_>>()
         .join("\n")
-}
-
-/// A word as a shell takes it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) && !word.starts_with('-') {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use qseed_secrets::SecretRef;
 
+use crate::exposure::NamedSecret;
 use crate::report::Place;
 
 /// A PKCS#11 token that is seeded.
@@ -32,6 +33,16 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// Its PIN, where the configuration spells it out or refers to it.
+    #[must_use]
+    pub fn secret(&self) -> Option<NamedSecret<'_>> {
+        let Pin::Given(reference) = &self.pin else {
+            return None;
+        };
+        let what = format!("the PIN of partition {}", self.name);
+        Some(NamedSecret { what, reference })
+    }
+
     /// Whether a session that was opened for `other` serves this one as well: all but size, period
     /// and place in the file is the same. Literal PINs that were taken out are not compared.
     #[must_use]

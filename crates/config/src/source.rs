@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use qseed_secrets::SecretRef;
 
+use crate::exposure::NamedSecret;
 use crate::url::Url;
 
 /// An entropy source.
@@ -49,6 +50,22 @@ pub enum SourceKind {
         /// The longest that one read may take, 1 s to 5 min.
         timeout: Duration,
     },
+}
+
+impl Source {
+    /// The secrets that its requests need.
+    pub fn secrets(&self) -> impl Iterator<Item = NamedSecret<'_>> {
+        let http = self.kind.http();
+        let token = http.and_then(|http| http.access_token.as_ref());
+        let key = http.and_then(|http| http.tls.client_key.as_ref());
+        let named = [("access token", token), ("client key", key)];
+        named.into_iter().filter_map(|(what, reference)| {
+            Some(NamedSecret {
+                what: format!("the {what} of source {}", self.name),
+                reference: reference?,
+            })
+        })
+    }
 }
 
 impl SourceKind {

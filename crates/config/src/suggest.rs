@@ -27,35 +27,49 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("user_pin", "pin"),
 ];
 
-/// The candidate that `word` was probably meant to be: the same but for case, `-` for `_`, or few
-/// letters; else what the word is called here.
-pub(crate) fn closest(word: &str, candidates: &[&'static str]) -> Option<&'static str> {
+/// The candidates that `word` was probably meant to be, the nearest first: the same but for case,
+/// `-` for `_`, or few letters.
+#[must_use]
+pub fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     if word.len() > LONGEST {
-        return None;
+        return Vec::new();
     }
-    let word = word.trim().to_lowercase().replace(['-', ' '], "_");
-    let distance =
-        |candidate: &&'static str| strsim::damerau_levenshtein(&word, &candidate.replace('-', "_"));
-    let near = candidates
-        .iter()
-        .min_by_key(|candidate| distance(candidate))?;
-    // A third of the letters, at least one, may be wrong.
-    let allowed = (near.len() / 3).max(1);
-    if distance(near) <= allowed {
-        return Some(near);
-    }
+    let word = plain(word);
+    let mut near: Vec<_> = candidates
+        .into_iter()
+        .map(|it| (strsim::damerau_levenshtein(&word, &plain(it)), it))
+        // A third of the letters, at least one, may be wrong.
+        .filter(|(wrong, it)| *wrong <= (it.len() / 3).max(1))
+        .collect();
+    near.sort_by_key(|(wrong, _)| *wrong);
+    near.into_iter().map(|(_, it)| it).collect()
+}
+
+fn plain(word: &str) -> String {
+    word.trim().to_lowercase().replace(['-', ' '], "_")
+}
+
+/// The key that `word` was probably meant to be; else what the word is called here.
+pub(crate) fn closest(word: &str, candidates: &[&'static str]) -> Option<&'static str> {
     let called = |(name, here): &(&str, &str)| {
-        candidates
-            .iter()
-            .copied()
-            .find(|candidate| *name == word && candidate == here)
+        let mut candidates = candidates.iter().copied();
+        candidates.find(|candidate| plain(word) == *name && candidate == here)
     };
-    OTHER_NAMES.iter().find_map(called)
+    let nearest = near(word, candidates.iter().copied()).first().copied();
+    nearest.or_else(|| OTHER_NAMES.iter().find_map(called))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::closest;
+    use super::{closest, near};
+
+    #[test]
+    fn names_that_come_close_are_found() {
+        let known = ["issuing-ca", "timestamping", "root-ca"];
+        assert_eq!(near("isuing_ca", known), ["issuing-ca"]);
+        assert_eq!(near("TimeStamping", known), ["timestamping"]);
+        assert!(near("zzz", known).is_empty());
+    }
 
     #[test]
     fn misspelt_words_find_their_meaning() {

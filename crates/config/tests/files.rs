@@ -12,9 +12,11 @@ use tempfile::TempDir;
 
 const STRICT: LoadOptions = LoadOptions {
     allow_readable_secrets: false,
+    for_another_user: false,
 };
 const LENIENT: LoadOptions = LoadOptions {
     allow_readable_secrets: true,
+    for_another_user: false,
 };
 
 const LITERAL: &str =
@@ -43,13 +45,20 @@ fn loaded(result: Result<Loaded, LoadError>) -> Loaded {
     result.unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// What a configuration that can be used is warned of.
+fn warnings(result: Result<Loaded, LoadError>) -> Vec<String> {
+    let warnings = loaded(result).warnings;
+    warnings.iter().map(ToString::to_string).collect()
+}
+
 #[test]
 fn a_file_for_its_owner_and_group_is_read() {
     for mode in [0o600, 0o400, 0o640] {
         let folder = folder(&[("c.yml", LITERAL, mode)]);
-        let loaded = loaded(load(&folder.path().join("c.yml"), &STRICT));
-        assert_eq!(loaded.config.partitions[0].name, "default");
-        assert_eq!(loaded.warnings, [""; 0]);
+        let path = folder.path().join("c.yml");
+        let config = loaded(load(&path, &STRICT)).config;
+        assert_eq!(config.partitions[0].name, "default");
+        assert_eq!(warnings(load(&path, &STRICT)), [""; 0]);
     }
 }
 
@@ -65,18 +74,18 @@ fn literal_secrets_that_others_can_read_are_refused() {
     };
     assert_eq!(exposure.path, path);
     assert_eq!(
-        exposure.remedy(),
-        format!("chmod o-rwx '{}'", path.display())
+        exposure.fix(),
+        format!("run: chmod o-rwx '{}'", path.display())
     );
-    let lenient = loaded(load(&path, &LENIENT));
-    assert_eq!(lenient.warnings, [exposure.to_string()]);
+    let lenient = warnings(load(&path, &LENIENT));
+    assert_eq!(lenient, [exposure.to_string()]);
     let done = Command::new("sh")
         .arg("-c")
-        .arg(exposure.remedy())
+        .arg(exposure.fix().trim_start_matches("run: "))
         .status()
         .expect("a shell");
     assert!(done.success());
-    assert_eq!(loaded(load(&path, &STRICT)).warnings, [""; 0]);
+    assert_eq!(warnings(load(&path, &STRICT)), [""; 0]);
 }
 
 #[test]
@@ -94,7 +103,7 @@ fn every_readable_secret_file_is_told_at_once() {
              {folder}/pin: other users can read the PIN of partition default; run: chmod o-rwx {folder}/pin"
         )
     );
-    assert_eq!(loaded(load(&path, &LENIENT)).warnings.len(), 2);
+    assert_eq!(warnings(load(&path, &LENIENT)).len(), 2);
 }
 
 #[test]
@@ -107,19 +116,18 @@ fn a_readable_file_without_secrets_is_fine_and_missing_secrets_are_warned_of() {
     )
     .expect("written");
     set_permissions(&path, Permissions::from_mode(0o644)).expect("chmod");
-    let warnings = loaded(load(&path, &STRICT)).warnings;
-    assert_eq!(warnings.len(), 2);
+    let told = warnings(load(&path, &STRICT));
+    assert_eq!(told.len(), 2);
     assert!(
-        warnings[0]
-            .starts_with("the access token of source qrypt: the environment variable NO_SUCH_")
+        told[0].starts_with("the access token of source qrypt: the environment variable NO_SUCH_")
     );
     write(&path, referring(folder.path())).expect("written");
-    let warnings = loaded(load(&path, &STRICT)).warnings;
-    let [warning] = &warnings[..] else {
-        panic!("one warning: {warnings:?}")
+    let told = warnings(load(&path, &STRICT));
+    let [warning] = &told[..] else {
+        panic!("one warning: {told:?}")
     };
     assert!(
-        warning.contains("access token of source qrypt: cannot look at"),
+        warning.contains("access token of source qrypt: cannot read"),
         "{warning}"
     );
     assert!(warning.contains("No such file"), "{warning}");
@@ -296,4 +304,36 @@ control_socket: s
     let audit = config.audit.expect("a ledger");
     assert_eq!(audit.file, Path::new("a.jsonl"));
     assert_eq!(audit.signing_key, Some(SecretRef::File(here("key"))));
+}
+
+#[test]
+fn root_that_acts_for_another_user_trusts_the_files_of_the_state_directorys_owner() {
+    assert!(rustix::process::geteuid().is_root(), "this test needs root");
+    let folder = folder(&[("token", "t", 0o600), ("pin", "1", 0o600)]);
+    let path = folder.path().join("c.yml");
+    let state = folder.path().join("state");
+    write(
+        &path,
+        format!("{}state_dir: state\n", referring(folder.path())),
+    )
+    .expect("written");
+    let give = |path: &Path, user| std::os::unix::fs::chown(path, Some(user), None).expect("chown");
+    give(&folder.path().join("pin"), 4321);
+    let operator = LoadOptions {
+        for_another_user: true,
+        ..STRICT
+    };
+    let refused = load(&path, &STRICT).expect_err("qseed itself runs as root");
+    let text = "user 4321 owns and can change the PIN of partition default";
+    assert!(refused.to_string().contains(text), "{refused}");
+    // Nobody knows yet as whom the daemon runs.
+    let told = warnings(load(&path, &operator));
+    assert!(told.concat().contains(text), "{told:?}");
+    create_dir(&state).expect("made");
+    give(&state, 4321);
+    assert_eq!(warnings(load(&path, &operator)), [""; 0]);
+    give(&state, 1234);
+    assert_eq!(warnings(load(&path, &operator)).len(), 1);
+    set_permissions(folder.path().join("pin"), Permissions::from_mode(0o622)).expect("chmod");
+    load(&path, &operator).expect_err("others can change it");
 }

@@ -92,7 +92,7 @@ fn config(text: &str) -> Config {
 #[test]
 fn the_flat_form_is_one_source_and_one_partition() {
     let Loaded { config, warnings } = read(FLAT);
-    assert_eq!(warnings, [""; 0]);
+    assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(config.form, Form::Flat);
     let [source] = &config.sources[..] else {
         panic!("one source")
@@ -288,6 +288,7 @@ fn partitions_of_the_full_form_arrive_with_their_defaults() {
 #[test]
 fn general_settings_of_the_full_form_arrive() {
     let Loaded { config, warnings } = read(FULL);
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         ["f:54:5: no partition uses the module /usr/lib/unused.so"]
@@ -374,6 +375,6 @@ fn the_examples_of_the_reference_are_right() {
         .collect();
     assert!(examples.len() >= 3);
     for example in examples {
-        assert_eq!(read(example).warnings, [""; 0], "{example}");
+        assert!(read(example).warnings.is_empty(), "{example}");
     }
 }

@@ -1,24 +1,21 @@
 //! `qseed guard`: the PINs that are held back, and letting one be tried again.
 
-mod names;
-
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use qseed_config::{Config, Partition};
+use qseed_config::{Config, Partition, near, shell_quoted};
 use qseed_engine::guard::PinRecord;
 use qseed_model::pins::{HeldBack, Standing};
 use serde_json::{Value, json};
 
-use self::names::{closest, quoted};
 use crate::cli::GuardArgs;
 use crate::exit::{Code, Failure};
 use crate::guard_file::{self, Contents, Entry, GuardFile};
 use crate::log::{format_time, printable};
 use crate::print::{count, print, print_json};
-use crate::state_dir::StateDirError;
+use crate::state_dir::{Acting, StateDirError};
 
 /// Prints what is held back, clears it for one partition, or begins anew.
 pub(crate) fn guard(args: &GuardArgs) -> Result<(), Failure> {
@@ -282,7 +279,8 @@ impl Scene {
         if known.contains(name) {
             return Ok(());
         }
-        let near = closest(name, &known);
+        let near = near(name, known.iter().copied());
+        let near: Vec<_> = near.into_iter().take(3).map(printable).collect();
         let advice = match (near.is_empty(), known.len()) {
             (false, _) => format!("did you mean {}?", near.join(" or ")),
             (true, 0) => "the PIN guard knows no partition at all".to_owned(),
@@ -338,7 +336,7 @@ fn why(record: &PinRecord) -> Option<&'static str> {
 
 /// What lets a partition's PIN be tried again.
 fn clear_command(name: &str) -> String {
-    format!("qseed guard --clear {}", quoted(&printable(name)))
+    format!("qseed guard --clear {}", shell_quoted(&printable(name)))
 }
 
 /// A state directory that somebody named and that is not there was misspelt: that no PIN is held
@@ -359,7 +357,7 @@ fn must_exist(folder: &Path) -> Result<(), Failure> {
 fn load(args: &GuardArgs) -> Result<Config, Failure> {
     let mut config = args.config.clone();
     config.allow_readable_secrets = true;
-    match crate::run::load(&config) {
+    match crate::run::load(&config, Acting::ForOwner) {
         Ok(loaded) => Ok(loaded.config),
         Err(failure) => {
             let advice = "to do without the configuration, name the state directory: qseed guard \

@@ -164,6 +164,19 @@ impl SecretRef {
         }
     }
 
+    /// Whether the secret could be read now, without reading a file: a process that has no
+    /// business with a secret need not hold it.
+    ///
+    /// # Errors
+    /// [`SecretError`], as [`SecretRef::read`] says it.
+    pub fn examine(&self) -> Result<(), SecretError> {
+        match self {
+            Self::Literal(_) | Self::Environment(_) => self.read().map(drop),
+            Self::File(path) => examine_file(path),
+            Self::Credential(name) => examine_file(&credential_path(name)?),
+        }
+    }
+
     /// The file that holds the secret, where one does.
     #[must_use]
     pub fn path(&self) -> Option<PathBuf> {
@@ -206,25 +219,40 @@ fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
 }
 
 fn read_file(path: &Path) -> Result<Secret, SecretError> {
-    let unreadable = |source| SecretError::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
-    let unusable = |why| SecretError::Unusable {
-        path: path.to_owned(),
-        why,
-    };
-    let mut bytes = read_regular(path, MAX_SECRET_BYTES).map_err(|why| match why {
-        NotRead::Io(source) => unreadable(source),
-        NotRead::NoFile(what) => unusable(what),
-        NotRead::TooLong => unusable("it is longer than 64 KiB"),
-    })?;
+    let mut bytes = read_regular(path, MAX_SECRET_BYTES).map_err(|why| no_secret(path, why))?;
     let secret = Secret::new(std::mem::take(&mut *bytes));
     let secret = secret.without_line_end();
     if secret.bytes.is_empty() {
-        return Err(unusable("it is empty"));
+        return Err(empty(path));
     }
     Ok(secret)
+}
+
+fn examine_file(path: &Path) -> Result<(), SecretError> {
+    let (_, metadata) = open_regular(path).map_err(|why| no_secret(path, why))?;
+    if metadata.len() == 0 {
+        return Err(empty(path));
+    }
+    Ok(())
+}
+
+fn no_secret(path: &Path, why: NotRead) -> SecretError {
+    let path = path.to_owned();
+    match why {
+        NotRead::Io(source) => SecretError::Unreadable { path, source },
+        NotRead::NoFile(why) => SecretError::Unusable { path, why },
+        NotRead::TooLong => SecretError::Unusable {
+            path,
+            why: "it is longer than 64 KiB",
+        },
+    }
+}
+
+fn empty(path: &Path) -> SecretError {
+    SecretError::Unusable {
+        path: path.to_owned(),
+        why: "it is empty",
+    }
 }
 
 #[cfg(test)]

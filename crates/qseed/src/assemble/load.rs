@@ -5,14 +5,16 @@ use qseed_config::{LoadError, LoadOptions, Loaded, UriFault, WrongInUri};
 use qseed_tokens::uri::{TokenUri, UriError, UriFault as TokensFault};
 
 use crate::cli::ConfigArgs;
+use crate::state_dir::Acting;
 
-/// Loads the configuration that `args` names.
+/// Loads the configuration that `args` names, for the daemon or for a command of an operator.
 ///
 /// # Errors
 /// Every fault of it at once.
-pub(crate) fn load(args: &ConfigArgs) -> Result<Loaded, LoadError> {
+pub(crate) fn load(args: &ConfigArgs, acting: Acting) -> Result<Loaded, LoadError> {
     let options = LoadOptions {
         allow_readable_secrets: args.allow_readable_secrets,
+        for_another_user: acting == Acting::ForOwner,
     };
     qseed_config::load_judging(&args.config, &options, faults_of)
 }

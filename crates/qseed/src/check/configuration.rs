@@ -4,8 +4,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use qseed_config::{Config, LoadError, Login, Pin, Report};
-use qseed_secrets::{NotRead, SecretError, SecretRef, open_regular};
+use qseed_config::{Config, LoadError, Login, Report, Warning};
+use qseed_secrets::SecretError;
 use rustix::fs::Access;
 
 use super::verdict::{Kind, Subject, Verdict};
@@ -34,8 +34,7 @@ pub(super) fn refused(file: &Path, error: &LoadError) -> Vec<Verdict> {
         LoadError::Exposed(exposures) => exposures
             .iter()
             .map(|exposure| {
-                let fix = format!("run: {}", exposure.remedy());
-                subject.fault_of(Code::Permission, "secrets", exposure.text(), fix)
+                subject.fault_of(Code::Permission, "secrets", exposure.text(), exposure.fix())
             })
             .collect(),
     }
@@ -72,7 +71,7 @@ pub(super) fn impossible(file: &Path, faults: &str) -> Vec<Verdict> {
 }
 
 /// What a configuration that can be used says, warns of and needs.
-pub(super) fn accepted(file: &Path, config: &Config, warnings: &[String]) -> Vec<Verdict> {
+pub(super) fn accepted(file: &Path, config: &Config, warnings: &[Warning]) -> Vec<Verdict> {
     let subject = subject(file);
     let text = format!(
         "{}: {}, {}, {}",
@@ -82,16 +81,24 @@ pub(super) fn accepted(file: &Path, config: &Config, warnings: &[String]) -> Vec
         count(config.partitions.len(), "partition"),
     );
     let mut verdicts = vec![subject.ok("content", text)];
-    // Warnings without a place are of secrets that are not there; they get verdicts of their own.
-    let placed = format!("{}:", file.display());
+    let mut unreadable = false;
     for warning in warnings {
-        if let Some((text, fix)) = warning.split_once("; run: ") {
-            verdicts.push(subject.warning("secrets", text, format!("run: {fix}")));
-        } else if warning.starts_with(&placed) {
-            verdicts.push(subject.warning("content", warning, ""));
-        }
+        verdicts.push(match warning {
+            Warning::Content(text) => subject.warning("content", text, ""),
+            Warning::Exposed(exposure) => {
+                subject.warning("secrets", exposure.text(), exposure.fix())
+            }
+            Warning::Secret { why, .. } => {
+                unreadable = true;
+                secret(&subject, warning.to_string(), why)
+            }
+        });
     }
-    verdicts.extend(secrets(&subject, config));
+    let secrets = config.secrets().len();
+    if !unreadable && secrets > 0 {
+        let all = count(secrets, "secret");
+        verdicts.push(subject.ok("secrets", format!("{all}: there and readable")));
+    }
     verdicts.extend(state_dir(&subject, config));
     verdicts.extend(rate_limits(config));
     verdicts.extend(budgets(config));
@@ -114,98 +121,29 @@ fn budgets(config: &Config) -> impl Iterator<Item = Verdict> {
     })
 }
 
-/// Whether each secret can be read, as far as that can be seen without reading it.
-fn secrets(subject: &Subject, config: &Config) -> Vec<Verdict> {
-    let secrets = named_secrets(config);
-    let mut faults: Vec<_> = secrets
-        .iter()
-        .filter_map(|(what, secret)| {
-            let error = available(secret).err()?;
-            let (code, fix) = remedy(&error);
-            Some(subject.fault_of(code, "secrets", format!("{what}: {error}"), fix))
-        })
-        .collect();
-    if faults.is_empty() && !secrets.is_empty() {
-        let all = count(secrets.len(), "secret");
-        faults.push(subject.ok("secrets", format!("{all}: there and readable")));
-    }
-    faults
-}
-
-fn named_secrets(config: &Config) -> Vec<(String, &SecretRef)> {
-    let mut secrets = Vec::new();
-    for source in &config.sources {
-        let Some(http) = source.kind.http() else {
-            continue;
-        };
-        let token = http.access_token.iter();
-        secrets.extend(token.map(|it| (format!("the access token of source {}", source.name), it)));
-        let key = http.tls.client_key.iter();
-        secrets.extend(key.map(|it| (format!("the client key of source {}", source.name), it)));
-    }
-    for partition in &config.partitions {
-        if let Pin::Given(pin) = &partition.pin {
-            secrets.push((format!("the PIN of partition {}", partition.name), pin));
+/// What a secret that cannot be read asks for. One that is not there yet may come later.
+fn secret(subject: &Subject, text: String, why: &SecretError) -> Verdict {
+    match why {
+        SecretError::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            let fix = "let the user that qseed runs as read it (chown, or a group and mode 0640)";
+            subject.fault_of(Code::Permission, "secrets", text, fix)
         }
-    }
-    let audit = config.audit.iter();
-    let keys = audit.filter_map(|audit| audit.signing_key.as_ref());
-    secrets.extend(keys.map(|key| ("the ledger's signing key".to_owned(), key)));
-    secrets
-}
-
-/// Opens a secret's file without reading it: the process that talks to the network has no
-/// business with PINs.
-fn available(secret: &SecretRef) -> Result<(), SecretError> {
-    let path = match secret {
-        SecretRef::Literal(_) => return Ok(()),
-        SecretRef::Environment(name) => {
-            return match std::env::var_os(name) {
-                Some(value) if value.is_empty() => Err(SecretError::EmptyVariable(name.clone())),
-                Some(_) => Ok(()),
-                None => Err(SecretError::NoVariable(name.clone())),
-            };
+        SecretError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
+            let fix = "write the secret into that file, mode 0600, or correct the reference";
+            subject.warning("secrets", text, fix)
         }
-        SecretRef::File(path) => path.clone(),
-        SecretRef::Credential(name) => secret
-            .path()
-            .ok_or_else(|| SecretError::NoCredentials(name.clone()))?,
-    };
-    let unreadable = |source| SecretError::Unreadable {
-        path: path.clone(),
-        source,
-    };
-    let unusable = |why| SecretError::Unusable {
-        path: path.clone(),
-        why,
-    };
-    match open_regular(&path) {
-        Ok((_, about)) if about.len() == 0 => Err(unusable("it is empty")),
-        Ok(_) => Ok(()),
-        Err(NotRead::NoFile(what)) => Err(unusable(what)),
-        Err(NotRead::Io(source)) => Err(unreadable(source)),
-        Err(NotRead::TooLong) => Err(unusable("it is longer than 64 KiB")),
-    }
-}
-
-fn remedy(error: &SecretError) -> (Code, &'static str) {
-    match error {
-        SecretError::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => (
-            Code::Permission,
-            "let the user that qseed runs as read it (chown, or a group and mode 0640)",
-        ),
-        SecretError::Unreadable { .. } | SecretError::Unusable { .. } => (
-            Code::Configuration,
-            "write the secret into that file, mode 0600, or correct the reference",
-        ),
-        SecretError::NoVariable(_) | SecretError::EmptyVariable(_) => (
-            Code::Configuration,
-            "set it where qseed is started, or refer to a file",
-        ),
-        SecretError::NoCredentials(_) => (
-            Code::Configuration,
-            "add LoadCredential= to the unit, or refer to a file",
-        ),
+        SecretError::Unreadable { .. } | SecretError::Unusable { .. } => {
+            let fix = "write the secret into a regular file, mode 0600, or correct the reference";
+            subject.fault_of(Code::Configuration, "secrets", text, fix)
+        }
+        SecretError::NoVariable(_) | SecretError::EmptyVariable(_) => {
+            let fix = "set it where qseed is started, or refer to a file";
+            subject.warning("secrets", text, fix)
+        }
+        SecretError::NoCredentials(_) => {
+            let fix = "add LoadCredential= to the unit, or refer to a file";
+            subject.warning("secrets", text, fix)
+        }
     }
 }
 
@@ -308,9 +246,7 @@ pub(super) fn belongs_to_other_user(state_dir: &Path) -> Option<u32> {
 mod tests {
     use std::io::ErrorKind;
 
-    use qseed_secrets::SecretRef;
-
-    use super::{available, writable};
+    use super::writable;
 
     #[test]
     fn a_folder_that_is_not_there_is_judged_by_the_one_above() {
@@ -326,19 +262,5 @@ mod tests {
             let error = writable(&wrong).expect_err("a file is in the way");
             assert_eq!(error.kind(), ErrorKind::NotADirectory);
         }
-    }
-
-    #[test]
-    fn secrets_that_are_not_there_are_noticed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("pin");
-        let secret = SecretRef::File(file.clone());
-        assert!(available(&secret).is_err());
-        std::fs::write(&file, "").expect("written");
-        assert!(available(&secret).is_err());
-        std::fs::write(&file, "1234").expect("written");
-        assert!(available(&secret).is_ok());
-        assert!(available(&SecretRef::File(folder.path().to_owned())).is_err());
-        assert!(available(&SecretRef::Environment("QSEED_TEST_NOT_SET".into())).is_err());
     }
 }

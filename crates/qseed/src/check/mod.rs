@@ -29,6 +29,7 @@ use crate::exit::{Code, Failure};
 use crate::guard_file;
 use crate::harden::harden;
 use crate::print::{count, print, print_json};
+use crate::state_dir::Acting;
 use crate::visit::block_on;
 use modules::Scene;
 use pins::PinBook;
@@ -39,7 +40,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
     harden();
     let mut report = Report::new(args);
     let file = &args.config.config;
-    let loaded = match load(&args.config) {
+    let loaded = match load(&args.config, Acting::ForOwner) {
         Ok(loaded) => loaded,
         Err(error) => return report.refuse(configuration::refused(file, &error)),
     };

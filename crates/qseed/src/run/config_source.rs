@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use qseed_config::{Config, Loaded};
+use qseed_config::{Config, Loaded, Warning};
 use qseed_engine::ModuleId;
 use qseed_secrets::Secret;
 use qseed_tokens::supervisor::KeptPins;
@@ -14,6 +14,7 @@ use qseed_tokens::supervisor::KeptPins;
 use crate::assemble::{Numbers, Plan};
 use crate::cli::ConfigArgs;
 use crate::exit::{Code, Failure};
+use crate::state_dir::Acting;
 
 /// The PINs of each module's partitions, by the partitions' numbers.
 pub(super) type Pins = BTreeMap<ModuleId, Vec<(u32, Secret)>>;
@@ -28,7 +29,7 @@ pub(super) struct ConfigSource {
 /// A configuration that was read again, before it takes effect.
 pub(super) struct Reread {
     pub(super) plan: Plan,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Warning>,
     /// For workers that run already.
     pub(super) pins: Pins,
     numbers: Numbers,
@@ -51,7 +52,7 @@ impl ConfigSource {
 
     /// Reads the file again. Until [`ConfigSource::accept`], nothing here changes.
     pub(super) fn read_again(&self) -> Result<Reread, Failure> {
-        let Loaded { config, warnings } = super::load(&self.args)?;
+        let Loaded { config, warnings } = super::load(&self.args, Acting::ForItself)?;
         let mut numbers = self.numbers.clone();
         let (plan, pins) = plan(&self.args, config, &mut numbers)?;
         let kept = keep(&plan, &pins)?;

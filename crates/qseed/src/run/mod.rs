@@ -26,6 +26,7 @@ use qseed_tokens::supervisor::WorkerEvent;
 use crate::cli::{ConfigArgs, RunArgs};
 use crate::exit::{Code, Failure};
 use crate::harden::harden;
+use crate::state_dir::Acting;
 
 /// Everything that can happen to the daemon from outside its sources and workers' own channels.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ type FromWorkers = (u32, WorkerEvent);
 /// Runs the daemon until it is stopped, or, with `--once`, until every partition was tried.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
     let shortcomings = harden();
-    let Loaded { config, warnings } = load(&args.config)?;
+    let Loaded { config, warnings } = load(&args.config, Acting::ForItself)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -73,8 +74,8 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
 }
 
 /// Loads the configuration, for any command.
-pub(crate) fn load(args: &ConfigArgs) -> Result<Loaded, Failure> {
-    crate::assemble::load(args).map_err(|error| load_failure(&error))
+pub(crate) fn load(args: &ConfigArgs, acting: Acting) -> Result<Loaded, Failure> {
+    crate::assemble::load(args, acting).map_err(|error| load_failure(&error))
 }
 
 fn load_failure(error: &LoadError) -> Failure {

@@ -1,15 +1,19 @@
-//! Notices that a secret's file was changed, while something waits for that.
+//! Notices that a secret's file was changed, while something waits for that, and that other users
+//! can use it.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use qseed_config::{Exposure, NamedSecret};
 use qseed_engine::{PartitionId, SourceId};
+use qseed_secrets::Exposed;
 
 use crate::assemble::Plan;
 
 /// How often files are looked at while something waits for a change.
-pub(super) const EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 /// Whom a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +65,46 @@ impl Watch {
         }
         self.stamps = now;
         changed
+    }
+}
+
+/// How long a warning of an exposed secret is not repeated.
+const SAID_FOR: Duration = Duration::from_secs(3_600);
+
+/// What other users can do with the secrets' files, as it was logged last.
+#[derive(Debug)]
+pub(super) struct Exposures {
+    /// Whether other users may read secrets.
+    pub(super) may_be_readable: bool,
+    logged: BTreeMap<PathBuf, (Vec<Exposed>, Instant)>,
+}
+
+impl Exposures {
+    pub(super) fn new(may_be_readable: bool) -> Self {
+        Self {
+            may_be_readable,
+            logged: BTreeMap::new(),
+        }
+    }
+
+    /// What to warn of after a secret was read from a file.
+    pub(super) fn after_reading(&mut self, secret: &NamedSecret<'_>) -> Vec<Exposure> {
+        let Some(path) = secret.reference.path() else {
+            return Vec::new();
+        };
+        let mut exposures = Exposure::of_secret(&path, &secret.what);
+        exposures.retain(|it| !self.may_be_readable || it.fault != Exposed::Readable);
+        let faults: Vec<_> = exposures.iter().map(|it| it.fault).collect();
+        if faults.is_empty() {
+            self.logged.remove(&path);
+            return exposures;
+        }
+        let logged = self.logged.get(&path);
+        if logged.is_some_and(|(known, at)| *known == faults && at.elapsed() < SAID_FOR) {
+            return Vec::new();
+        }
+        self.logged.insert(path, (faults, Instant::now()));
+        exposures
     }
 }
 

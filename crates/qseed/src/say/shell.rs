@@ -1,6 +1,6 @@
 //! Lines about what the program meets by itself, beside the engine's facts.
 
-use qseed_config::Level;
+use qseed_config::{Exposure, Level};
 use qseed_model::pins::HeldBack;
 use qseed_sources::Link;
 use qseed_tokens::supervisor::Stream;
@@ -55,6 +55,12 @@ pub(crate) fn usage_file(state: Result<(), String>) -> Entry {
             Entry::new(Level::Error, "usage-file", message)
         }
     }
+}
+
+/// Other users can use a secret that qseed has read.
+pub(crate) fn exposed(exposure: &Exposure) -> Entry {
+    let message = format!("{exposure}; qseed does not start with such a file.");
+    Entry::new(Level::Warn, "secret-exposed", message)
 }
 
 /// Somebody entered a wrong PIN at a token.

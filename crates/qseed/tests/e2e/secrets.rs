@@ -4,10 +4,12 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE};
-use qseed_entropy_service::Fault;
-use serde_json::json;
+use qseed_entropy_service::{EntropyService, Fault};
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
-use crate::support::daemon::Qseed;
+use crate::pins::RIGHT;
+use crate::support::daemon::{Qseed, kill};
 use crate::support::faulty::{Faulty, seeds_of};
 use crate::support::site::Site;
 use crate::support::{ACCESS_TOKEN, service};
@@ -126,4 +128,81 @@ fn secrets_are_nowhere_to_be_found() {
             }
         }
     }
+}
+
+/// The configuration of a source and a partition that refer to these files.
+fn referring(site: &Site, service: &EntropyService, faulty: &Faulty, files: [&Path; 2]) -> Value {
+    let [token, pin] = files.map(|path| format!("file:{}", path.display()));
+    let partition = faulty.partition_with_pin("ca", 0, &pin);
+    let mut config = site.full(service, &json!([partition]));
+    config["sources"][0]["access_token"] = json!(token);
+    config
+}
+
+#[test]
+fn a_secret_that_others_can_read_after_the_start_is_warned_of_when_it_is_read() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| {});
+    let token = site.write_secret("token", ACCESS_TOKEN);
+    let pin = site.write_secret("pin", RIGHT);
+    site.configure_full(&referring(&site, &service, &faulty, [&token, &pin]));
+    let qseed = site.start();
+    faulty.wait_seeds(0, 1);
+
+    let open = |path: &Path| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(path, mode).expect("chmod");
+    };
+    let warned_of = |from: usize, what: &str| {
+        let said = qseed.event_from(from, "secret-exposed");
+        let message = said["message"].as_str().expect("a message");
+        assert!(
+            message.contains(what) && message.contains("chmod"),
+            "{message}"
+        );
+    };
+    assert!(
+        !qseed.log.all().concat().contains("secret-exposed"),
+        "nobody else can read them"
+    );
+    let known = qseed.log.count();
+    open(&token);
+    warned_of(known, "the access token of source");
+    let known = qseed.log.count();
+    open(&pin);
+    kill(qseed.workers()[0], Signal::KILL);
+    warned_of(known, "the PIN of partition ca");
+}
+
+#[test]
+fn pipes_devices_and_folders_as_secrets_are_faults_that_hold_nobody_up() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+    let [pipe, folder] = ["pipe", "folder"].map(|name| site.path(name));
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).expect("a pipe");
+    std::fs::create_dir(&folder).expect("made");
+    let good = site.write_secret("token", ACCESS_TOKEN);
+    for bad in [&pipe, &folder, Path::new("/dev/zero")] {
+        let mut config = referring(&site, &service, &faulty, [bad, bad]);
+        let sources = config["sources"].as_array_mut().expect("a list");
+        let mut healthy = sources[0].clone();
+        healthy["name"] = json!("healthy");
+        healthy["access_token"] = json!(format!("file:{}", good.display()));
+        sources.push(healthy);
+        let partitions = config["partitions"].as_array_mut().expect("a list");
+        partitions.push(faulty.partition("neighbour", 1));
+        site.configure_full(&config);
+        let qseed = site.start();
+        faulty.wait_next_seed(1);
+        for event in ["source-failed", "partition-failed"] {
+            let said = qseed.event(event).to_string();
+            assert!(
+                said.contains("it is a ") && !said.contains("chmod"),
+                "{said}"
+            );
+        }
+        assert_eq!(qseed.workers().len(), 1, "nobody's worker was killed");
+        qseed.stop();
+    }
+    assert_eq!(faulty.presentations(0), 0);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use qseed_config::{Config, Level, Login, Partition, Scheme};
+use qseed_config::{Config, Level, Login, Partition, Scheme, Warning};
 use qseed_engine::{Event, SourceId};
 
 use super::Daemon;
@@ -83,7 +83,7 @@ impl Daemon {
             let old = self.plan.config.state_dir.display();
             format!("A new `state_dir` takes effect at the next start; until then it is {old}.")
         });
-        let warnings = warnings.into_iter().chain(restart);
+        let warnings = texts(warnings).chain(restart);
         for warning in warnings.chain(cautions(&plan)) {
             self.reports
                 .write(Entry::new(Level::Warn, "configuration", warning));
@@ -115,7 +115,7 @@ pub(super) fn style(plan: &Plan) -> Style {
 pub(super) fn say_start(
     log: &mut Log,
     plan: &Plan,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
     shortcomings: Vec<Entry>,
 ) {
     let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
@@ -127,13 +127,17 @@ pub(super) fn say_start(
         count(plan.partitions.len(), "partition"),
     );
     log.write(Entry::info("started", message).with("version", env!("CARGO_PKG_VERSION")));
-    for warning in warnings.into_iter().chain(cautions(plan)) {
+    for warning in texts(warnings).chain(cautions(plan)) {
         log.write(Entry::new(Level::Warn, "configuration", warning));
     }
     for shortcoming in shortcomings {
         log.write(shortcoming);
     }
     say_shortfalls(log, plan);
+}
+
+fn texts(warnings: Vec<Warning>) -> impl Iterator<Item = String> {
+    warnings.into_iter().map(|warning| warning.to_string())
 }
 
 /// Says which rate limits and budgets are too low for what the partitions need.

@@ -15,6 +15,7 @@ use crate::log::printable;
 use crate::run::FromWorkers;
 use crate::run::sources::{SourceEvent, SourceSaid, engine_limits};
 use crate::run::usage::Question;
+use crate::run::watch::Whose;
 use crate::say::shell;
 
 impl Daemon {
@@ -26,6 +27,12 @@ impl Daemon {
         } = event;
         if !self.sources.runs(source, revision) {
             return;
+        }
+        if matches!(
+            what,
+            SourceSaid::Delivered { .. } | SourceSaid::Failed { .. }
+        ) {
+            self.secret_was_read(Whose::Source(source));
         }
         match what {
             SourceSaid::Delivered {

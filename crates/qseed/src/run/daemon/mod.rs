@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use qseed_config::Config;
+use qseed_config::{Config, NamedSecret, Warning};
 use qseed_engine::{Action, Engine, Event, Moment, PartitionId, SourceId, Start};
 use qseed_model::pins::HeldBack;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -26,7 +26,7 @@ use super::reports::Reports;
 use super::service::{Service, Wish};
 use super::sources::Sources;
 use super::usage::Usage;
-use super::watch::{self, Watch, Whose};
+use super::watch::{self, Exposures, Watch, Whose};
 use crate::assemble::{Plan, PlannedSource};
 use crate::cli::RunArgs;
 use crate::exit::Failure;
@@ -53,6 +53,7 @@ pub(super) struct Daemon {
     keeper: Keeper,
     usage: Usage,
     watch: Watch,
+    exposures: Exposures,
     to_handle: UnboundedReceiver<Incoming>,
     service: Service,
     stopping: bool,
@@ -62,7 +63,7 @@ impl Daemon {
     pub(super) fn start(
         args: RunArgs,
         mut config: Config,
-        warnings: Vec<String>,
+        warnings: Vec<Warning>,
         shortcomings: Vec<Entry>,
     ) -> Result<Self, Failure> {
         let service = Service::listen()
@@ -72,6 +73,7 @@ impl Daemon {
             config.reserve = None;
         }
         let once = args.once;
+        let exposures = Exposures::new(args.config.allow_readable_secrets);
         let (config_source, plan) = ConfigSource::new(args.config, config)?;
         let mut log = Log::new(style(&plan));
         say_start(&mut log, &plan, warnings, shortcomings);
@@ -94,6 +96,7 @@ impl Daemon {
             .map_err(|error| Failure::internal("cannot start the PIN guard", error))?;
         let mut daemon = Self {
             watch: Watch::new(&plan),
+            exposures,
             once,
             plan,
             config_source,
@@ -246,6 +249,30 @@ impl Daemon {
             Incoming::GuardChanged { device } => self.handle(Event::GuardChanged { device }),
             Incoming::GuardFile(state) => self.reports.write(shell::guard_file(state)),
             Incoming::UsageFile(state) => self.reports.write(shell::usage_file(state)),
+        }
+    }
+
+    /// Warns where other users can use a secret that was just read.
+    fn secret_was_read(&mut self, whose: Whose) {
+        let plan = &self.plan;
+        let secrets: Vec<NamedSecret<'_>> = match whose {
+            Whose::Source(id) => {
+                let source = plan.sources.get(&id);
+                source.map_or_else(Vec::new, |it| it.config.secrets().collect())
+            }
+            Whose::Partition(id) => {
+                let partition = plan.partitions.get(&id);
+                partition
+                    .and_then(|it| it.config.secret())
+                    .into_iter()
+                    .collect()
+            }
+        };
+        for exposure in secrets
+            .iter()
+            .flat_map(|it| self.exposures.after_reading(it))
+        {
+            self.reports.write(shell::exposed(&exposure));
         }
     }
 

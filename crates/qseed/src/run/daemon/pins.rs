@@ -5,6 +5,7 @@ use qseed_model::pins::{HeldBack, PinAnswer, PinTags};
 use qseed_tokens::wire::{FromWorker, ToWorker, Verdict};
 
 use super::Daemon;
+use crate::run::watch::Whose;
 use crate::say::shell;
 
 impl Daemon {
@@ -24,6 +25,7 @@ impl Daemon {
                     tags,
                 };
                 if self.engine.expects(&event) {
+                    self.secret_was_read(Whose::Partition(partition(id)));
                     let state = self.engine.partition(partition(id)).map(|view| view.state);
                     // qseed entered it itself, and the log has it.
                     let is_own = matches!(
