@@ -68,7 +68,12 @@ impl GuardFile {
             return self.read_on();
         }
         let ours = std::mem::take(&mut self.contents);
-        self.read_whole()?;
+        if let Err(why) = self.read_whole() {
+            // What is known must not be forgotten with it.
+            self.contents = ours;
+            self.read = u64::MAX;
+            return Err(why);
+        }
         self.changed = all_devices(&ours)
             .chain(all_devices(&self.contents))
             .collect();
