@@ -196,6 +196,8 @@ pub enum TokenFault {
     PinFlagged,
     /// The guard held the PIN back.
     PinHeld,
+    /// The guard's records were lost: nothing is presented until the operator resets it.
+    GuardLost,
     /// The PIN cannot be read.
     PinUnavailable,
     /// The token is logged in otherwise.
@@ -218,7 +220,8 @@ impl TokenFault {
     #[must_use]
     pub fn of_held(reason: HeldBack) -> Self {
         match reason {
-            HeldBack::Refused | HeldBack::OutcomeUnknown | HeldBack::GuardLost => Self::PinHeld,
+            HeldBack::Refused | HeldBack::OutcomeUnknown => Self::PinHeld,
+            HeldBack::GuardLost => Self::GuardLost,
             HeldBack::InFlight | HeldBack::NotRecorded | HeldBack::DeviceInDoubt => {
                 Self::PinUnavailable
             }
@@ -235,6 +238,7 @@ impl TokenFault {
             Self::PinRefused => "pin-refused",
             Self::PinFlagged => "pin-flagged",
             Self::PinHeld => "pin-held",
+            Self::GuardLost => "guard-lost",
             Self::PinUnavailable => "pin-unavailable",
             Self::AnotherLogin => "another-login",
             Self::SeedingRefused => "seeding-refused",

@@ -310,7 +310,9 @@ impl Engine {
         }
         match fault {
             TokenFault::SeedingRefused => Next::Operator(REST),
-            TokenFault::PinRefused | TokenFault::PinHeld => Next::Operator(OPERATOR),
+            TokenFault::PinRefused | TokenFault::PinHeld | TokenFault::GuardLost => {
+                Next::Operator(OPERATOR)
+            }
             // To look at the flags costs no try, and nobody tells when they are gone.
             TokenFault::PinFlagged => Next::Operator(CEILING),
             TokenFault::Module => Next::RestartWorker,

@@ -204,7 +204,9 @@ fn token_state(fault: TokenFault) -> PartitionState {
     match fault {
         TokenFault::Missing | TokenFault::AnotherToken => PartitionState::TokenMissing,
         TokenFault::PinRefused => PartitionState::PinRefused,
-        TokenFault::PinFlagged | TokenFault::PinHeld => PartitionState::PinGuarded,
+        TokenFault::PinFlagged | TokenFault::PinHeld | TokenFault::GuardLost => {
+            PartitionState::PinGuarded
+        }
         TokenFault::SeedingRefused => PartitionState::SeedingRefused,
         TokenFault::Mismatch
         | TokenFault::PinUnavailable

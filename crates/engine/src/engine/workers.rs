@@ -71,6 +71,7 @@ impl Engine {
                         Trouble::Token(
                             TokenFault::PinRefused
                                 | TokenFault::PinHeld
+                                | TokenFault::GuardLost
                                 | TokenFault::PinFlagged
                                 | TokenFault::SeedingRefused
                         ),

@@ -158,7 +158,7 @@ impl<'args> Report<'args> {
         let (faults, warnings) = (number("fault"), number("warning"));
         if let Some(code) = self.code() {
             let found = format!("{}, {}", count(faults, "fault"), count(warnings, "warning"));
-            let text = format!("{found}: what to do stands beside each");
+            let text = format!("{found}: see the fix next to each");
             return Err(Failure::new(code, text));
         }
         if self.args.json {
@@ -166,7 +166,7 @@ impl<'args> Report<'args> {
         }
         print(&match warnings {
             0 => "All is well.\n".to_owned(),
-            n => format!("All works, with {}.\n", count(n, "warning")),
+            n => format!("No faults, {}.\n", count(n, "warning")),
         })
     }
 

@@ -145,6 +145,9 @@ fn advice(failure: &TokenFailure, name: &str, login: Login, longest_call: usize)
                 .to_owned()
         }
         TokenFault::PinRefused => refused(answer.and_then(Ckr::name), name, login),
+        TokenFault::GuardLost => {
+            "No PIN is presented until somebody has run: qseed guard --reset. ".to_owned()
+        }
         TokenFault::PinHeld if login == Login::Protected => format!(
             "Nobody is asked for a PIN at the token. If the PIN is known and the token is in \
              order, run: qseed guard --clear {name}. "

@@ -112,9 +112,6 @@ pub(crate) fn held_back(reason: HeldBack) -> &'static str {
             "the same device refused another partition's PIN, and it may count wrong PINs of all \
              its tokens together; fix that partition first (see qseed guard)"
         }
-        HeldBack::GuardLost => {
-            "the PIN guard's file or key was lost or replaced; no PIN is presented until somebody \
-             has run: qseed guard --reset"
-        }
+        HeldBack::GuardLost => "the PIN guard's file or key was lost or replaced",
     }
 }
