@@ -200,6 +200,8 @@ pub enum TokenFault {
     GuardLost,
     /// The PIN cannot be read.
     PinUnavailable,
+    /// The PIN cannot be read before the configuration changes or qseed starts again.
+    PinNotSet,
     /// The token is logged in otherwise.
     AnotherLogin,
     /// The token takes no seed.
@@ -240,6 +242,7 @@ impl TokenFault {
             Self::PinHeld => "pin-held",
             Self::GuardLost => "guard-lost",
             Self::PinUnavailable => "pin-unavailable",
+            Self::PinNotSet => "pin-not-set",
             Self::AnotherLogin => "another-login",
             Self::SeedingRefused => "seeding-refused",
             Self::Module => "module",

@@ -310,9 +310,10 @@ impl Engine {
         }
         match fault {
             TokenFault::SeedingRefused => Next::Operator(REST),
-            TokenFault::PinRefused | TokenFault::PinHeld | TokenFault::GuardLost => {
-                Next::Operator(OPERATOR)
-            }
+            TokenFault::PinRefused
+            | TokenFault::PinHeld
+            | TokenFault::GuardLost
+            | TokenFault::PinNotSet => Next::Operator(OPERATOR),
             // To look at the flags costs no try, and nobody tells when they are gone.
             TokenFault::PinFlagged => Next::Operator(CEILING),
             TokenFault::Module => Next::RestartWorker,

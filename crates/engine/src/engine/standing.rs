@@ -210,6 +210,7 @@ fn token_state(fault: TokenFault) -> PartitionState {
         TokenFault::SeedingRefused => PartitionState::SeedingRefused,
         TokenFault::Mismatch
         | TokenFault::PinUnavailable
+        | TokenFault::PinNotSet
         | TokenFault::AnotherLogin
         | TokenFault::Module
         | TokenFault::General

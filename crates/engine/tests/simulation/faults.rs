@@ -48,12 +48,13 @@ pub(crate) enum Fault {
     Disk,
 }
 
-const TOKEN_TROUBLES: [TokenTrouble; 19] = [
+const TOKEN_TROUBLES: [TokenTrouble; 20] = [
     TokenTrouble::Missing,
     TokenTrouble::Missing,
     TokenTrouble::OpeningFails(TokenFault::Mismatch),
     TokenTrouble::OpeningFails(TokenFault::PinFlagged),
     TokenTrouble::OpeningFails(TokenFault::PinUnavailable),
+    TokenTrouble::OpeningFails(TokenFault::PinNotSet),
     TokenTrouble::OpeningFails(TokenFault::AnotherLogin),
     TokenTrouble::SeedingFails(TokenFault::SeedingRefused),
     TokenTrouble::SeedingFails(TokenFault::Length),

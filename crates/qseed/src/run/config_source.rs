@@ -4,7 +4,7 @@
 //! nothing, and takes no PIN from a worker that starts again. The PINs wait in a pipe a module
 //! ([`KeptPins`]); the daemon wipes its own copies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use qseed_config::{Config, Loaded, Warning};
 use qseed_engine::ModuleId;
@@ -24,6 +24,9 @@ pub(super) struct ConfigSource {
     args: ConfigArgs,
     numbers: Numbers,
     kept: BTreeMap<ModuleId, KeptPins>,
+    /// The environment variables that secrets were read from since the start. One that is no
+    /// longer referred to still holds a secret.
+    secret_variables: BTreeSet<String>,
 }
 
 /// A configuration that was read again, before it takes effect.
@@ -46,6 +49,7 @@ impl ConfigSource {
             args,
             numbers,
             kept,
+            secret_variables: plan.config.secret_variables().into_iter().collect(),
         };
         Ok((source, plan))
     }
@@ -69,7 +73,14 @@ impl ConfigSource {
     pub(super) fn accept(&mut self, reread: Reread) -> (Plan, Pins) {
         self.numbers = reread.numbers;
         self.kept = reread.kept;
+        let variables = reread.plan.config.secret_variables();
+        self.secret_variables.extend(variables);
         (reread.plan, reread.pins)
+    }
+
+    /// The variables that no worker inherits.
+    pub(super) fn secret_variables(&self) -> Vec<String> {
+        self.secret_variables.iter().cloned().collect()
     }
 
     /// What a new worker of a module gets.

@@ -1,9 +1,8 @@
 //! Lines about partitions.
 
-use qseed_config::{Form, Level, Login, Partition, Pin};
+use qseed_config::{Form, Level, Login};
 use qseed_engine::announcer::Repeats;
 use qseed_engine::{MadeOf, Named, Next, PartitionId, TokenFailure, TokenFault};
-use qseed_secrets::{SecretError, SecretRef};
 use qseed_tokens::ckr::Ckr;
 
 use super::{Context, next_step, sentence};
@@ -52,10 +51,7 @@ pub(super) fn failed(
     let longest_call = config.map_or(0, |config| {
         config.chunk.unwrap_or(config.size).min(config.size)
     });
-    let advice = match (failure.fault, config.and_then(unreadable_variable)) {
-        (TokenFault::PinUnavailable, Some(why)) => format!("No PIN was presented: {why}. "),
-        _ => advice(failure, name, login, longest_call),
-    };
+    let advice = advice(failure, name, login, longest_call);
     partition_failed(name, &advice, failure, repeats, next)
 }
 
@@ -123,15 +119,6 @@ fn partition_failed(
         .next(next)
 }
 
-/// Why a partition's PIN cannot be had from the environment, which its worker process, that misses
-/// the PIN, does not know.
-fn unreadable_variable(partition: &Partition) -> Option<SecretError> {
-    match &partition.pin {
-        Pin::Given(reference @ SecretRef::Environment(_)) => reference.read().err(),
-        _ => None,
-    }
-}
-
 /// Most tokens that take short seeds alone take this many bytes.
 const CHUNK_TO_TRY: usize = 32;
 
@@ -161,6 +148,9 @@ fn advice(failure: &TokenFailure, name: &str, login: Login, longest_call: usize)
              officer reset the PIN. "
             .to_owned(),
         TokenFault::PinUnavailable => "No PIN was presented. ".to_owned(),
+        TokenFault::PinNotSet => "No PIN was presented. Set it where qseed is started and restart \
+             qseed, or let the configuration refer to a file. "
+            .to_owned(),
         TokenFault::SeedingRefused => "This token takes no seed material, by its vendor's design; \
              remove the partition from the configuration if that is not expected to change. "
             .to_owned(),

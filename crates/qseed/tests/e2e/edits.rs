@@ -83,3 +83,44 @@ fn a_reload_gives_new_pins_to_workers_that_run_and_to_those_that_start_later() {
     );
     qseed.stop();
 }
+
+#[test]
+fn no_worker_inherits_a_variable_that_held_a_secret_before_a_reload() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| {});
+    let of = |pin| site.full(&service, &json!([faulty.partition_with_pin("p", 0, pin)]));
+    site.configure_full(&of("env:QSEED_TEST_PIN"));
+    let qseed = Qseed::start(site.command().env("QSEED_TEST_PIN", RIGHT));
+    faulty.wait_seeds(0, 1);
+    site.configure_full(&of(RIGHT));
+    let from = qseed.log.count();
+    qseed.signal(Signal::HUP);
+    qseed.event_from(from, "reloaded");
+    restart_worker(&qseed, &faulty, 1);
+    for worker in qseed.workers() {
+        let environment = std::fs::read(format!("/proc/{worker}/environ")).expect("a worker");
+        let environment = String::from_utf8_lossy(&environment);
+        assert!(environment.contains("PATH="), "it inherits the rest");
+        assert!(!environment.contains("QSEED_TEST_PIN"), "{environment}");
+    }
+    qseed.stop();
+}
+
+#[test]
+fn a_pin_in_a_variable_that_is_not_set_says_so_and_is_not_tried_soon_again() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| {});
+    let partition = faulty.partition_with_pin("p", 0, "env:QSEED_TEST_NOT_SET");
+    site.configure_full(&site.full(&service, &json!([partition])));
+    let qseed = site.start();
+    let said = qseed.event("partition-failed");
+    let message = said["message"].as_str().expect("a message");
+    assert!(
+        message.contains("QSEED_TEST_NOT_SET is not set"),
+        "{message}"
+    );
+    assert!(!message.contains("none is configured"), "{message}");
+    let wait = said["next_in_seconds"].as_f64().expect("a time");
+    assert!(wait > 60.0, "{said}");
+    qseed.stop();
+}

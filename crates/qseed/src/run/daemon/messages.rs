@@ -5,6 +5,7 @@ use qseed_config::{Module, Output};
 use qseed_engine::{
     Event, FetchFault, JobId, PartitionId, Returned, SourceId, TokenFailure, TokenFault, WorkerId,
 };
+use qseed_secrets::{SecretError, SecretRef};
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::FromWorker;
@@ -231,6 +232,16 @@ impl Daemon {
         self.handle(event);
     }
 
+    /// Why a PIN cannot be read as long as qseed runs with this configuration. The worker process,
+    /// which inherits no such variable, does not know.
+    fn pin_not_set(&self, id: PartitionId) -> Option<SecretError> {
+        let secret = self.plan.partitions.get(&id)?.config.secret()?;
+        match secret.reference {
+            SecretRef::Environment(_) => secret.reference.examine().err(),
+            SecretRef::Literal(_) | SecretRef::File(_) | SecretRef::Credential(_) => None,
+        }
+    }
+
     fn token_failure(
         &self,
         id: PartitionId,
@@ -239,6 +250,10 @@ impl Daemon {
         let held_back = self.held_back.get(&id);
         let (fault, text) = match (failure.class, held_back) {
             (FailureClass::PinHeld, Some(reason)) => super::pins::held_back(*reason),
+            (FailureClass::PinUnavailable, _) => match self.pin_not_set(id) {
+                Some(why) => (TokenFault::PinNotSet, format!("the PIN: {why}")),
+                None => (TokenFault::PinUnavailable, failure.to_string()),
+            },
             // It is the vendor's decision, so the vendor is named.
             (FailureClass::Permanent, _) => {
                 let vendor = self.reports.token(id).map_or(String::new(), |token| {

@@ -36,7 +36,7 @@ impl Daemon {
             environment: config
                 .map(|module| module.environment.clone())
                 .unwrap_or_default(),
-            withheld: self.plan.config.secret_variables(),
+            withheld: self.config_source.secret_variables(),
             guard_key: guard_key_in(&self.plan.config.state_dir),
             guard_key_may_be_made: self.keeper.key_may_be_made.load(Ordering::Relaxed),
             concurrency: config.map_or(1, |module| module.concurrency),
