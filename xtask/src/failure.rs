@@ -11,7 +11,7 @@ pub(crate) enum Failure {
     /// A program that has to succeed did not.
     #[error("{command} did not succeed:\n{output}")]
     Command { command: String, output: String },
-    /// What else stands in the way, and what to do.
+    /// Anything else, with what to do.
     #[error("{0}")]
     Said(String),
     /// Somebody asked for the end.

@@ -32,7 +32,7 @@ enum Task {
     Test(test::TestArgs),
     /// Seeds three software tokens from a simulated entropy service, before your eyes
     Demo(demo::DemoArgs),
-    /// Measures qseed against a client that connects anew for each request
+    /// Measures qseed against a client that opens a connection for each request
     Bench(bench::BenchArgs),
 }
 

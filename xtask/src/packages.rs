@@ -1,4 +1,4 @@
-//! Debian packages that a task needs beside the Rust toolchain.
+//! Debian packages that a task needs in addition to the Rust toolchain.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use tokio::process::Command;
 use crate::failure::Failure;
 use crate::process::{Stop, run_shown};
 
-/// A package, and the program or file by which it is known to be there.
+/// A package, and a program or file that shows that it is installed.
 pub(crate) struct Package {
     name: &'static str,
     gives: &'static str,
@@ -53,13 +53,13 @@ pub(crate) const TEST: &[Package] = &[
     package("g++", "c++"),
 ];
 
-/// The names of those that are not there.
+/// The names of the packages that are missing.
 pub(crate) fn missing(packages: &[Package]) -> Vec<&'static str> {
     let missing = packages.iter().filter(|package| !is_there(package.gives));
     missing.map(|package| package.name).collect()
 }
 
-/// Installs what is missing, as root. Another user is told what to install.
+/// Installs what is missing, as root. For another user: an error that says what to install.
 pub(crate) async fn install(packages: &[Package], stop: &mut Stop) -> Result<(), Failure> {
     let missing_now = missing(packages);
     if missing_now.is_empty() {

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::failure::Failure;
 
-/// SIGINT and SIGTERM, by which people and CI end a task.
+/// SIGINT and SIGTERM: people and CI end a task with them.
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,

@@ -1,4 +1,4 @@
-//! How fast the delivery checks are, beside a plain SHA-256 of the same bytes, and whether good
+//! How fast the delivery checks are, compared with a plain SHA-256 of the same bytes, and whether good
 //! bytes raise an alarm. `cargo xtask bench` runs it; the one argument is the number of bytes.
 //!
 //! CPU time is what counts, and the two take turns on each delivery, so that whatever else the

@@ -153,7 +153,7 @@ async fn counts(control: &Control, query: &str) -> Answer {
     answer
 }
 
-/// Carries a change out; false where there is no such change.
+/// Carries out a change; false if no change has that name.
 fn change(control: &Control, method: &Method, path: &str, body: &str) -> Result<bool, String> {
     let some = || (!body.is_empty()).then(|| body.to_owned());
     match (method.as_str(), path) {

@@ -62,7 +62,7 @@ impl Control {
         self.shared.settings().rate.set(limit);
     }
 
-    /// Shows another certificate on new connections, and ends those that saw the one before.
+    /// Presents another certificate on new connections, and closes the open ones.
     pub(crate) fn set_certificate(&self, certificate: Certificate) -> Result<(), StartError> {
         self.shared
             .tls
@@ -77,7 +77,7 @@ impl Control {
     pub(crate) fn settle(&self) -> io::Result<()> {
         let (report, reported) = std::sync::mpsc::sync_channel(1);
         self.send(move |result| {
-            // Whoever asked may have gone.
+            // The caller may have gone.
             let _ = report.send(result);
         });
         reported

@@ -66,7 +66,7 @@ fn array(blocks: &mut Blocks, fault: Option<&Fault>) -> String {
     array
 }
 
-/// The block as not quite base64, as it stands in JSON.
+/// The block in damaged base64, for JSON.
 fn spoil(block: &mut Vec<u8>, kind: Base64Fault) -> String {
     let needs_padding = matches!(kind, Base64Fault::NoPadding | Base64Fault::TrailingBits);
     if needs_padding && block.len().is_multiple_of(3) {

@@ -177,7 +177,7 @@ impl Log {
         &self.connections
     }
 
-    /// All requests, also those that were refused or never answered.
+    /// All requests, refused and unanswered ones included.
     #[must_use]
     pub fn requests(&self) -> &[Arc<Request>] {
         &self.requests

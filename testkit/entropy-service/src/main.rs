@@ -128,7 +128,7 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
         .enable_all()
         .build();
     runtime.map_err(StartError::Thread)?.block_on(async {
-        // Before the line is out: whoever reads it may send the signal at once.
+        // Before the line is printed: its reader may send the signal at once.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Thread)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Thread)?;
         let service = EntropyService::start(options(arguments)).await?;
@@ -137,7 +137,7 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
         } else {
             start_text(arguments, &service)
         };
-        // Whoever does not read the line does not need it.
+        // A closed standard output is no reason to stop.
         let _ = writeln!(std::io::stdout(), "{line}");
         tokio::select! {
             _ = interrupt.recv() => {}

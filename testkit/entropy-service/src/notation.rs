@@ -15,22 +15,28 @@ pub const FAULT_NOTATIONS: &[(&str, &str)] = &[
     ("handshake-failure", "TLS alert handshake_failure"),
     (
         "latency=400ms",
-        "answer begins later (besides other faults)",
+        "answer begins later (combines with other faults)",
     ),
     (
         "slow-drip=1/100ms",
-        "so many bytes, then a pause (besides other faults)",
+        "so many bytes, then a pause (combines with other faults)",
     ),
-    ("chunked", "chunked body, legal (besides other faults)"),
-    ("http10", "HTTP/1.0 answer, legal (besides other faults)"),
-    ("gzip", "compressed body (besides other faults)"),
+    (
+        "chunked",
+        "chunked body, legal (combines with other faults)",
+    ),
+    (
+        "http10",
+        "HTTP/1.0 answer, legal (combines with other faults)",
+    ),
+    ("gzip", "compressed body (combines with other faults)"),
     (
         "close-after-answer",
-        "Connection: close, legal (besides other faults)",
+        "Connection: close, legal (combines with other faults)",
     ),
     (
         "idle-close=100ms",
-        "closed so long after an answer, legal (besides other faults)",
+        "closed so long after an answer, legal (combines with other faults)",
     ),
     ("hang", "no byte of an answer"),
     ("close-unanswered", "connection closed instead of an answer"),

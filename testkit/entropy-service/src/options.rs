@@ -72,7 +72,7 @@ pub struct RateLimit {
 /// Which answers faults befall.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// Those that carry entropy.
+    /// The answers that carry entropy.
     #[default]
     Entropy,
     /// Those to `capabilities` and `healthtest` as well.
@@ -291,7 +291,7 @@ impl Options {
         self
     }
 
-    /// Keeps counts only, so that memory stays flat under any number of requests.
+    /// Keeps only counts: memory stays flat under any number of requests.
     #[must_use]
     pub fn forget(mut self) -> Self {
         self.forget = true;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::fault::{Fault, FaultOrder, Layer};
 
-/// Faults in waiting: those that stand until cleared, and those ordered for the next few times.
+/// Faults to come: some stay until cleared, others apply to the next few requests.
 #[derive(Default)]
 pub(crate) struct Pending {
     standing: Vec<Fault>,
@@ -16,7 +16,7 @@ pub(crate) struct Pending {
 pub(crate) struct Struck {
     /// At most one: what is wrong with the answer itself.
     pub(crate) answer: Option<Fault>,
-    /// How it is given, in the order in which it was ordered.
+    /// The manners of the answer, in the order in which they were set.
     pub(crate) manners: Vec<Fault>,
 }
 

@@ -60,7 +60,7 @@ impl Server {
         self.address
     }
 
-    /// Serves until it is told to quit.
+    /// Serves until `quit`.
     pub(crate) async fn run(mut self) {
         loop {
             tokio::select! {
@@ -170,7 +170,7 @@ where
     let service =
         service_fn(move |request| exchange(Arc::clone(&shared), Arc::clone(&visit), request));
     let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(io, service));
-    // How a connection ends, by a client that left or a fault, is told by the log's requests.
+    // The log's requests show how a connection ended: the client left, or a fault closed it.
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = dismissed.changed() => {}

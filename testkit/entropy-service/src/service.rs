@@ -252,7 +252,7 @@ impl EntropyService {
         self.log(|log| log.served().to_vec())
     }
 
-    /// All requests, oldest first, also those that were refused or never answered.
+    /// All requests, oldest first, refused and unanswered ones included.
     #[must_use]
     pub fn requests(&self) -> Vec<Arc<Request>> {
         self.log(|log| log.requests().to_vec())

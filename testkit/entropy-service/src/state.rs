@@ -18,7 +18,7 @@ use crate::tls::Tls;
 /// Everything that answers depend on.
 pub(crate) struct Shared {
     pub(crate) base: String,
-    /// What the newer Qrypt interface is answered with where there is the older one alone.
+    /// The status that the newer Qrypt interface answers if only the older one is served.
     pub(crate) older_api: Option<StatusCode>,
     pub(crate) limits: Limits,
     pub(crate) scope: Scope,
@@ -48,7 +48,7 @@ pub(crate) struct Rate {
     recent: VecDeque<Instant>,
 }
 
-/// The log, and those who wait for it to change.
+/// The log, with a signal for tasks that wait for a change.
 pub(crate) struct Record {
     log: Mutex<Log>,
     changed: Condvar,
@@ -161,7 +161,7 @@ impl Record {
         lock(&self.log)
     }
 
-    /// Writes into the log and wakes those who wait.
+    /// Writes into the log and wakes the tasks that wait for a change.
     pub(crate) fn write<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let result = change(&mut lock(&self.log));
         self.changed.notify_all();
@@ -187,7 +187,7 @@ impl Record {
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
             let mut changed = std::pin::pin!(self.notify.notified());
-            // Listens before it looks, so that no change falls between the two.
+            // Subscribes before it reads the log: a change in between must not be missed.
             changed.as_mut().enable();
             if reached(&self.read()) {
                 return true;

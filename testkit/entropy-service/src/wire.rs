@@ -53,7 +53,7 @@ impl<S> Wire<S> {
 }
 
 impl Endless {
-    /// What is to be written next.
+    /// The bytes to write next.
     fn rest(&self) -> &'static [u8] {
         if self.begun {
             &LINE[self.offset..]
@@ -96,7 +96,7 @@ impl<S: AsyncWrite + Unpin> Wire<S> {
 
     /// Ends with the client's patience: by an error on the stream.
     fn poll_endless(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        // A turn's worth, so that a fast reader does not keep the thread from everyone else.
+        // Bounded: a fast reader must not keep the thread from other connections.
         for _ in 0..64 {
             let rest = self.endless.rest();
             let wrote = ready!(Pin::new(&mut self.stream).poll_write(cx, rest))?;

@@ -61,7 +61,7 @@ impl FaultyToken {
     /// Takes over a folder with a steering file as it is.
     ///
     /// # Errors
-    /// [`Error::File`] where there is no such file, [`Error::Steering`] where it makes no sense.
+    /// [`Error::File`] if there is no such file, [`Error::Steering`] if it is not a valid steering file.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, Error> {
         let folder = folder.into();
         let path = folder.join(STEERING_FILE);
@@ -84,7 +84,7 @@ impl FaultyToken {
     }
 
     /// Copies the built module into the folder, for processes that load several: without the
-    /// environment variable a module is steered by the file that lies beside it, and each copy is
+    /// environment variable, a module reads the steering file in its own folder, and each copy is
     /// a library of its own. Replaces an older copy by a new file, which does not disturb those
     /// that have it loaded.
     ///
@@ -223,7 +223,7 @@ impl FaultyToken {
     }
 }
 
-/// A reader of the record that goes on where it stopped.
+/// A reader of the record that continues where it stopped.
 struct Tail {
     path: PathBuf,
     offset: u64,

@@ -33,7 +33,7 @@ pub enum Error {
         crate::MODULE_FILE
     )]
     NoModule {
-        /// The folders that were looked at.
+        /// The folders that were searched.
         searched: Vec<PathBuf>,
     },
     /// Nothing that was waited for came.

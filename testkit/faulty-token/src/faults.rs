@@ -152,7 +152,7 @@ impl Faults {
         self.token(other).slot = Some(slot_of_one);
     }
 
-    /// Initialises a token anew: sessions die, PIN tries start afresh.
+    /// Initialises a token again: its sessions end, and its PIN counter starts from 0.
     pub fn reinitialize(&mut self, number: u32) {
         self.token(number).generation += 1;
     }

@@ -61,7 +61,7 @@ pub use user::User;
 /// The module's file name.
 pub const MODULE_FILE: &str = "libqseed_faulty_token.so";
 
-/// The steering file's name, where it lies beside the module.
+/// The steering file's name in the module's folder.
 pub const STEERING_FILE: &str = "faults.json";
 
 /// The environment variable that names the steering file.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, MODULE_FILE};
 
-/// The built module, beside the running program.
+/// The built module, in the folder of the running program or the one above.
 ///
 /// Cargo builds it whenever it builds this crate as a (dev-)dependency, into the `deps` folder of
 /// the profile, where tests run from; examples and binaries run from a folder beside it or from

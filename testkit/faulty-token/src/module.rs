@@ -61,7 +61,7 @@ pub(crate) struct Scene {
 
 static MODULE: OnceLock<Option<Module>> = OnceLock::new();
 
-/// Serves one call: `call` says what it is about, `work` is what a healthy module does.
+/// Serves one call: `call` describes it, `work` is what a healthy module does.
 pub(crate) fn serve(call: Call, work: impl FnOnce(&mut Scene) -> Result<(), Ckr>) -> Ckr {
     let open = || Module::open().map_err(|error| complain(&error)).ok();
     match MODULE.get_or_init(open) {
@@ -238,7 +238,7 @@ impl Module {
         InProgress(&self.in_progress)
     }
 
-    /// Fills in which slot and token the call is about, and marks its session as in use.
+    /// Fills in the slot and token of the call, and marks its session as in use.
     fn locate(&self, call: &mut Call, plan: &Plan, instance: Option<&Instance>) -> Option<InCall> {
         if let Some(slot) = call.slot {
             call.token = plan.token_in(slot).ok().map(|token| token.number);

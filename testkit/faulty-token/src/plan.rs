@@ -71,7 +71,7 @@ impl Plan {
         Self::place(faults, known, Some(self))
     }
 
-    /// The same plan in a module that has looked at all its slots anew.
+    /// The same plan after the module has listed its slots again.
     pub(crate) fn refreshed(&self) -> Self {
         Self::place(self.faults.clone(), None, Some(self)).expect("its tokens are placed already")
     }
@@ -126,7 +126,7 @@ impl Plan {
         wanted.map(|(&slot, _)| slot).collect()
     }
 
-    /// The token in a slot, or what the module answers where there is no such slot or no token.
+    /// The token in a slot, or the return value if there is no such slot or no token.
     pub(crate) fn token_in(&self, slot: u64) -> Result<Token<'_>, Ckr> {
         let number = self.slots.get(&slot).ok_or(Ckr::SLOT_ID_INVALID)?;
         number

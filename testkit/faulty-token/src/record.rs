@@ -95,13 +95,13 @@ pub struct Call {
     /// it was not begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<Ckr>,
-    /// What the caller is told. Absent in [`Event::Begun`].
+    /// The return value. Absent in [`Event::Begun`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Ckr>,
 }
 
 impl Call {
-    /// A call of which nothing but its function and number is known.
+    /// A call with its function and number only.
     pub(crate) fn new(function: Function, call: u64) -> Self {
         Self {
             function,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Ckr, Function};
 
-/// What a call does instead of, or besides, its work.
+/// What a call does instead of its work, or in addition to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {

@@ -133,7 +133,7 @@ impl StateFile {
     }
 }
 
-/// Replaces a file of `folder` by one with this content: whoever reads it finds the old or the new.
+/// Replaces a file of `folder` by one with this content: a reader finds the old one or the new one.
 pub(crate) fn write_whole(folder: &Path, name: &str, content: &[u8]) -> Result<(), Error> {
     let (path, beside) = (folder.join(name), folder.join(format!("{name}.new")));
     let written = || {

@@ -193,7 +193,7 @@ fn a_login_holds_for_the_token_until_its_last_session_closes() {
 }
 
 #[test]
-fn the_security_officer_wants_no_read_only_session_beside() {
+fn the_security_officer_cannot_log_in_while_a_read_only_session_is_open() {
     let rig = Rig::new(|_| ());
     let read_only = rig.session(0);
     let read_write = rig.rw_session(0);

@@ -1,4 +1,4 @@
-//! Slots and tokens: what is there, what it is called, what comes, goes and moves.
+//! Slots and tokens: names, and tokens that come, go and move.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The delivery checks beside a plain digest of the same bytes.
+//! The delivery checks compared with a plain digest of the same bytes.
 
 use std::path::Path;
 
@@ -25,9 +25,9 @@ pub(super) async fn compare(program: &Path, bytes: u64) -> Result<Row, Failure> 
     let checks = speed(number("checks_seconds")?);
     let digest = speed(number("sha256_seconds")?);
     Ok(Row {
-        what: format!("delivery checks beside SHA-256, over the same {bytes:.1e} bytes"),
+        what: format!("delivery checks and SHA-256, over the same {bytes:.1e} bytes"),
         qseed: format!("{checks:.0} MB/s, {alarms} alarms"),
-        beside: format!("{digest:.0} MB/s"),
+        compared_with: format!("{digest:.0} MB/s"),
         verdict: format!(
             "{:.2} of SHA-256's speed; at least {LEAST:.0} MB/s, no alarm",
             checks / digest

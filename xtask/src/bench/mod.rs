@@ -1,12 +1,12 @@
-//! `cargo xtask bench`: qseed beside a client that makes a new connection for each request and
+//! `cargo xtask bench`: qseed compared with a client that makes a new connection for each request and
 //! reads the system's authorities for it, which is the way of the program that qseed replaces.
 //!
 //! Both run at once, against one service, with one bundle of authorities, and what is judged is
 //! the ratio: figures of two machines, or of two hours on one, do not compare.
 
-mod beside;
 mod checks;
 mod client;
+mod daemons;
 mod procfs;
 mod stage;
 mod starts;
@@ -33,7 +33,7 @@ pub(crate) struct BenchArgs {
 struct Row {
     what: String,
     qseed: String,
-    beside: String,
+    compared_with: String,
     verdict: String,
     good: bool,
 }
@@ -72,24 +72,24 @@ async fn measure(args: &BenchArgs, programs: &std::path::Path) -> Result<Vec<Row
     };
     let stage = Stage::set(programs).await?;
     let mut rows = vec![starts::compare(&stage).await?];
-    rows.extend(beside::compare(&stage, window).await?);
+    rows.extend(daemons::compare(&stage, window).await?);
     rows.push(checks::compare(&programs.join("checks-speed"), bytes).await?);
     stage.service.end().await?;
     Ok(rows)
 }
 
 fn print_table(rows: &[Row]) {
-    println!("\n| measured | qseed | beside it | result |\n|---|---|---|---|");
+    println!("\n| measured | qseed | compared with | result |\n|---|---|---|---|");
     for Row {
         what,
         qseed,
-        beside,
+        compared_with,
         verdict,
         good,
     } in rows
     {
         let mark = if *good { "" } else { " **missed**" };
-        println!("| {what} | {qseed} | {beside} | {verdict}{mark} |");
+        println!("| {what} | {qseed} | {compared_with} | {verdict}{mark} |");
     }
 }
 

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// Starts of each; the middle one counts.
 const TIMES: usize = 21;
 
-/// qseed until its first seed is in the token, beside the client until it has its bytes, is logged
+/// qseed until its first seed is in the token, and the client until it has its bytes, is logged
 /// in and has called the generator once. Both of the client's programs count as one.
 pub(super) async fn compare(stage: &Stage) -> Result<Row, Failure> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -27,7 +27,7 @@ pub(super) async fn compare(stage: &Stage) -> Result<Row, Failure> {
             "start to first injection; client: to its bytes and one call of the generator, logged in; median of {TIMES}"
         ),
         qseed: millis(ours),
-        beside: millis(theirs),
+        compared_with: millis(theirs),
         verdict: format!("{ratio:.2} of the client's (at most 1)"),
         good: ratio <= 1.0,
     })

@@ -18,14 +18,14 @@ const SHOWN_LINES_OF_TESTS: usize = 1000;
 
 /// How a step came out.
 pub(super) enum Outcome {
-    /// Well, with a remark.
+    /// Passed, with a remark.
     Passed(String),
-    /// Not well, with what is to be shown of it.
+    /// Failed, with the text to show.
     Failed(String),
 }
 
 impl Outcome {
-    /// What a result means for a step. Being stopped is no result.
+    /// The outcome of a step. A stop is an error, not an outcome.
     pub(super) fn of(result: Result<(), Failure>) -> Result<Self, Failure> {
         match result {
             Ok(()) => Ok(Self::Passed(String::new())),
@@ -46,11 +46,11 @@ pub(super) struct Counts {
 /// A test run.
 pub(super) struct Steps<'a> {
     workspace: &'a Workspace,
-    /// Beginnings of the names of the steps that are wanted; all of them, where there are none.
+    /// Run only the steps whose names begin with one of these; all steps if empty.
     only: &'a [String],
     stop: &'a mut Stop,
     logs: PathBuf,
-    /// The step that runs, and since when; none where it is not wanted.
+    /// The step that runs, and since when; `None` if it was not asked for.
     running: Option<(String, Instant)>,
     passed: u64,
     failed: u64,
@@ -306,7 +306,7 @@ fn worth_showing(log: &str) -> String {
         .lines()
         .filter(|line| !well(line) && !building(line))
         .collect();
-    // What went wrong is said at the end; a fuzzer says a thousand lines before that.
+    // The end of the output says what failed; a fuzzer prints a thousand lines before that.
     last_lines(&lines, SHOWN_LINES)
 }
 

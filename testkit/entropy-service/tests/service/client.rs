@@ -1,4 +1,4 @@
-//! A client that hides nothing: it sends what it is told and hands over what came.
+//! A client that sends exactly the given bytes and returns exactly what came.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, STEERING_FILE, STEERING_VARIABLE};
 
-/// The file that `$QSEED_FAULTY_TOKEN` names, or else the one beside the module itself.
+/// The file that `$QSEED_FAULTY_TOKEN` names, or else the one in the module's own folder.
 pub(super) fn steering_file() -> Result<PathBuf, Error> {
     let path = match env::var_os(STEERING_VARIABLE) {
         Some(path) => PathBuf::from(path),

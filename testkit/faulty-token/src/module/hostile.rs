@@ -15,7 +15,7 @@ pub(super) fn send(bytes: &[u8], times: u32) {
     while !rest.is_empty() {
         match rustix::io::write(&socket, rest) {
             Ok(written) => rest = &rest[written..],
-            // Whoever is at the other end has had enough.
+            // The daemon closed the connection.
             Err(_) => return,
         }
     }

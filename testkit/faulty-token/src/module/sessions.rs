@@ -86,7 +86,7 @@ impl Sessions {
         Ok(handle)
     }
 
-    /// The session as it stands in the table, whatever became of its token.
+    /// The session in the table, even if its token is gone.
     pub(crate) fn peek(&self, handle: u64) -> Option<Arc<Session>> {
         self.table().open.get(&handle).cloned()
     }

@@ -80,7 +80,7 @@ struct Circle {
 }
 
 impl Circle {
-    /// What stands in the list of known circles, and what shows it.
+    /// A circle in the list of known ones, and the lines that show it.
     fn named(self, name: &str) -> (String, String) {
         let names: Vec<_> = self.names.into_iter().collect();
         let place = [&[name.to_owned()], &self.folder[..]].concat().join("/");

@@ -83,7 +83,7 @@ impl Reader {
         self.at += 1;
     }
 
-    /// Passes over what stands below `#[cfg(test)]`.
+    /// Skips the item below `#[cfg(test)]`.
     fn skip_test_item(&mut self) {
         let mut depth = 0_usize;
         let mut is_use = false;

@@ -1,4 +1,4 @@
-//! CPU, memory and growth of daemons that run, beside a client that connects anew.
+//! CPU, memory and growth of running daemons, compared with a client that opens a connection for each request.
 
 use std::time::{Duration, Instant};
 
@@ -156,7 +156,7 @@ fn cost_row(each: &str, cpu: Duration, seeds: u32, theirs: Duration, wanted: Opt
     Row {
         what: format!("CPU per injection over TLS: {each}"),
         qseed: millis(ours),
-        beside: format!("{} ({CLIENT_REQUESTS} requests)", millis(theirs)),
+        compared_with: format!("{} ({CLIENT_REQUESTS} requests)", millis(theirs)),
         verdict: format!("1/{cheaper:.0} of the client's{at_most}"),
         good: wanted.is_none_or(|wanted| cheaper >= wanted),
     }
@@ -178,14 +178,14 @@ fn holdings_rows(daemon: &Running, window: Duration) -> Result<Vec<Row>, Failure
         Row {
             what: format!("memory (PSS) of daemon and worker after {seconds} s"),
             qseed: format!("{memory:.1} MB"),
-            beside: String::new(),
+            compared_with: String::new(),
             verdict: format!("below {MEMORY:.0} MB"),
             good: memory < MEMORY,
         },
         Row {
             what: format!("growth over the last nine tenths of {seconds} s"),
             qseed: format!("{grown:.2} MB, {descriptors} descriptors, {threads} threads"),
-            beside: String::new(),
+            compared_with: String::new(),
             verdict: "none; of memory at most 0.5 MB".to_owned(),
             good: descriptors == 0 && threads == 0 && grown < 0.5,
         },
