@@ -52,7 +52,7 @@ fn warnings(result: Result<Loaded, LoadError>) -> Vec<String> {
 }
 
 #[test]
-fn a_file_for_its_owner_and_group_is_read() {
+fn a_file_readable_by_owner_and_group_is_accepted() {
     for mode in [0o600, 0o400, 0o640] {
         let folder = folder(&[("c.yml", LITERAL, mode)]);
         let path = folder.path().join("c.yml");
@@ -89,7 +89,7 @@ fn literal_secrets_that_others_can_read_are_refused() {
 }
 
 #[test]
-fn every_readable_secret_file_is_told_at_once() {
+fn all_secret_files_that_others_can_read_are_reported_together() {
     let folder = folder(&[("token", "t", 0o604), ("pin", "1", 0o644)]);
     let path = folder.path().join("c.yml");
     write(&path, referring(folder.path())).expect("written");

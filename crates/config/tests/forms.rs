@@ -167,7 +167,7 @@ fn what_is_left_out_has_its_default() {
 }
 
 #[test]
-fn general_keys_stand_beside_flat_ones() {
+fn general_keys_are_allowed_in_the_flat_form() {
     let general = "qrypt_url: https://qrypt.example:8443\nlisten: '[::1]:9464'\naudit: {}\n\
         state_dir: state\nlog: {level: warn}\nmodules: [{path: l.so, concurrency: 2, output: log}]\n\
         control_socket: s\nreserve: {cover: 2h}\nmix_local: true\n";

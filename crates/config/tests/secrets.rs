@@ -91,7 +91,7 @@ fn null_without_quotes_is_no_secret() {
 }
 
 #[test]
-fn half_a_character_in_a_quoted_text_says_what_to_write() {
+fn half_a_surrogate_pair_in_quotes_is_a_fault_with_advice() {
     let report = parse(&with_pin("\"\\ud83d\\ude00\""), "f").expect_err("a surrogate");
     let report = report.to_string();
     assert!(report.starts_with("f:4:"), "{report}");

@@ -50,7 +50,7 @@ fn a_call_that_hangs_holds_up_no_other_partition_and_ends_with_the_worker() {
 }
 
 #[test]
-fn a_long_listing_says_that_it_moves_on() {
+fn a_long_listing_reports_progress() {
     let bench = Bench::new(|faults| {
         faults.slots = 30;
         faults.latency_us.insert(Function::GetTokenInfo, 20_000);
@@ -81,7 +81,7 @@ fn a_long_listing_says_that_it_moves_on() {
 }
 
 #[test]
-fn a_module_that_ends_its_process_is_told_of() {
+fn a_module_that_ends_its_process_is_reported() {
     for (action, function) in [
         (Action::Segfault, Function::SeedRandom),
         (Action::Abort, Function::SeedRandom),
@@ -176,7 +176,7 @@ fn a_worker_that_hangs_dies_with_the_daemon() {
 }
 
 #[test]
-fn a_library_for_another_machine_is_told_from_a_missing_one() {
+fn a_library_for_another_machine_differs_from_a_missing_one() {
     let bench = Bench::new(|_| {});
     let folder = tempfile::tempdir().expect("a folder");
     let module = folder.path().join("vendor.so");

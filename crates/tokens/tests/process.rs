@@ -74,7 +74,7 @@ fn a_worker_shows_no_secret_and_leaves_no_core() {
 }
 
 #[test]
-fn a_killed_worker_is_told_of() {
+fn a_killed_worker_is_reported() {
     on_one_thread(async {
         let hsm = SoftHsm::with_tokens(&[]);
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
@@ -85,7 +85,7 @@ fn a_killed_worker_is_told_of() {
 }
 
 #[test]
-fn a_module_that_does_not_load_is_told_with_the_reason() {
+fn a_module_that_does_not_load_is_reported_with_the_cause() {
     let folder = tempfile::tempdir().expect("a folder");
     for (module, why) in [
         (
@@ -146,7 +146,7 @@ fn a_worker_ends_with_the_socket() {
 }
 
 #[test]
-fn a_worker_started_by_hand_says_that_it_is_not_to_be() {
+fn a_worker_started_by_hand_refuses() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = Command::new(spec(SOFTHSM, folder.path()).program)
         .stdin(Stdio::null())

@@ -105,7 +105,7 @@ fn a_pin_is_presented_on_the_guards_word_alone() {
 }
 
 #[test]
-fn a_wrong_pin_is_refused_and_told() {
+fn a_wrong_pin_is_refused_and_reported() {
     let hsm = SoftHsm::with_tokens(&["first"]);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
@@ -203,7 +203,7 @@ fn the_security_officer_logs_in_to_a_read_write_session() {
 }
 
 #[test]
-fn tokens_that_are_not_there_or_not_one_are_told_with_what_is_there() {
+fn missing_and_ambiguous_tokens_are_reported_with_what_exists() {
     let hsm = SoftHsm::with_tokens(&["first", "second"]);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
@@ -298,7 +298,7 @@ fn slots_are_listed_without_a_session() {
 }
 
 #[test]
-fn a_pin_file_is_read_when_it_is_needed_and_missing_ones_are_told() {
+fn a_pin_file_is_read_when_needed_and_reported_when_missing() {
     let hsm = SoftHsm::with_tokens(&["first"]);
     let file = hsm.folder.path().join("pin");
     on_one_thread(async {
@@ -320,7 +320,7 @@ fn a_pin_file_is_read_when_it_is_needed_and_missing_ones_are_told() {
 }
 
 #[test]
-fn seeds_do_not_go_on_into_a_token_that_was_deleted_or_made_anew() {
+fn no_seed_goes_into_a_deleted_or_reinitialised_token() {
     let hsm = SoftHsm::with_tokens(&["first"]);
     let mut spec = hsm.spec();
     spec.look_again_after = Duration::ZERO;

@@ -66,7 +66,7 @@ fn a_chunk_that_went_in_does_not_go_in_again_after_a_lost_session_or_login() {
 }
 
 #[test]
-fn a_lost_login_is_renewed_by_one_for_all_who_share_it() {
+fn a_lost_login_is_renewed_once_for_all_partitions_of_the_token() {
     let bench = Bench::new(|_| {});
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
@@ -378,7 +378,7 @@ fn vendors_users_and_pin_pads_log_in() {
 }
 
 #[test]
-fn another_application_that_is_logged_in_is_told_and_judges_no_pin() {
+fn another_applications_login_is_reported_and_judges_no_pin() {
     for code in [
         Ckr::USER_ANOTHER_ALREADY_LOGGED_IN,
         Ckr::USER_TOO_MANY_TYPES,

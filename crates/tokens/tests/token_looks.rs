@@ -9,7 +9,7 @@ use support::faulty::{Bench, faulty};
 use support::{Daemon, on_one_thread};
 
 #[test]
-fn a_clock_that_tells_no_time_is_let_be() {
+fn an_unreadable_clock_is_ignored() {
     // openCryptoki's, filled up with NUL, and two that say nothing.
     for time in ["17:20:14", "", "                "] {
         let bench = Bench::new(|faults| {

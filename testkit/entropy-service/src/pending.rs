@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_goes_before_what_stands() {
+    fn queued_faults_come_before_standing_ones() {
         let mut pending = pending(&["hang", "all-zero*2", "text*1"]);
         let struck = answers(&mut pending, 4);
         let expected = [Fault::AllZero, Fault::AllZero, Fault::Text, Fault::Hang].map(Some);

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_module_sees_what_went_but_not_what_came() {
+    fn a_stale_module_notices_removed_but_not_new_tokens() {
         let mut faults = three_tokens(SlotList::OnInitialize);
         faults.remove(1);
         let first = plan(&faults);
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rules_count_goes_on_as_long_as_the_rule_stays_the_same() {
+    fn a_rule_keeps_its_count_until_it_changes() {
         let folder = tempfile::tempdir().expect("a folder");
         let state = StateFile::new(folder.path());
         let call = RuledCall {

@@ -26,7 +26,7 @@ fn flags(rig: &Rig, user: User) -> [bool; 3] {
 }
 
 #[test]
-fn a_pin_locks_after_its_tries_and_the_flags_tell() {
+fn a_pin_locks_after_its_tries_and_sets_the_flags() {
     for (user, kind) in [(User::USER, UserType::User), (User::SO, UserType::So)] {
         let rig = Rig::new(|faults| {
             faults.defaults.user.tries = Some(3);

@@ -240,7 +240,7 @@ fn a_wrong_steering_file_leaves_the_last_good_one_in_force() {
 }
 
 #[test]
-fn what_is_not_supported_says_so() {
+fn unsupported_functions_answer_so() {
     let rig = Rig::new(|_| ());
     let session = rig.session(0);
     let unsupported = rv(Ckr::FUNCTION_NOT_SUPPORTED);

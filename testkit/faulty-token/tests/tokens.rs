@@ -7,7 +7,7 @@ use cryptoki::error::Rv;
 use qseed_faulty_token::{Ckr, Padding, PinPad, SlotList, TokenFlag};
 
 #[test]
-fn thousands_of_slots_each_with_a_token_of_its_own() {
+fn thousands_of_slots_have_a_token_each() {
     let rig = Rig::new(|faults| {
         faults.slots = 5000;
         faults.first_slot_id = 100;
@@ -59,7 +59,7 @@ fn texts_are_padded_with_nul_on_demand() {
 }
 
 #[test]
-fn flags_are_what_the_file_says() {
+fn flags_follow_the_file() {
     let rig = Rig::new(|faults| {
         faults.slots = 2;
         let token = faults.token(1);
@@ -160,7 +160,7 @@ fn tokens_change_places() {
 }
 
 #[test]
-fn a_token_initialised_anew_has_lost_its_sessions() {
+fn a_reinitialised_token_loses_its_sessions() {
     let rig = Rig::new(|_| ());
     let session = rig.session(0);
     rig.set(|faults| {

@@ -87,7 +87,7 @@ fn a_new_rate_limit_counts_what_was_sent_before() {
 }
 
 #[test]
-fn limits_that_the_service_tells_are_kept() {
+fn limits_that_the_service_announces_are_kept() {
     let mut story = Story::new(usual(4));
     story.tell(Event::LimitsLearnt {
         source: s(0),
@@ -110,7 +110,7 @@ fn limits_that_the_service_tells_are_kept() {
 }
 
 #[test]
-fn a_module_that_was_replaced_is_loaded_anew_at_once() {
+fn a_replaced_module_is_loaded_again_at_once() {
     let mut story = Story::new(usual(2));
     story.run(secs(5));
     story.settings.modules[0].revision += 1;

@@ -122,7 +122,7 @@ fn a_pin_whose_outcome_a_crash_hid_is_presented_once_more() {
 }
 
 #[test]
-fn what_the_file_says_decides_and_not_what_the_daemon_believes() {
+fn the_guard_file_decides_not_what_the_daemon_believes() {
     let mut story = story(1, &[login(1, PinAnswer::Accepted)]);
     story.run(secs(25));
     assert_eq!(story.presented(tag(1)), 1);
@@ -238,7 +238,7 @@ fn a_worker_that_dies_before_it_may_present_leaves_no_doubt() {
 }
 
 #[test]
-fn a_neighbour_that_has_the_worker_started_anew_hides_no_outcome() {
+fn a_neighbour_that_restarts_the_worker_hides_no_outcome() {
     let mut story = story(1, &[]);
     story.settings.partitions.push(crate::story::partition(1));
     story.logins.insert(p(1), login(1, PinAnswer::Accepted));

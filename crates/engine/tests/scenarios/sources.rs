@@ -159,7 +159,7 @@ fn a_new_secret_that_is_refused_is_sent_once() {
 }
 
 #[test]
-fn equal_streams_are_a_fault_where_they_would_be_xored() {
+fn equal_streams_are_a_fault_under_xor() {
     for size in [8, 48] {
         let mut settings = two_sources(Combine::Xor);
         for partition in &mut settings.partitions {
@@ -246,7 +246,7 @@ fn a_delivery_that_fails_a_check_is_dropped_and_the_next_one_serves() {
 }
 
 #[test]
-fn a_seed_says_whether_the_kernels_bytes_belong_to_it() {
+fn a_seed_records_whether_the_kernel_was_mixed_in() {
     let mut story = Story::new(usual(1));
     story.run(secs(15));
     story.settings.mix_local = true;

@@ -4,7 +4,7 @@ use qseed_engine::{PartitionState, TokenFault};
 use crate::story::{Call, DEADLINE, Did, Story, p, secs, usual};
 
 #[test]
-fn a_token_that_takes_no_seeds_rests_and_is_said_once() {
+fn a_token_that_takes_no_seeds_rests_and_is_logged_once() {
     let mut story = Story::new(usual(2));
     story
         .seeding
@@ -64,7 +64,7 @@ fn a_token_that_comes_back_is_found() {
 }
 
 #[test]
-fn where_every_token_is_missing_the_module_is_loaded_anew() {
+fn if_every_token_is_missing_the_worker_restarts() {
     let mut story = Story::new(usual(2));
     for number in 0..2 {
         story

@@ -57,7 +57,7 @@ fn the_culprit_of_crashes_is_found_among_several_calls() {
 }
 
 #[test]
-fn one_that_finds_the_library_out_of_order_is_kept_apart_where_others_are_well() {
+fn a_partition_that_alone_finds_the_library_broken_is_isolated() {
     let mut story = Story::new(usual(3));
     story.run(secs(15));
     story.seeding.insert(p(0), Call::Fails(TokenFault::General));
@@ -71,7 +71,7 @@ fn one_that_finds_the_library_out_of_order_is_kept_apart_where_others_are_well()
 }
 
 #[test]
-fn where_the_library_is_out_of_order_for_all_the_worker_starts_anew_with_back_off() {
+fn a_library_that_is_broken_for_all_restarts_the_worker_with_back_off() {
     let mut story = Story::new(usual(50));
     story.run(secs(100));
     for number in 0..50 {

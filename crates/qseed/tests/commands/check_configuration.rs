@@ -70,7 +70,7 @@ fn where_all_is_well_nothing_is_presented_injected_or_spent() {
 }
 
 #[test]
-fn every_fault_of_the_file_is_told_with_its_place() {
+fn every_fault_of_the_file_is_listed_with_its_place() {
     let bench = Bench::new();
     bench.write(
         "qseed.yml",
@@ -101,7 +101,7 @@ fn every_fault_of_the_file_is_told_with_its_place() {
 }
 
 #[test]
-fn faults_of_token_uris_are_told_among_all_others() {
+fn faults_of_token_uris_are_listed_with_all_others() {
     let bench = Bench::new();
     bench.config(
         "partitions:\n\
@@ -148,7 +148,7 @@ fn a_rate_limit_that_is_too_low_is_warned_of() {
 }
 
 #[test]
-fn a_file_that_is_not_there_or_not_for_us_has_its_own_exit_code() {
+fn missing_and_unreadable_files_have_their_own_exit_codes() {
     let bench = Bench::new();
     let ran = bench.check(&[]);
     assert_eq!(ran.code, 78);
@@ -250,7 +250,7 @@ fn a_secret_of_another_user_is_a_matter_of_permission() {
 }
 
 #[test]
-fn a_state_directory_that_cannot_be_written_is_a_fault_where_pins_are_presented() {
+fn an_unwritable_state_directory_is_a_fault_if_pins_are_presented() {
     let bench = Bench::new();
     let module = bench.module("vendor", |_| {});
     let partition = |login: &str| {

@@ -40,7 +40,7 @@ fn entropy_served(service: &EntropyService) -> usize {
 }
 
 #[test]
-fn the_link_the_certificate_and_the_token_are_told() {
+fn link_certificate_and_token_are_shown() {
     let service = service(Options::default().tls());
     let ran = check(&source(&service, TOKEN, "", ""));
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -116,7 +116,7 @@ fn a_token_that_is_refused_is_a_fault() {
 }
 
 #[test]
-fn the_open_api_tells_its_limits_and_health() {
+fn the_open_apis_limits_and_health_are_shown() {
     let service = service(Options::default());
     let source = format!(
         "{{name: lab, type: qrng-open-api, url: \"{}\", access_token: {TOKEN}}}",
@@ -155,7 +155,7 @@ fn the_older_api_is_asked_without_spending_entropy() {
 }
 
 #[test]
-fn what_cannot_be_found_out_is_said() {
+fn checks_that_are_impossible_are_listed() {
     let once = RateLimit::new(1, DAY);
     let service = service(Options::default().rate_limit(once));
     let source = format!(
@@ -241,7 +241,7 @@ fn an_answer_to_a_malformed_request_shows_nothing() {
 }
 
 #[test]
-fn what_is_said_of_capabilities_and_tests_is_not_said_of_entropy() {
+fn capabilities_and_health_tests_are_not_claimed_for_the_entropy() {
     let service = service(Options::default().scope(Scope::Everything));
     let source = format!(
         "{{name: lab, type: qrng-open-api, url: \"{}\", access_token: {TOKEN}}}",

@@ -24,7 +24,7 @@ fn check(change: impl FnOnce(&mut Faults), partitions: &[(&str, &str)]) -> (Ran,
 }
 
 #[test]
-fn tokens_are_found_or_it_is_said_what_is_there() {
+fn a_token_is_found_or_the_existing_ones_are_listed() {
     let (ran, _) = check(
         |faults| {
             faults.slots = 4;
@@ -106,7 +106,7 @@ fn flags_that_speak_against_a_login_are_faults_or_warnings() {
 }
 
 #[test]
-fn generators_that_are_not_what_they_seem_are_warned_of() {
+fn software_generators_are_warned_of() {
     let (ran, _) = check(
         |faults| {
             faults.slots = 4;
@@ -141,7 +141,7 @@ fn generators_that_are_not_what_they_seem_are_warned_of() {
 }
 
 #[test]
-fn two_partitions_that_are_one_token_are_told() {
+fn two_partitions_that_are_one_token_are_a_fault() {
     let (ran, _) = check(
         |faults| faults.slots = 2,
         &[
@@ -251,7 +251,7 @@ fn a_module_that_is_lost_holds_up_no_other() {
 }
 
 #[test]
-fn a_modules_environment_and_text_are_its_own() {
+fn each_module_gets_its_own_environment_and_arguments() {
     let bench = Bench::new();
     let module = bench.module("vendor", |faults| {
         faults.init_args = Some("configdir='x'".into());

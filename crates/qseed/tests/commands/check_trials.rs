@@ -124,7 +124,7 @@ fn one_bad_pin_of_two_partitions_is_presented_once() {
 }
 
 #[test]
-fn a_login_that_hangs_twice_is_not_made_again_and_the_others_go_on() {
+fn a_login_that_hangs_twice_is_not_repeated_and_others_continue() {
     let (bench, module) = bench(
         |faults| {
             faults.slots = 2;
@@ -158,7 +158,7 @@ fn a_login_that_hangs_twice_is_not_made_again_and_the_others_go_on() {
 }
 
 #[test]
-fn nothing_is_seeded_without_the_probe_and_its_bytes_are_said_to_be_local() {
+fn only_the_probe_seeds_and_it_names_its_bytes_local() {
     let (bench, module) = bench(|_| {}, &[("p", "slot: 0, login: none, size: 100")]);
     assert_eq!(bench.check(&["--login"]).code, 0);
     assert!(module.seeds().is_empty());
@@ -210,7 +210,7 @@ fn the_probe_finds_the_window_and_advises_a_chunk() {
 }
 
 #[test]
-fn tokens_that_take_no_seeds_say_so() {
+fn tokens_that_take_no_seeds_are_reported() {
     let (bench, module) = bench(
         |faults| {
             faults.slots = 2;
@@ -242,7 +242,7 @@ fn tokens_that_take_no_seeds_say_so() {
 }
 
 #[test]
-fn a_module_that_crashes_again_and_again_is_let_be() {
+fn a_module_that_keeps_crashing_is_given_up() {
     let (bench, module) = bench(
         |faults| {
             faults.slots = 4;

@@ -52,7 +52,7 @@ fn where_no_pin_was_ever_presented_nothing_is_held() {
 }
 
 #[test]
-fn what_is_held_is_told_with_its_reason_and_what_to_do() {
+fn pins_held_back_are_listed_with_cause_and_advice() {
     let (bench, _) = refused();
     let ran = bench.command("guard", &[]);
     assert_eq!(ran.code, 0, "{ran:?}");
@@ -106,7 +106,7 @@ fn of_partitions_that_are_one_token_with_one_pin_any_name_clears_it() {
 }
 
 #[test]
-fn an_unknown_name_is_answered_with_those_that_come_close() {
+fn an_unknown_name_gets_similar_names() {
     let (bench, _) = refused();
     let ran = bench.command("guard", &["--clear", "isuing-ca"]);
     assert_eq!(ran.code, 64, "{ran:?}");
@@ -197,7 +197,7 @@ fn a_state_directory_that_is_not_there_is_no_answer() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_says_why() {
+fn an_unusable_file_is_reported_with_the_cause() {
     let (bench, _) = refused();
     bench.open_to_all();
     mode(&bench.path("qseed.yml"), 0o644);

@@ -137,7 +137,7 @@ fn vendor(bench: &Bench) -> Vendor {
 }
 
 #[test]
-fn every_slot_and_flag_is_told() {
+fn every_slot_and_flag_is_listed() {
     let bench = Bench::new();
     let ran = slots(&vendor(&bench).path, &["--json"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
@@ -169,7 +169,7 @@ fn every_slot_and_flag_is_told() {
 }
 
 #[test]
-fn people_are_told_the_same() {
+fn the_text_shows_the_same_as_json() {
     let bench = Bench::new();
     let vendor = vendor(&bench);
     let ran = slots(&vendor.path, &[]);
@@ -193,7 +193,7 @@ fn people_are_told_the_same() {
 }
 
 #[test]
-fn a_module_that_cannot_be_asked_says_why() {
+fn a_module_that_does_not_answer_is_reported_with_the_cause() {
     let bench = Bench::new();
     let text = bench.write("module.so", "no library");
     let broken = |name: &str, rule: Rule| bench.module(name, |faults| faults.rules.push(rule)).path;
@@ -227,7 +227,7 @@ fn a_module_that_cannot_be_asked_says_why() {
 }
 
 #[test]
-fn what_the_module_writes_is_shown_as_such_even_where_it_fails() {
+fn a_modules_output_is_marked_as_such_even_if_it_fails() {
     let bench = Bench::new();
     let noise = "cannot open /etc/Chrystoki.conf\n".to_owned();
     let module = bench.module("noisy", |faults| {

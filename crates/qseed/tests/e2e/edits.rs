@@ -62,7 +62,7 @@ fn a_worker_that_starts_again_has_its_pins_whatever_became_of_the_file() {
 }
 
 #[test]
-fn a_reload_gives_new_pins_to_workers_that_run_and_to_those_that_start_later() {
+fn a_reload_gives_new_pins_to_running_and_to_later_workers() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |_| {});
     let partitions = json!([faulty.partition_with_pin("p", 0, "9999")]);
@@ -107,7 +107,7 @@ fn no_worker_inherits_a_variable_that_held_a_secret_before_a_reload() {
 }
 
 #[test]
-fn a_pin_in_a_variable_that_is_not_set_says_so_and_is_not_tried_soon_again() {
+fn a_missing_pin_variable_is_logged_and_not_retried_soon() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |_| {});
     let partition = faulty.partition_with_pin("p", 0, "env:QSEED_TEST_NOT_SET");

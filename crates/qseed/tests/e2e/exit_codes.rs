@@ -18,7 +18,7 @@ fn once_with(site: &Site, text: &str) -> Ended {
 }
 
 #[test]
-fn exit_codes_tell_what_is_wrong() {
+fn each_kind_of_failure_has_its_exit_code() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |_| ());
     let good = site.full(&service, &json!([faulty.partition("p", 0)]));

@@ -63,7 +63,7 @@ fn a_link_that_is_not_as_configured_is_not_used() {
 }
 
 #[test]
-fn the_link_is_post_quantum_and_told() {
+fn the_link_is_post_quantum_and_logged() {
     let stage = Stage::new(service()).with(|source| {
         source["tls"]["post_quantum"] = json!("require");
     });
@@ -76,7 +76,7 @@ fn the_link_is_post_quantum_and_told() {
 }
 
 #[test]
-fn a_name_that_is_not_found_is_said() {
+fn a_dns_failure_is_logged() {
     let stage = Stage::new(service()).with(|source| source["url"] = json!("https://qrng.test"));
     // In a network without anything, the resolver fails at once and asks nobody.
     let mut isolated = Command::new("unshare");

@@ -136,7 +136,7 @@ fn pins_reach_the_token_byte_for_byte() {
 }
 
 #[test]
-fn a_token_that_is_initialised_anew_is_found_and_seeded() {
+fn a_reinitialised_token_is_found_and_seeded() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| faults.defaults.user.tries = Some(3));
     let partitions = json!([faulty.partition_with_pin("p", 0, RIGHT)]);

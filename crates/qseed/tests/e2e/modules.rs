@@ -248,7 +248,7 @@ fn a_call_that_hangs_delays_no_other_module() {
 }
 
 #[test]
-fn a_module_that_is_not_there_is_said_and_found_when_it_comes() {
+fn a_missing_module_is_logged_and_loaded_when_it_appears() {
     let (service, site) = (service(), Site::new());
     let healthy = Faulty::named(site.folder(), "healthy", |_| ());
     let absent = Faulty::named(site.folder(), "absent", |_| ());
@@ -274,7 +274,7 @@ fn a_module_that_is_not_there_is_said_and_found_when_it_comes() {
 }
 
 #[test]
-fn a_worker_that_is_killed_is_started_anew() {
+fn a_killed_worker_is_restarted() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |_| ());
     let partitions = json!([faulty.partition_with_pin("p", 0, "1234")]);
@@ -310,7 +310,7 @@ fn the_workers_end_with_a_daemon_that_is_killed() {
 }
 
 #[test]
-fn what_a_module_writes_is_in_the_log_where_the_configuration_asks_for_it() {
+fn a_modules_output_is_logged_only_if_the_configuration_asks() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| {
         let stdout = Action::Stdout("half a line".to_owned());
@@ -366,7 +366,7 @@ fn what_a_module_writes_is_only_counted_unless_the_configuration_asks_for_more()
 /// A module that notices a token only when it is started anew: that happens after a minute in
 /// which none of its tokens was there.
 #[test]
-fn a_module_that_never_looks_again_is_started_anew() {
+fn a_module_that_never_lists_its_slots_again_is_restarted() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| {
         faults.slot_list = SlotList::OnInitialize;

@@ -364,7 +364,7 @@ fn a_pin_that_was_good_is_presented_twice_at_most_whatever_the_module_answers() 
 /// A worker that is started anew for one partition's sake may be asked to end while others' PINs
 /// are on their way to their tokens: those count as not presented, since they were not.
 #[test]
-fn a_module_that_is_started_anew_costs_no_other_partition_its_pin() {
+fn a_restarted_module_costs_no_other_partition_its_pin() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| {
         faults.slots = 100;

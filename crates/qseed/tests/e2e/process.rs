@@ -211,7 +211,7 @@ fn a_reload_changes_what_changed_and_nothing_else() {
 }
 
 #[test]
-fn the_service_manager_is_told() {
+fn the_service_manager_gets_ready_status_and_stopping() {
     let (service, site) = (service(), Site::new());
     let socket = UnixDatagram::bind(site.path("notify")).expect("bound");
     socket
@@ -267,7 +267,7 @@ fn the_service_manager_is_told() {
 }
 
 #[test]
-fn nobody_reads_the_log_and_seeding_goes_on() {
+fn seeding_continues_while_nobody_reads_the_log() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |_| ());
     site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));

@@ -16,7 +16,7 @@ const FAILING: u32 = 166;
 const SEEDS: usize = 15;
 
 #[test]
-fn healthy_partitions_keep_their_cadence_beside_modules_that_hang_and_crash() {
+fn healthy_partitions_keep_their_cadence_while_other_modules_hang_and_crash() {
     let (service, site) = (service(), Site::new());
     let healthy = Faulty::named(site.folder(), "healthy", |faults| faults.slots = HEALTHY);
     let hanging = Faulty::named(site.folder(), "hanging", |faults| {

@@ -360,7 +360,7 @@ fn partitions_that_are_no_longer_seeded_are_announced_and_so_is_their_next_seed(
 }
 
 #[test]
-fn a_service_of_the_older_call_alone_seeds_and_the_log_says_so_once() {
+fn a_service_with_the_older_call_alone_seeds_and_the_log_says_so_once() {
     for_each_case(&[404, 405], 2, |status| {
         let stage = Stage::new(service_with(Options::default().older_api(*status)));
         let qseed = stage.site.start();

@@ -224,7 +224,7 @@ fn a_lost_session_is_opened_again_at_once() {
 }
 
 #[test]
-fn a_token_that_takes_no_seeds_rests_and_the_others_go_on() {
+fn a_token_that_takes_no_seeds_rests_and_others_continue() {
     let (service, site) = (service(), Site::new());
     let refusals = [
         Ckr::RANDOM_SEED_NOT_SUPPORTED,
@@ -275,7 +275,7 @@ fn a_token_that_takes_no_seeds_rests_and_the_others_go_on() {
 }
 
 #[test]
-fn a_library_that_lists_no_slots_any_more_is_started_anew() {
+fn a_library_that_lists_no_slots_any_more_is_restarted() {
     let (service, site) = (service(), Site::new());
     // As p11-kit's client does for ever once its server was restarted.
     let faulty = Faulty::new(site.folder(), |faults| {

@@ -139,7 +139,7 @@ fn a_source_that_lies_stops_the_xor() {
 }
 
 #[test]
-fn the_local_kernel_is_mixed_in_and_said() {
+fn the_local_kernel_is_mixed_in_and_logged() {
     let cases = [
         (1, "Seeds are made of cloud xor the local kernel."),
         (2, "Seeds are made of cloud xor lab xor the local kernel."),

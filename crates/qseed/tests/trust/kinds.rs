@@ -148,7 +148,7 @@ fn site_of(hsm: &SoftHsm, source: &Value) -> Site {
 }
 
 #[test]
-fn each_delivers_to_a_real_token_what_it_served() {
+fn a_real_token_gets_what_each_kind_of_source_served() {
     for_each_case(&kinds(), 8, |kind| {
         let service = EntropyService::spawn(kind.options.clone()).expect("a service");
         let mut source = (kind.settings)(&service);

@@ -205,7 +205,7 @@ fn a_client_certificate_that_is_replaced_takes_effect() {
 }
 
 #[test]
-fn tls_1_2_is_used_only_where_there_is_nothing_better_and_is_told() {
+fn tls_1_2_is_used_only_without_a_better_version_and_is_logged() {
     let old = service_with(Options::default().tls12_only());
     let stage = Stage::new(&[source("sim", &old)]);
     let qseed = stage.site.start();

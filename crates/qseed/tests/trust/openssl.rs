@@ -87,7 +87,7 @@ fn openssl_without_the_group_is_refused_and_another_source_takes_over() {
 }
 
 #[test]
-fn openssl_with_nothing_but_the_group_is_refused_where_it_is_off() {
+fn an_openssl_server_with_the_hybrid_group_alone_is_refused_if_it_is_off() {
     let site = Site::new();
     let node = NodeService::with_groups(&site, HYBRID);
     let stage = Stage::new(&[node.source(&json!({ "post_quantum": "off" }))]);

@@ -10,7 +10,7 @@ use crate::stage::{
 use crate::support::{PATIENCE, service, service_with};
 
 #[test]
-fn seeds_go_on_from_the_reserve_and_stop_when_it_is_empty() {
+fn seeding_continues_from_the_reserve_until_it_is_empty() {
     let service = service();
     let stage = Stage::with_partitions(&[source("sim", &service)], 3)
         .with(|config| config["reserve"] = json!({ "cover": "10s" }));

@@ -191,7 +191,7 @@ async fn statuses() {
 }
 
 #[tokio::test]
-async fn servers_say_when_to_come_back() {
+async fn retry_after_is_read_as_seconds_and_as_date() {
     for status in [429, 503] {
         let fault = Fault::status_retry_after(status, RetryAfter::Seconds(7));
         for failed in befall(&fault, PATIENT).await {

@@ -68,7 +68,7 @@ async fn post_quantum_key_exchange_as_configured() {
 }
 
 #[tokio::test]
-async fn tls_1_2_only_where_the_server_has_no_better() {
+async fn tls_1_2_only_if_the_server_has_no_better() {
     let service = spawn(Options::default().tls12_only());
     let require = Tls {
         post_quantum: PostQuantum::Require,

@@ -58,7 +58,7 @@ async fn limits_are_asked_for_once() {
 }
 
 #[tokio::test]
-async fn a_first_fetch_learns_the_limits_where_it_may_send_two_requests() {
+async fn a_first_fetch_learns_the_limits_if_it_may_send_two_requests() {
     let service = spawn(small());
     let failed = open(&service)
         .fetch(ask(65, 1))
@@ -128,7 +128,7 @@ async fn a_refusal_is_doubted_once() {
 }
 
 #[tokio::test]
-async fn a_service_that_tells_nothing_is_asked_within_the_common_limits() {
+async fn a_service_without_capabilities_is_asked_within_the_common_limits() {
     for fault in [
         Fault::status(404),
         Fault::ThrottleSentence,
@@ -147,7 +147,7 @@ async fn a_service_that_tells_nothing_is_asked_within_the_common_limits() {
 }
 
 #[tokio::test]
-async fn a_service_in_trouble_is_not_taken_to_tell_nothing() {
+async fn a_failing_service_does_not_count_as_one_without_capabilities() {
     let service = spawn(small().scope(Scope::Everything));
     let mut source = open(&service);
     service.fault_next(Fault::status(503), 1);
@@ -173,7 +173,7 @@ async fn api_keys() {
 }
 
 #[tokio::test]
-async fn an_inspection_tells_all_and_costs_no_entropy() {
+async fn an_inspection_shows_all_and_costs_no_entropy() {
     let service = spawn(small().tls().token(TOKEN));
     let mut http = http(&service.open_api_url(), Transport::Tls(tls(&service)));
     http.auth = crate::bearer(TOKEN);

@@ -65,7 +65,7 @@ async fn the_older_api_delivers_whole_kibibytes() {
 }
 
 #[tokio::test]
-async fn a_request_shows_what_the_apis_want() {
+async fn a_request_has_what_the_apis_require() {
     let service = spawn(Options::default());
     let mut http = plain(&service);
     http.auth = bearer(TOKEN);
@@ -113,7 +113,7 @@ async fn what_is_outside_of_the_limits_is_not_sent() {
 }
 
 #[tokio::test]
-async fn the_older_api_is_used_where_the_service_does_not_know_the_newer_one() {
+async fn the_older_api_is_used_if_the_service_lacks_the_newer_one() {
     for status in [404, 405] {
         let service = spawn(Options::default().token(TOKEN).older_api(status));
         let mut http = plain(&service);

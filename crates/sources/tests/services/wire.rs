@@ -162,7 +162,7 @@ async fn a_server_that_gave_the_kept_connection_up_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_whose_body_stalls_holds_nothing_up() {
+async fn a_refusal_with_a_stalled_body_delays_nothing() {
     let stalled = "HTTP/1.1 503 No\r\nContent-Length: 100\r\n\r\n{}";
     let script = Script::start(vec![Some(stalled.to_owned())]);
     let mut source = script.source();
@@ -175,7 +175,7 @@ async fn a_refusal_whose_body_stalls_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn an_inspection_tells_a_service_from_what_answers_in_its_place() {
+async fn an_inspection_recognises_a_server_that_is_not_the_service() {
     let verdict = async |head: &str| {
         let answer = format!("HTTP/1.1 {head}\r\nContent-Length: 2\r\n\r\n{{}}");
         let script = Script::start(vec![Some(answer)]);

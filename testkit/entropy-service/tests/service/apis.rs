@@ -7,7 +7,7 @@ use qseed_entropy_service::{Api, ENTROPY_ORIGIN, Limits, Options, RateLimit};
 use crate::client::{Client, JSON_POST, start};
 
 #[test]
-fn qrypt_serves_what_is_asked_and_writes_it_down() {
+fn qrypt_serves_and_logs_what_was_asked() {
     let service = start(Options::default());
     let mut client = Client::connect(&service);
     for (size, count) in [(1, 1), (48, 3), (1024, 512)] {

@@ -119,7 +119,7 @@ fn base64_is_spoiled_in_the_first_block() {
 }
 
 #[test]
-fn a_queue_goes_before_what_stands_and_ends() {
+fn queued_faults_come_before_standing_ones_and_end() {
     let service = start(Options::default().fault(Fault::AllZero));
     service.fault_next(Fault::ShortBlock, 1);
     service.fault_next(Fault::NoBlocks, 1);
@@ -141,7 +141,7 @@ fn a_queue_goes_before_what_stands_and_ends() {
 }
 
 #[test]
-fn faults_leave_capabilities_alone_unless_told_otherwise() {
+fn faults_spare_capabilities_unless_asked() {
     use qseed_entropy_service::Scope;
     for (scope, status) in [(Scope::Entropy, 200), (Scope::Everything, 503)] {
         let service = start(Options::default().scope(scope).fault(Fault::status(503)));

@@ -161,7 +161,7 @@ fn an_answer_trickles_head_and_all() {
 }
 
 #[test]
-fn latency_delays_the_answer_beside_other_faults() {
+fn latency_combines_with_other_faults() {
     let latency = Duration::from_millis(50);
     let service = start(Options::default().latency(latency).fault(Fault::AllZero));
     assert_eq!(
@@ -201,7 +201,7 @@ fn legal_forms_of_http_carry_good_entropy() {
 }
 
 #[test]
-fn a_compressed_body_says_so() {
+fn a_compressed_body_names_its_encoding() {
     let (service, mut client) = under(Fault::Gzip);
     let answer = client.ask(48, 1);
     assert_eq!(answer.header("content-encoding"), Some("gzip"));

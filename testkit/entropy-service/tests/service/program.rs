@@ -84,7 +84,7 @@ fn the_line_at_start_is_for_programs_too() {
 }
 
 #[test]
-fn tls_leaves_its_files_where_it_says() {
+fn tls_writes_its_files_where_it_prints() {
     let folder = tempfile::tempdir().expect("a folder");
     let state = folder.path().to_str().expect("text");
     let program = Program::start(&["--tls", "--state", state]);

@@ -48,7 +48,7 @@ fn groups_and_versions_are_as_asked_for() {
 }
 
 #[test]
-fn sessions_are_resumed_and_told() {
+fn sessions_are_resumed_and_logged() {
     let service = start(Options::default().tls());
     let config = trusting(&service);
     for _ in 0..2 {
@@ -110,7 +110,7 @@ fn a_certificate_is_exchanged_while_serving() {
 }
 
 #[test]
-fn mutual_tls_lets_in_whom_the_ca_knows() {
+fn mutual_tls_accepts_clients_of_the_ca() {
     let service = start(Options::default().require_client_certificate());
     let mut client =
         Client::connect_tls(&service, &with_client_certificate(&service)).expect("a handshake");
@@ -208,7 +208,7 @@ fn broken_answers_break_under_tls_too() {
 }
 
 #[test]
-fn files_go_where_they_are_wanted() {
+fn files_are_written_to_the_given_folder() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = tempfile::tempdir().expect("a folder");

@@ -70,7 +70,7 @@ mod tests {
     use super::has_unsafe_code;
 
     #[test]
-    fn unsafe_code_is_told_from_talk_of_it() {
+    fn unsafe_code_differs_from_mentions_of_it() {
         let keyword = "unsafe";
         for code in ["{ 1 }", "fn f()", "impl Send for A {}", "extern \"C\" {}"] {
             assert!(has_unsafe_code(&format!("    {keyword} {code}")), "{code}");

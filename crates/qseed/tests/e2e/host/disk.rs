@@ -170,7 +170,7 @@ fn a_disk_that_fills_up_or_goes_read_only_under_a_running_daemon_is_no_other_cas
 }
 
 #[test]
-fn a_state_directory_that_is_read_only_from_the_start_is_said_once() {
+fn a_read_only_state_directory_is_logged_once() {
     let scene = Scene::new();
     scene.disk.make_read_only();
     let qseed = scene.start();

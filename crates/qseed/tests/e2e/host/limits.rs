@@ -19,7 +19,7 @@ const NO_MORE: u64 = 3;
 const SEEDS: usize = 8;
 
 #[test]
-fn without_descriptors_what_is_open_goes_on() {
+fn without_descriptors_open_partitions_continue() {
     let (first, second, site) = (service(), service(), Site::new());
     let lasting = Faulty::named(site.folder(), "lasting", |_| ());
     let killed = Faulty::named(site.folder(), "killed", |_| ());
@@ -82,7 +82,7 @@ fn assert_says_why(told: &Value) {
 }
 
 #[test]
-fn without_leave_to_lock_memory_it_says_so_once() {
+fn a_refused_memory_lock_is_logged_once() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |_| ());
     site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));

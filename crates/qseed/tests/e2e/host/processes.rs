@@ -84,7 +84,7 @@ fn a_module_file_that_is_overwritten_in_place_costs_one_worker() {
 }
 
 #[test]
-fn process_number_one_reaps_what_others_leave_behind() {
+fn process_number_one_reaps_orphans() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |_| ());
     site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
