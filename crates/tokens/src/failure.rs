@@ -24,12 +24,10 @@ pub enum FailureClass {
     GuardKeyMissing,
     /// The module's state in this process is beyond repair: restart the worker.
     ReloadModule,
-    /// `CKR_GENERAL_ERROR`, or trouble at the device from a function that concerns no device: like
-    /// [`Self::Device`] at first, like [`Self::ReloadModule`] when it repeats, and perhaps a seed
-    /// length that the token does not take.
+    /// `CKR_GENERAL_ERROR`, or a library that cannot list its slots: like [`Self::Device`] at
+    /// first, like [`Self::ReloadModule`] when it repeats, and perhaps a seed length that the
+    /// token does not take.
     General,
-    /// Trouble at the device: close, back off, find the token again.
-    Device,
     /// The token is not there: as [`Self::Device`].
     TokenMissing,
     /// The token is there and not initialised: as [`Self::TokenMissing`].
@@ -43,16 +41,12 @@ pub enum FailureClass {
     AnotherLogin,
     /// The session is gone, and one more try on a new one did not help.
     SessionLost,
-    /// The token's session table is full.
-    SessionsFull,
     /// The token wants a login, and logging in again did not help or is not configured.
     NotLoggedIn,
     /// The token does not take a seed of this length: a `chunk` setting may help.
     Length,
-    /// A seed was sent to a partition that is not open.
-    NotOpen,
-    /// Anything else: back off and try again.
-    Other,
+    /// Trouble at the device, or anything else: close, back off, find the token again.
+    Device,
 }
 
 impl FailureClass {
@@ -60,46 +54,42 @@ impl FailureClass {
     /// in the field mean by it.
     #[must_use]
     pub fn of(function: Function, ckr: Ckr) -> Self {
-        match ckr {
-            Ckr::RANDOM_SEED_NOT_SUPPORTED | Ckr::RANDOM_NO_RNG | Ckr::FUNCTION_NOT_SUPPORTED
-                if function == Function::SeedRandom =>
-            {
-                Self::Permanent
-            }
-            Ckr::ARGUMENTS_BAD | Ckr::DATA_LEN_RANGE if function == Function::SeedRandom => {
-                Self::Length
-            }
+        match (function, ckr) {
+            (
+                Function::SeedRandom,
+                Ckr::RANDOM_SEED_NOT_SUPPORTED | Ckr::RANDOM_NO_RNG | Ckr::FUNCTION_NOT_SUPPORTED,
+            ) => Self::Permanent,
+            (Function::SeedRandom, Ckr::ARGUMENTS_BAD | Ckr::DATA_LEN_RANGE) => Self::Length,
             // A role's first password may be born expired: the login succeeds, the next call not.
-            Ckr::PIN_EXPIRED if function == Function::SeedRandom => Self::PinRefused,
-            Ckr::SESSION_CLOSED | Ckr::SESSION_HANDLE_INVALID => Self::SessionLost,
-            Ckr::SESSION_COUNT => Self::SessionsFull,
-            Ckr::USER_NOT_LOGGED_IN => Self::NotLoggedIn,
-            Ckr::USER_ANOTHER_ALREADY_LOGGED_IN
-            | Ckr::USER_TOO_MANY_TYPES
-            | Ckr::SESSION_READ_ONLY_EXISTS
-            | Ckr::SESSION_READ_WRITE_SO_EXISTS => Self::AnotherLogin,
-            Ckr::CRYPTOKI_NOT_INITIALIZED | Ckr::HOST_MEMORY => Self::ReloadModule,
-            Ckr::GENERAL_ERROR => Self::General,
+            (Function::SeedRandom, Ckr::PIN_EXPIRED) => Self::PinRefused,
+            (Function::Login, ckr) if refuses_pin(ckr) => Self::PinRefused,
             // p11-kit's client answers so for ever once its server was restarted.
-            _ if concerns_library(function) && tells_of_device(ckr) => Self::General,
-            Ckr::SLOT_ID_INVALID
-            | Ckr::TOKEN_NOT_PRESENT
-            | Ckr::TOKEN_NOT_RECOGNIZED
-            | Ckr::DEVICE_REMOVED => Self::TokenMissing,
-            _ if tells_of_device(ckr) => Self::Device,
-            _ if function == Function::Login && refuses_pin(ckr) => Self::PinRefused,
-            _ => Self::Other,
+            (Function::GetSlotList, ckr) if is_device_trouble(ckr) => Self::General,
+            (_, Ckr::GENERAL_ERROR) => Self::General,
+            (_, Ckr::CRYPTOKI_NOT_INITIALIZED | Ckr::HOST_MEMORY) => Self::ReloadModule,
+            (_, Ckr::SESSION_CLOSED | Ckr::SESSION_HANDLE_INVALID) => Self::SessionLost,
+            (_, Ckr::USER_NOT_LOGGED_IN) => Self::NotLoggedIn,
+            (
+                _,
+                Ckr::USER_ANOTHER_ALREADY_LOGGED_IN
+                | Ckr::USER_TOO_MANY_TYPES
+                | Ckr::SESSION_READ_ONLY_EXISTS
+                | Ckr::SESSION_READ_WRITE_SO_EXISTS,
+            ) => Self::AnotherLogin,
+            (
+                _,
+                Ckr::SLOT_ID_INVALID
+                | Ckr::TOKEN_NOT_PRESENT
+                | Ckr::TOKEN_NOT_RECOGNIZED
+                | Ckr::DEVICE_REMOVED,
+            ) => Self::TokenMissing,
+            _ => Self::Device,
         }
     }
 }
 
-/// Whether a function is about the whole library, so that its failure is no one device's.
-fn concerns_library(function: Function) -> bool {
-    matches!(function, Function::GetInfo | Function::GetSlotList)
-}
-
 /// Whether a return value tells of trouble at a device, or of what only the vendor knows.
-fn tells_of_device(ckr: Ckr) -> bool {
+fn is_device_trouble(ckr: Ckr) -> bool {
     matches!(
         ckr,
         Ckr::DEVICE_ERROR
@@ -163,7 +153,7 @@ impl TokenFailure {
             other => Self {
                 function: Some(function),
                 ckr: None,
-                class: FailureClass::Other,
+                class: FailureClass::Device,
                 text: cut(&format!("the module's answer is not valid: {other}")),
             },
         }
@@ -185,7 +175,7 @@ impl fmt::Display for TokenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "";
         if let Some(function) = self.function {
-            write!(f, "{function}")?;
+            f.write_str(function.name())?;
             before = ": ";
         }
         if let Some(ckr) = self.ckr {
@@ -225,7 +215,7 @@ mod tests {
             );
         }
         let elsewhere = FailureClass::of(Function::Login, Ckr::FUNCTION_NOT_SUPPORTED);
-        assert_eq!(elsewhere, FailureClass::Other);
+        assert_eq!(elsewhere, FailureClass::Device);
     }
 
     #[test]
@@ -241,7 +231,7 @@ mod tests {
             (Ckr::FUNCTION_FAILED, C::Device),
             (Ckr::GENERAL_ERROR, C::General),
             (Ckr::HOST_MEMORY, C::ReloadModule),
-            (Ckr::OPERATION_ACTIVE, C::Other),
+            (Ckr(0x90), C::Device),
             (Ckr::SESSION_CLOSED, C::SessionLost),
             (Ckr::SESSION_HANDLE_INVALID, C::SessionLost),
             (Ckr::USER_NOT_LOGGED_IN, C::NotLoggedIn),
@@ -278,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_long_text_is_cut() {
-        let failure = TokenFailure::new(FailureClass::Other, "ä".repeat(5_000));
+        let failure = TokenFailure::new(FailureClass::Device, "ä".repeat(5_000));
         assert_eq!(failure.text.chars().count(), 1_000);
     }
 }

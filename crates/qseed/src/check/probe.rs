@@ -92,7 +92,7 @@ async fn answer(visit: &mut Visit) -> Result<(Option<TokenFailure>, bool), Lost>
 fn may_be_length(failure: &TokenFailure) -> bool {
     matches!(
         failure.class,
-        FailureClass::Length | FailureClass::Device | FailureClass::General | FailureClass::Other
+        FailureClass::Length | FailureClass::Device | FailureClass::General
     )
 }
 

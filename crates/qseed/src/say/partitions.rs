@@ -131,7 +131,7 @@ fn advice(failure: &TokenFailure, name: &str, login: Login, longest_call: usize)
             "The token wants a login before it is seeded: set `login` and `pin` for this partition. "
                 .to_owned()
         }
-        TokenFault::PinRefused => refused(answer.and_then(Ckr::name), name, login),
+        TokenFault::PinRefused => refused(answer, name, login),
         TokenFault::GuardLost => {
             "No PIN is presented until somebody has run: qseed guard --reset. ".to_owned()
         }
@@ -178,22 +178,22 @@ fn advice(failure: &TokenFailure, name: &str, login: Login, longest_call: usize)
 }
 
 /// What to do about a login that the token refused for good, by what it answered.
-fn refused(answer: Option<&str>, name: &str, login: Login) -> String {
+fn refused(answer: Option<Ckr>, name: &str, login: Login) -> String {
     let clear = format!("qseed guard --clear {name}");
     match (answer, login) {
-        (Some("CKR_PIN_LOCKED"), Login::So) => format!(
+        (Some(Ckr::PIN_LOCKED), Login::So) => format!(
             "The security officer's PIN is locked, and no PIN will be presented. What unlocks it \
              is in the vendor's manual; then run: {clear}. "
         ),
-        (Some("CKR_PIN_LOCKED"), _) => format!(
+        (Some(Ckr::PIN_LOCKED), _) => format!(
             "The token is locked, and no PIN will be presented. Have the security officer unlock \
              it (on a TPM: wait for the lockout to end, or clear it), then run: {clear}. "
         ),
-        (Some("CKR_USER_TYPE_INVALID"), _) => {
+        (Some(Ckr::USER_TYPE_INVALID), _) => {
             "The token knows no such kind of user: correct `login` in the configuration. "
                 .to_owned()
         }
-        (Some("CKR_USER_PIN_NOT_INITIALIZED"), _) => format!(
+        (Some(Ckr::USER_PIN_NOT_INITIALIZED), _) => format!(
             "The token has no user PIN yet: have the security officer set one, then run: {clear}. "
         ),
         (_, Login::Protected) => format!(

@@ -144,7 +144,7 @@ impl Partition {
             }
             (_, answer) => {
                 worker.settle_login(&entry.place, partition, None);
-                let unclear = || TokenFailure::new(FailureClass::Other, "C_Login failed");
+                let unclear = || TokenFailure::new(FailureClass::Device, "C_Login failed");
                 let failure = answer.err().unwrap_or_else(unclear);
                 self.give_up(worker, pulse, entry, failure);
             }

@@ -123,7 +123,7 @@ impl Partition {
                 let is_open = !matches!(other, Phase::Closed);
                 self.phase = other;
                 let text = "the partition is not open";
-                let failure = TokenFailure::new(FailureClass::NotOpen, text);
+                let failure = TokenFailure::new(FailureClass::Device, text);
                 worker.link.send(&job.failed(self.id, failure, is_open));
             }
         }
@@ -186,7 +186,7 @@ impl Partition {
         self.leave(worker, pulse, entry.place);
         if let purpose @ Purpose::Seed(_) = &entry.purpose {
             let text = "the partition was closed meanwhile";
-            let failure = TokenFailure::new(FailureClass::NotOpen, text);
+            let failure = TokenFailure::new(FailureClass::Device, text);
             self.report_closed(worker, purpose, failure);
         }
     }

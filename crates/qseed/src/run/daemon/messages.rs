@@ -291,11 +291,8 @@ fn token_fault(class: FailureClass) -> TokenFault {
         FailureClass::AmbiguousUri => TokenFault::Mismatch,
         FailureClass::AnotherLogin => TokenFault::AnotherLogin,
         FailureClass::Length => TokenFault::Length,
-        FailureClass::Device
-        | FailureClass::SessionLost
-        | FailureClass::SessionsFull
-        | FailureClass::NotLoggedIn
-        | FailureClass::NotOpen
-        | FailureClass::Other => TokenFault::Device,
+        FailureClass::Device | FailureClass::SessionLost | FailureClass::NotLoggedIn => {
+            TokenFault::Device
+        }
     }
 }
