@@ -5,9 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use qseed_config::Module;
-use qseed_tokens::directory::{
-    GeneratorNote, LibraryInfo, SlotReport, SlotToken, TokenFlag, TokenInfo,
-};
+use qseed_tokens::directory::{GeneratorNote, LibraryInfo, SlotReport, TokenFlag, TokenInfo};
 use serde_json::{Value, json};
 
 use crate::cli::SlotsArgs;
@@ -87,7 +85,7 @@ fn matches(token: &TokenInfo, listing: &Listing) -> usize {
 }
 
 fn is_initialised(token: &TokenInfo) -> bool {
-    token.flags.contains(TokenFlag::TokenInitialized)
+    token.has(TokenFlag::TokenInitialized)
 }
 
 fn text(module: &Path, listing: &Listing) -> String {
@@ -102,11 +100,11 @@ fn text(module: &Path, listing: &Listing) -> String {
         }
         text.push('\n');
         match &slot.token {
-            SlotToken::Absent => line(&mut text, "token", "none"),
-            SlotToken::Unreadable(failure) => {
+            Ok(None) => line(&mut text, "token", "none"),
+            Err(failure) => {
                 line(&mut text, "token", &format!("cannot be read: {failure}"));
             }
-            SlotToken::Present(token) => token_lines(&mut text, token, listing),
+            Ok(Some(token)) => token_lines(&mut text, token, listing),
         }
     }
     text
@@ -163,9 +161,9 @@ fn library_name(library: &LibraryInfo) -> String {
 
 /// The flags in words, with what matters to an operator in capitals. Leaves out the usual ones.
 fn flags_in_words(token: &TokenInfo) -> impl Iterator<Item = &'static str> {
-    let has_generator = token.flags.contains(TokenFlag::Rng);
+    let has_generator = token.has(TokenFlag::Rng);
     let no_generator = (!has_generator).then_some("NO RNG (the token has no generator to seed)");
-    let no_pin = !token.flags.contains(TokenFlag::UserPinInitialized);
+    let no_pin = !token.has(TokenFlag::UserPinInitialized);
     let no_pin = no_pin.then_some("no user PIN yet");
     let said = token.flags.iter().filter_map(|flag| match flag {
         TokenFlag::Rng => Some("RNG"),
@@ -216,10 +214,10 @@ fn document(
 
 fn slot_document(slot: &SlotReport, listing: &Listing) -> Value {
     let (state, error) = match &slot.token {
-        SlotToken::Absent => ("empty", None),
-        SlotToken::Unreadable(failure) => ("unreadable", Some(failure.to_string())),
-        SlotToken::Present(token) if is_initialised(token) => ("token", None),
-        SlotToken::Present(_) => ("uninitialised", None),
+        Ok(None) => ("empty", None),
+        Err(failure) => ("unreadable", Some(failure.to_string())),
+        Ok(Some(token)) if is_initialised(token) => ("token", None),
+        Ok(Some(_)) => ("uninitialised", None),
     };
     let token = slot.token();
     let named = token.filter(|token| is_initialised(token));
@@ -237,7 +235,6 @@ fn slot_document(slot: &SlotReport, listing: &Listing) -> Value {
 
 fn token_document(token: &TokenInfo, listing: &Listing) -> Value {
     let note = GeneratorNote::of(&listing.library, token);
-    let flags: Vec<_> = token.flags.iter().map(TokenFlag::name).collect();
     json!({
         "label": token.label,
         "serial": token.serial,
@@ -245,7 +242,7 @@ fn token_document(token: &TokenInfo, listing: &Listing) -> Value {
         "manufacturer": token.manufacturer,
         "hardware": token.hardware.to_string(),
         "firmware": token.firmware.to_string(),
-        "flags": flags,
+        "flags": token.flags,
         "generator": note.map(|note| match note {
             GeneratorNote::InCallingProcess => "calling-process",
             GeneratorNote::VirtualSlot => "virtual-slot",

@@ -1,6 +1,6 @@
 //! Which of a module's tokens a partition means.
 
-use crate::directory::{LibraryInfo, SlotReport, SlotToken, TokenFlag, TokenInfo, unreadable};
+use crate::directory::{LibraryInfo, SlotReport, TokenFlag, TokenInfo, unreadable};
 use crate::failure::{FailureClass, TokenFailure};
 use crate::uri::TokenUri;
 use crate::wire::TokenChoice;
@@ -29,12 +29,12 @@ pub fn find<'slots>(
 /// The token in a slot.
 pub(crate) fn in_slot(slot: &SlotReport) -> Result<&TokenInfo, TokenFailure> {
     match &slot.token {
-        SlotToken::Present(token) => initialised(token),
-        SlotToken::Absent => {
+        Ok(Some(token)) => initialised(token),
+        Ok(None) => {
             let text = format!("there is no token in slot {}", slot.id);
             Err(TokenFailure::new(FailureClass::TokenMissing, text))
         }
-        SlotToken::Unreadable(failure) => Err(TokenFailure {
+        Err(failure) => Err(TokenFailure {
             text: format!("the token in slot {} cannot be read", slot.id),
             ..failure.clone()
         }),
@@ -75,7 +75,7 @@ fn named<'slots>(
 }
 
 fn initialised(token: &TokenInfo) -> Result<&TokenInfo, TokenFailure> {
-    if token.flags.contains(TokenFlag::TokenInitialized) {
+    if token.has(TokenFlag::TokenInitialized) {
         return Ok(token);
     }
     let text = format!("the token in slot {} is not initialised", token.slot_id);

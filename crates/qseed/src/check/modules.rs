@@ -113,7 +113,7 @@ impl Look {
     fn loaded(&self, directory: &Directory) -> Verdict {
         let library = &directory.library;
         let tokens = directory.slots.iter().filter_map(SlotReport::token);
-        let tokens = tokens.filter(|token| token.flags.contains(TokenFlag::TokenInitialized));
+        let tokens = tokens.filter(|token| token.has(TokenFlag::TokenInitialized));
         let name = [library.manufacturer.as_str(), library.description.as_str()].join(" ");
         let text = format!(
             "loads: {}, version {}, Cryptoki {}; {}, {}",

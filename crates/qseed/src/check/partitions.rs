@@ -76,7 +76,7 @@ pub(super) fn generator(
     took_seeds: bool,
 ) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
-    if !token.flags.contains(TokenFlag::Rng) && !took_seeds {
+    if !token.has(TokenFlag::Rng) && !took_seeds {
         let text = "the token says that it has no generator (CKF_RNG is not set), so it will \
                     probably refuse seeds";
         verdicts.push(subject.warning("generator", text, "add --probe to find out"));
@@ -96,7 +96,7 @@ pub(super) fn generator(
         }
         Some(GeneratorNote::RefusesSeeding) | None => {}
     }
-    if token.flags.contains(TokenFlag::ErrorState) {
+    if token.has(TokenFlag::ErrorState) {
         let text = "the token says that a self-test failed (CKF_ERROR_STATE)";
         verdicts.push(subject.fault("generator", text, "ask the vendor"));
     }
@@ -111,7 +111,7 @@ pub(super) fn login(
     took_seeds: bool,
 ) -> Vec<Verdict> {
     const CHECK: &str = "login";
-    let is = |flag| token.flags.contains(flag);
+    let is = |flag| token.has(flag);
     let has_pad = is(TokenFlag::ProtectedAuthenticationPath);
     match partition.login {
         Login::None if is(TokenFlag::LoginRequired) && !took_seeds => {
@@ -146,7 +146,7 @@ pub(super) fn login(
 fn pin_flags(subject: &Subject, login: Login, token: &TokenInfo) -> Vec<Verdict> {
     use TokenFlag as F;
     const CHECK: &str = "pin";
-    let is = |flag| token.flags.contains(flag);
+    let is = |flag| token.has(flag);
     let [locked, final_try, count_low, to_be_changed] = if login == Login::So {
         [
             F::SoPinLocked,

@@ -1,7 +1,7 @@
 //! A hostile module in its worker: it has the worker's socket and says what it likes.
 
 use qseed_faulty_token::{Action, Function, Rule};
-use qseed_tokens::directory::{TokenFlags, TokenInfo, Version};
+use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::wire::{FromWorker, encode};
 use serde_json::{Value, json};
 
@@ -20,20 +20,14 @@ fn sends(function: Function, messages: &[FromWorker], times: u32) -> Rule {
 }
 
 fn opened(partition: u32, label: &str) -> FromWorker {
-    let version = Version { major: 1, minor: 0 };
     FromWorker::Opened {
         partition,
         token: TokenInfo {
             slot_id: 77,
             slot_description: "a slot".to_owned(),
-            slot_manufacturer: String::new(),
             label: label.to_owned(),
             serial: "1".to_owned(),
-            model: String::new(),
-            manufacturer: String::new(),
-            hardware: version,
-            firmware: version,
-            flags: TokenFlags::default(),
+            ..TokenInfo::default()
         },
     }
 }

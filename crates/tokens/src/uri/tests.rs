@@ -1,5 +1,5 @@
 use super::{TokenUri, UriError, UriFault};
-use crate::directory::{LibraryInfo, SlotReport, SlotToken, TokenFlags, TokenInfo, Version};
+use crate::directory::{LibraryInfo, SlotReport, TokenInfo, Version};
 
 fn parse(text: &str) -> TokenUri {
     text.parse().expect("a valid URI")
@@ -14,23 +14,17 @@ fn fault(text: &str) -> UriFault {
 }
 
 fn slot() -> SlotReport {
-    let version = Version { major: 1, minor: 0 };
     SlotReport {
         id: 327,
         description: "Reader 1".into(),
         manufacturer: "Snake Oil, Inc.".into(),
-        token: SlotToken::Present(TokenInfo {
-            slot_id: 327,
-            slot_description: "Reader 1".into(),
-            slot_manufacturer: "Snake Oil, Inc.".into(),
+        token: Ok(Some(TokenInfo {
             label: "The Software PKCS#11 Softtoken".into(),
             serial: "0a/b;1?".into(),
             model: "1.0".into(),
             manufacturer: "Snake Oil, Inc.".into(),
-            hardware: version,
-            firmware: version,
-            flags: TokenFlags::default(),
-        }),
+            ..TokenInfo::default()
+        })),
     }
 }
 
@@ -87,7 +81,7 @@ fn every_given_attribute_must_match() {
         assert!(!parse(uri).matches(&library(), &slot()), "{uri}");
     }
     let empty = SlotReport {
-        token: SlotToken::Absent,
+        token: Ok(None),
         ..slot()
     };
     assert!(!parse("pkcs11:").matches(&library(), &empty));

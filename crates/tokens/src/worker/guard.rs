@@ -201,22 +201,14 @@ mod tests {
     use qseed_secrets::Secret;
 
     use super::Guard;
-    use crate::directory::{TokenFlags, TokenInfo, Version};
+    use crate::directory::TokenInfo;
     use crate::failure::FailureClass;
 
     fn token(serial: &str, label: &str) -> TokenInfo {
-        let version = Version { major: 1, minor: 0 };
         TokenInfo {
-            slot_id: 0,
-            slot_description: String::new(),
-            slot_manufacturer: String::new(),
             label: label.into(),
             serial: serial.into(),
-            model: String::new(),
-            manufacturer: String::new(),
-            hardware: version,
-            firmware: version,
-            flags: TokenFlags::default(),
+            ..TokenInfo::default()
         }
     }
 

@@ -200,7 +200,7 @@ fn prepare(
     };
     let token = look_again(worker, pulse, place)?;
     let entered_at_token = place.how.login == LoginKind::Protected;
-    if entered_at_token && !token.flags.contains(TokenFlag::ProtectedAuthenticationPath) {
+    if entered_at_token && !token.has(TokenFlag::ProtectedAuthenticationPath) {
         let text = "the token has no PIN pad (no protected authentication path), as login: \
                     protected wants it";
         return Err(TokenFailure::new(FailureClass::PinUnavailable, text));
@@ -245,10 +245,8 @@ pub(super) fn look_again(
 ) -> Result<TokenInfo, TokenFailure> {
     let was = &place.token;
     pulse.beat();
-    let token = worker
-        .module
-        .token(place.slot, &was.slot_description, &was.slot_manufacturer)?;
-    if token.is_same_token(was) {
+    let token = worker.module.token(place.slot, &was.slot_description)?;
+    if token.name() == was.name() {
         return Ok(token);
     }
     worker.finder.forget();
@@ -299,7 +297,7 @@ fn user_name(user_type: u64) -> String {
 /// The flags that stand for the kind of user; vendors' users have none of their own, and the
 /// user's are the nearest.
 fn pin_flags(token: &TokenInfo, user_type: u64, entered_at_token: bool) -> PinFlags {
-    let is = |flag| token.flags.contains(flag);
+    let is = |flag| token.has(flag);
     if user_type == CKU_SO {
         return PinFlags {
             count_low: is(TokenFlag::SoPinCountLow),

@@ -11,9 +11,7 @@ use cryptoki::types::RawAuthPin;
 
 use super::elf;
 use crate::ckr::{Ckr, Function};
-use crate::directory::{
-    LibraryInfo, SlotReport, SlotToken, TokenFlag, TokenFlags, TokenInfo, Version, field,
-};
+use crate::directory::{LibraryInfo, SlotReport, TokenFlag, TokenInfo, Version, field};
 use crate::failure::{FailureClass, TokenFailure};
 use crate::nss_args::initialize_args;
 use crate::token_info::ClocklessTokenInfo;
@@ -80,53 +78,43 @@ impl Module {
     /// A slot and what is in it. A token that cannot be read is part of the answer; a module that
     /// cannot go on is not.
     pub(super) fn slot_report(&self, slot: Slot, between: impl Fn()) -> Answer<SlotReport> {
-        let info = match self.pkcs11.get_slot_info(slot) {
-            Ok(info) => info,
-            Err(error) => {
-                let failure = TokenFailure::of_call(Function::GetSlotInfo, &error);
-                if failure.class == FailureClass::ReloadModule {
-                    return Err(failure);
-                }
-                return Ok(SlotReport {
-                    id: slot.id(),
-                    description: String::new(),
-                    manufacturer: String::new(),
-                    token: SlotToken::Unreadable(failure),
-                });
+        let info = self.pkcs11.get_slot_info(slot);
+        let info = info.map_err(|error| TokenFailure::of_call(Function::GetSlotInfo, &error));
+        let (description, manufacturer) = match &info {
+            Ok(info) => (
+                field(info.slot_description()),
+                field(info.manufacturer_id()),
+            ),
+            Err(_) => Default::default(),
+        };
+        let token = info.and_then(|info| {
+            if !info.token_present() {
+                return Ok(None);
             }
-        };
-        let mut report = SlotReport {
-            id: slot.id(),
-            description: field(info.slot_description()),
-            manufacturer: field(info.manufacturer_id()),
-            token: SlotToken::Absent,
-        };
-        if info.token_present() {
             between();
-            report.token = match self.token(slot, &report.description, &report.manufacturer) {
-                Ok(token) => SlotToken::Present(token),
-                Err(failure) if failure.class == FailureClass::ReloadModule => return Err(failure),
-                Err(failure) if failure.ckr == Some(Ckr::TOKEN_NOT_PRESENT) => SlotToken::Absent,
-                Err(failure) => SlotToken::Unreadable(failure),
-            };
-        }
-        Ok(report)
+            self.token(slot, &description).map(Some)
+        });
+        let token = match token {
+            Err(failure) if failure.class == FailureClass::ReloadModule => return Err(failure),
+            Err(failure) if failure.ckr == Some(Ckr::TOKEN_NOT_PRESENT) => Ok(None),
+            token => token,
+        };
+        Ok(SlotReport {
+            id: slot.id(),
+            description,
+            manufacturer,
+            token,
+        })
     }
 
     /// A token as it is now, in a slot that is known.
-    pub(super) fn token(
-        &self,
-        slot: Slot,
-        slot_description: &str,
-        slot_manufacturer: &str,
-    ) -> Answer<TokenInfo> {
+    pub(super) fn token(&self, slot: Slot, slot_description: &str) -> Answer<TokenInfo> {
         let info = self
             .token_info(slot)
             .map_err(|error| TokenFailure::of_call(Function::GetTokenInfo, &error))?;
         Ok(TokenInfo {
             slot_id: slot.id(),
             slot_description: slot_description.to_owned(),
-            slot_manufacturer: slot_manufacturer.to_owned(),
             label: field(info.label()),
             serial: field(info.serial_number()),
             model: field(info.model()),
@@ -213,20 +201,14 @@ fn not_initialised(error: &Error, has_init_args: bool) -> TokenFailure {
 
 /// `C_GetInfo`; a module that does not answer it well is no worse at seeding.
 fn library_info(pkcs11: &Pkcs11) -> LibraryInfo {
-    const UNKNOWN: Version = Version { major: 0, minor: 0 };
-    match pkcs11.get_library_info() {
-        Ok(info) => LibraryInfo {
-            cryptoki_version: version(info.cryptoki_version()),
-            manufacturer: field(info.manufacturer_id()),
-            description: field(info.library_description()),
-            version: version(info.library_version()),
-        },
-        Err(_) => LibraryInfo {
-            cryptoki_version: UNKNOWN,
-            manufacturer: String::new(),
-            description: String::new(),
-            version: UNKNOWN,
-        },
+    let Ok(info) = pkcs11.get_library_info() else {
+        return LibraryInfo::default();
+    };
+    LibraryInfo {
+        cryptoki_version: version(info.cryptoki_version()),
+        manufacturer: field(info.manufacturer_id()),
+        description: field(info.library_description()),
+        version: version(info.library_version()),
     }
 }
 
@@ -237,23 +219,27 @@ fn version(version: cryptoki::types::Version) -> Version {
     }
 }
 
-fn flags(info: &cryptoki::slot::TokenInfo) -> TokenFlags {
-    let set = |flag: &TokenFlag| match flag {
-        TokenFlag::Rng => info.rng(),
-        TokenFlag::WriteProtected => info.write_protected(),
-        TokenFlag::LoginRequired => info.login_required(),
-        TokenFlag::UserPinInitialized => info.user_pin_initialized(),
-        TokenFlag::ProtectedAuthenticationPath => info.protected_authentication_path(),
-        TokenFlag::TokenInitialized => info.token_initialized(),
-        TokenFlag::UserPinCountLow => info.user_pin_count_low(),
-        TokenFlag::UserPinFinalTry => info.user_pin_final_try(),
-        TokenFlag::UserPinLocked => info.user_pin_locked(),
-        TokenFlag::UserPinToBeChanged => info.user_pin_to_be_changed(),
-        TokenFlag::SoPinCountLow => info.so_pin_count_low(),
-        TokenFlag::SoPinFinalTry => info.so_pin_final_try(),
-        TokenFlag::SoPinLocked => info.so_pin_locked(),
-        TokenFlag::SoPinToBeChanged => info.so_pin_to_be_changed(),
-        TokenFlag::ErrorState => info.error_state(),
-    };
-    TokenFlag::ALL.into_iter().filter(set).collect()
+fn flags(info: &cryptoki::slot::TokenInfo) -> Vec<TokenFlag> {
+    let flags = [
+        (info.rng(), TokenFlag::Rng),
+        (info.write_protected(), TokenFlag::WriteProtected),
+        (info.login_required(), TokenFlag::LoginRequired),
+        (info.user_pin_initialized(), TokenFlag::UserPinInitialized),
+        (
+            info.protected_authentication_path(),
+            TokenFlag::ProtectedAuthenticationPath,
+        ),
+        (info.token_initialized(), TokenFlag::TokenInitialized),
+        (info.user_pin_count_low(), TokenFlag::UserPinCountLow),
+        (info.user_pin_final_try(), TokenFlag::UserPinFinalTry),
+        (info.user_pin_locked(), TokenFlag::UserPinLocked),
+        (info.user_pin_to_be_changed(), TokenFlag::UserPinToBeChanged),
+        (info.so_pin_count_low(), TokenFlag::SoPinCountLow),
+        (info.so_pin_final_try(), TokenFlag::SoPinFinalTry),
+        (info.so_pin_locked(), TokenFlag::SoPinLocked),
+        (info.so_pin_to_be_changed(), TokenFlag::SoPinToBeChanged),
+        (info.error_state(), TokenFlag::ErrorState),
+    ];
+    let set = flags.into_iter().filter(|(is_set, _)| *is_set);
+    set.map(|(_, flag)| flag).collect()
 }
