@@ -5,11 +5,12 @@ use std::fmt::Write;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use qseed_config::{Config, Partition, near, shell_quoted};
+use qseed_config::{Config, Partition, near};
 use qseed_engine::guard::PinRecord;
 use qseed_model::pins::{HeldBack, Standing};
 use serde_json::{Value, json};
 
+use crate::advice::clear_command;
 use crate::cli::GuardArgs;
 use crate::exit::{Code, Failure};
 use crate::guard_file::{self, Contents, Entry, GuardFile};
@@ -332,11 +333,6 @@ fn why(record: &PinRecord) -> Option<&'static str> {
         None if standing == Standing::Accepted => None,
         None => Some("it was presented, and the outcome is not known"),
     }
-}
-
-/// What lets a partition's PIN be tried again.
-fn clear_command(name: &str) -> String {
-    format!("qseed guard --clear {}", shell_quoted(&printable(name)))
 }
 
 /// A state directory that somebody named and that is not there was misspelt: that no PIN is held

@@ -2,6 +2,7 @@
 //!
 //! `docs/architecture.md` is the way in; [`run`] is the daemon.
 
+mod advice;
 mod assemble;
 mod check;
 mod cli;

@@ -8,8 +8,8 @@ use qseed_tokens::wire::{FromWorker, LoginKind, Open, PinSource, ToWorker};
 use super::pins::{Held, Opening};
 use super::probe::Probe;
 use super::verdict::{Subject, Verdict};
+use crate::advice;
 use crate::exit::Code;
-use crate::say::shell;
 use crate::visit::{Lost, Visit};
 
 /// What was tried on a partition, and what came of it.
@@ -141,7 +141,7 @@ fn not_open(
                 HeldBack::GuardLost => "run: qseed guard --reset".to_owned(),
                 HeldBack::InFlight | HeldBack::NotRecorded => "run this check again".to_owned(),
             };
-            let text = format!("no PIN was presented: {}", shell::held_back(*reason));
+            let text = format!("no PIN was presented: {}", advice::held_back(*reason));
             subject.fault("login", text, fix)
         }
         (None, FailureClass::PinRefused) => subject.fault(

@@ -1,7 +1,6 @@
 //! Lines about what the program meets by itself, beside the engine's facts.
 
 use qseed_config::{Exposure, Level};
-use qseed_model::pins::HeldBack;
 use qseed_sources::Link;
 use qseed_tokens::supervisor::Stream;
 
@@ -95,23 +94,4 @@ pub(crate) fn module_wrote_in_all(name: &str, so_far: u64) -> Entry {
          since they may hold PINs and seeds; `output: log` for this module does."
     );
     Entry::info("module-output", message).with("count", so_far)
-}
-
-/// Why a PIN was held back, for people.
-pub(crate) fn held_back(reason: HeldBack) -> &'static str {
-    match reason {
-        HeldBack::Refused => "the token refused this PIN before",
-        HeldBack::OutcomeUnknown => {
-            "this PIN was presented twice, and no answer says that the token accepted it"
-        }
-        HeldBack::InFlight => "another process is presenting this PIN",
-        HeldBack::NotRecorded => {
-            "the login attempt could not be recorded in the state directory, so it was not made"
-        }
-        HeldBack::DeviceInDoubt => {
-            "the same device refused another partition's PIN, and it may count wrong PINs of all \
-             its tokens together; fix that partition first (see qseed guard)"
-        }
-        HeldBack::GuardLost => "the PIN guard's file or key was lost or replaced",
-    }
 }

@@ -2,17 +2,13 @@
 
 use jiff::Timestamp;
 use qseed_config::{Module, Output};
-use qseed_engine::{
-    Event, FetchFault, JobId, PartitionId, Returned, SourceId, TokenFailure, TokenFault, WorkerId,
-};
-use qseed_secrets::{SecretError, SecretRef};
-use qseed_tokens::failure::FailureClass;
+use qseed_engine::{Event, FetchFault, JobId, PartitionId, SourceId, TokenFailure, WorkerId};
 use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::FromWorker;
 use tokio::sync::oneshot;
 
 use super::Daemon;
-use crate::log::printable;
+use crate::advice::{Known, token_failure};
 use crate::run::FromWorkers;
 use crate::run::sources::{SourceEvent, SourceSaid, engine_limits};
 use crate::run::usage::Question;
@@ -232,67 +228,17 @@ impl Daemon {
         self.handle(event);
     }
 
-    /// Why a PIN cannot be read as long as qseed runs with this configuration. The worker process,
-    /// which inherits no such variable, does not know.
-    fn pin_not_set(&self, id: PartitionId) -> Option<SecretError> {
-        let secret = self.plan.partitions.get(&id)?.config.secret()?;
-        match secret.reference {
-            SecretRef::Environment(_) => secret.reference.examine().err(),
-            SecretRef::Literal(_) | SecretRef::File(_) | SecretRef::Credential(_) => None,
-        }
-    }
-
     fn token_failure(
         &self,
         id: PartitionId,
         failure: &qseed_tokens::failure::TokenFailure,
     ) -> TokenFailure {
-        let held_back = self.held_back.get(&id);
-        let (fault, text) = match (failure.class, held_back) {
-            (FailureClass::PinHeld, Some(reason)) => super::pins::held_back(*reason),
-            (FailureClass::PinUnavailable, _) => match self.pin_not_set(id) {
-                Some(why) => (TokenFault::PinNotSet, format!("the PIN: {why}")),
-                None => (TokenFault::PinUnavailable, failure.to_string()),
-            },
-            // It is the vendor's decision, so the vendor is named.
-            (FailureClass::Permanent, _) => {
-                let vendor = self.reports.token(id).map_or(String::new(), |token| {
-                    let made = format!("{} {}", token.manufacturer, token.model);
-                    format!(", as {} has it", printable(made.trim()))
-                });
-                (TokenFault::SeedingRefused, format!("{failure}{vendor}"))
-            }
-            (class, _) => (token_fault(class), failure.to_string()),
+        let planned = self.plan.partitions.get(&id);
+        let known = Known {
+            partition: planned.map(|planned| &planned.config),
+            token: self.reports.token(id),
+            held_back: self.held_back.get(&id).copied(),
         };
-        let returned = failure.function.zip(failure.ckr);
-        TokenFailure {
-            fault,
-            text,
-            returned: returned.map(|(function, ckr)| Returned {
-                function: function.name(),
-                value: ckr.0,
-            }),
-        }
-    }
-}
-
-/// What a failure asks of the schedule.
-fn token_fault(class: FailureClass) -> TokenFault {
-    match class {
-        FailureClass::Permanent => TokenFault::SeedingRefused,
-        FailureClass::PinRefused => TokenFault::PinRefused,
-        FailureClass::PinHeld => TokenFault::PinHeld,
-        FailureClass::PinGuarded => TokenFault::PinFlagged,
-        FailureClass::PinUnavailable | FailureClass::GuardKeyMissing => TokenFault::PinUnavailable,
-        FailureClass::ReloadModule => TokenFault::Module,
-        FailureClass::General => TokenFault::General,
-        FailureClass::TokenMissing | FailureClass::NotInitialised => TokenFault::Missing,
-        FailureClass::AnotherToken => TokenFault::AnotherToken,
-        FailureClass::AmbiguousUri => TokenFault::Mismatch,
-        FailureClass::AnotherLogin => TokenFault::AnotherLogin,
-        FailureClass::Length => TokenFault::Length,
-        FailureClass::Device | FailureClass::SessionLost | FailureClass::NotLoggedIn => {
-            TokenFault::Device
-        }
+        token_failure(failure, &known)
     }
 }

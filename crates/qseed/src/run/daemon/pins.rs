@@ -1,6 +1,6 @@
 //! The PIN guard's decisions, recorded and passed on.
 
-use qseed_engine::{Event, PartitionId, PartitionState, TokenFault, WorkerId};
+use qseed_engine::{Event, PartitionId, PartitionState, WorkerId};
 use qseed_model::pins::{HeldBack, PinAnswer, PinTags};
 use qseed_tokens::wire::{FromWorker, ToWorker, Verdict};
 
@@ -93,12 +93,4 @@ impl Daemon {
             });
         }
     }
-}
-
-/// What a PIN that was held back asks of the schedule, and why it was, for people.
-pub(super) fn held_back(reason: HeldBack) -> (TokenFault, String) {
-    (
-        TokenFault::of_held(reason),
-        shell::held_back(reason).to_owned(),
-    )
 }

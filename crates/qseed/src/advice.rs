@@ -1,0 +1,307 @@
+//! What went wrong at a partition, and what the operator can do about it: the same words in the
+//! log and in `qseed check`.
+
+use qseed_config::{Login, Partition, shell_quoted};
+use qseed_engine::{Returned, TokenFailure, TokenFault};
+use qseed_model::pins::HeldBack;
+use qseed_secrets::{SecretError, SecretRef};
+use qseed_tokens::ckr::Ckr;
+use qseed_tokens::directory::TokenInfo;
+use qseed_tokens::failure::FailureClass;
+
+use crate::log::printable;
+
+/// What qseed knows about a failure beside the worker's report.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    pub(crate) partition: Option<&'a Partition>,
+    /// The token that the partition was last opened on.
+    pub(crate) token: Option<&'a TokenInfo>,
+    /// Why the PIN guard held the PIN back.
+    pub(crate) held_back: Option<HeldBack>,
+}
+
+/// A worker's report of a failure, as the engine judges it and as people read it.
+pub(crate) fn token_failure(
+    failure: &qseed_tokens::failure::TokenFailure,
+    known: &Known<'_>,
+) -> TokenFailure {
+    let (fault, text) = match (failure.class, known.held_back) {
+        (FailureClass::PinHeld, Some(reason)) => {
+            (TokenFault::of_held(reason), held_back(reason).to_owned())
+        }
+        (FailureClass::PinUnavailable, _) => match known.partition.and_then(pin_not_set) {
+            Some(why) => (TokenFault::PinNotSet, format!("the PIN: {why}")),
+            None => (TokenFault::PinUnavailable, failure.to_string()),
+        },
+        // The vendor decided that, so the text names the vendor.
+        (FailureClass::Permanent, _) => {
+            let vendor = known.token.map_or(String::new(), |token| {
+                let made = format!("{} {}", token.manufacturer, token.model);
+                format!(", as {} has it", printable(made.trim()))
+            });
+            (TokenFault::SeedingRefused, format!("{failure}{vendor}"))
+        }
+        (class, _) => (fault(class), failure.to_string()),
+    };
+    let text = match fault {
+        TokenFault::PinHeld
+        | TokenFault::GuardLost
+        | TokenFault::PinUnavailable
+        | TokenFault::PinNotSet => format!("no PIN was presented: {text}"),
+        _ => text,
+    };
+    let returned = failure.function.zip(failure.ckr);
+    TokenFailure {
+        fault,
+        text,
+        returned: returned.map(|(function, ckr)| Returned {
+            function: function.name(),
+            value: ckr.0,
+        }),
+    }
+}
+
+/// What a failure means for the schedule.
+fn fault(class: FailureClass) -> TokenFault {
+    match class {
+        FailureClass::Permanent => TokenFault::SeedingRefused,
+        FailureClass::PinRefused => TokenFault::PinRefused,
+        FailureClass::PinHeld => TokenFault::PinHeld,
+        FailureClass::PinGuarded => TokenFault::PinFlagged,
+        FailureClass::PinUnavailable | FailureClass::GuardKeyMissing => TokenFault::PinUnavailable,
+        FailureClass::ReloadModule => TokenFault::Module,
+        FailureClass::General => TokenFault::General,
+        FailureClass::TokenMissing | FailureClass::NotInitialised => TokenFault::Missing,
+        FailureClass::AnotherToken => TokenFault::AnotherToken,
+        FailureClass::AmbiguousUri => TokenFault::Mismatch,
+        FailureClass::AnotherLogin => TokenFault::AnotherLogin,
+        FailureClass::Length => TokenFault::Length,
+        FailureClass::Device | FailureClass::SessionLost | FailureClass::NotLoggedIn => {
+            TokenFault::Device
+        }
+    }
+}
+
+/// Why the PIN's environment variable cannot be read. The worker inherits no such variable and so
+/// does not know.
+fn pin_not_set(partition: &Partition) -> Option<SecretError> {
+    let secret = partition.secret()?;
+    match secret.reference {
+        SecretRef::Environment(_) => secret.reference.examine().err(),
+        SecretRef::Literal(_) | SecretRef::File(_) | SecretRef::Credential(_) => None,
+    }
+}
+
+/// Why a PIN was held back.
+pub(crate) fn held_back(reason: HeldBack) -> &'static str {
+    match reason {
+        HeldBack::Refused => "the token refused this PIN before",
+        HeldBack::OutcomeUnknown => {
+            "this PIN was presented twice, and no answer says that the token accepted it"
+        }
+        HeldBack::InFlight => "another process is presenting this PIN",
+        HeldBack::NotRecorded => "the login attempt could not be recorded in the state directory",
+        HeldBack::DeviceInDoubt => {
+            "the same device refused another partition's PIN, and it may count wrong PINs of all \
+             its tokens together; fix that partition first (see qseed guard)"
+        }
+        HeldBack::GuardLost => "the PIN guard's file or key was lost or replaced",
+    }
+}
+
+/// The command that lets a partition's PIN be presented again.
+pub(crate) fn clear_command(name: &str) -> String {
+    format!("qseed guard --clear {}", shell_quoted(&printable(name)))
+}
+
+/// What to run where the guard's records were lost.
+pub(crate) const RESET: &str =
+    "once the PINs in the configuration are right, run: qseed guard --reset";
+
+/// Most tokens that take short seeds alone take this many bytes.
+const CHUNK_TO_TRY: usize = 32;
+
+/// What the operator can do, in lower case and without a full stop; empty if time may help, or if
+/// the failure's text says it.
+pub(crate) fn advice(failure: &TokenFailure, partition: &Partition) -> String {
+    let answer = failure.returned.map(|call| Ckr(call.value));
+    let clear = || clear_command(&partition.name);
+    let longest_call = partition
+        .chunk
+        .unwrap_or(partition.size)
+        .min(partition.size);
+    let fixed = match failure.fault {
+        _ if answer == Some(Ckr::USER_NOT_LOGGED_IN) && partition.login == Login::None => {
+            "the token wants a login before it is seeded: set `login` and `pin` for this partition"
+        }
+        TokenFault::PinRefused => return refused(answer, partition),
+        TokenFault::PinHeld if partition.login == Login::Protected => {
+            return format!(
+                "qseed asks nobody for a PIN at the token; once the PIN is known and the token is \
+                 in order, run: {}",
+                clear()
+            );
+        }
+        TokenFault::PinHeld => {
+            return format!(
+                "put the right PIN into the configuration, or, if the PIN is right and the token \
+                 is in order, run: {}",
+                clear()
+            );
+        }
+        TokenFault::GuardLost => RESET,
+        TokenFault::PinFlagged => {
+            return format!(
+                "log in once with the vendor's tool and the right PIN; if the PIN is locked: {}",
+                unlock(partition.login)
+            );
+        }
+        TokenFault::PinNotSet => {
+            "set it where qseed is started and restart qseed, or let the configuration refer to a \
+             file"
+        }
+        TokenFault::SeedingRefused => {
+            "this token takes no seed material, by its vendor's design; remove the partition from \
+             the configuration if that is not expected to change"
+        }
+        TokenFault::Length if longest_call > CHUNK_TO_TRY => {
+            return format!(
+                "the token does not take {longest_call} bytes in one call: set `chunk` (try \
+                 {CHUNK_TO_TRY}) or another `size` for this partition"
+            );
+        }
+        TokenFault::Length => {
+            return format!(
+                "the token does not take {longest_call} bytes in one call: `qseed check --probe` \
+                 finds the `chunk` or `size` that it takes"
+            );
+        }
+        TokenFault::AnotherToken => {
+            "qseed presented no PIN to it; put the first token back or, if this one is meant, let \
+             qseed read its configuration again (SIGHUP)"
+        }
+        TokenFault::AnotherLogin => "use one login for the token",
+        TokenFault::Mismatch => "add serial= to the URI, so that it matches one token",
+        TokenFault::PinUnavailable
+        | TokenFault::Missing
+        | TokenFault::Module
+        | TokenFault::General
+        | TokenFault::Device => "",
+    };
+    fixed.to_owned()
+}
+
+/// What to do about a login that the token refused for good, by what it answered.
+fn refused(answer: Option<Ckr>, partition: &Partition) -> String {
+    let clear = clear_command(&partition.name);
+    match (answer, partition.login) {
+        (Some(Ckr::PIN_LOCKED), login) => {
+            format!("the PIN is locked: {}; then run: {clear}", unlock(login))
+        }
+        (Some(Ckr::USER_TYPE_INVALID), _) => {
+            "the token knows no such kind of user: correct `login` in the configuration".to_owned()
+        }
+        (Some(Ckr::USER_PIN_NOT_INITIALIZED), _) => format!(
+            "the token has no user PIN yet: have the security officer set one, then run: {clear}"
+        ),
+        (_, Login::Protected) => format!(
+            "qseed asks nobody for a PIN at this token again; find out which PIN was entered \
+             there, then run: {clear}"
+        ),
+        (..) => format!(
+            "qseed does not present this PIN to this token again; put the right PIN into the \
+             configuration, or, if you repaired the token instead, run: {clear}"
+        ),
+    }
+}
+
+/// How a locked PIN is unlocked.
+pub(crate) fn unlock(login: Login) -> &'static str {
+    match login {
+        Login::So => "the vendor's manual says how to unlock the security officer's PIN",
+        _ => {
+            "have the security officer unlock it (on a TPM: wait for the lockout to end, or clear \
+             it)"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qseed_config::{Login, Partition};
+    use qseed_engine::{Returned, TokenFailure, TokenFault};
+
+    use super::{Ckr, advice};
+
+    fn partition(login: Login, size: usize) -> Partition {
+        let text = format!(
+            "sources: [{{name: s, type: device, path: /x}}]\n\
+             partitions: [{{name: ca, module: /l.so, slot: 0, login: none, size: {size}}}]\n"
+        );
+        let loaded = qseed_config::parse(&text, "f").expect("a configuration");
+        let partition = loaded.config.partitions[0].clone();
+        Partition { login, ..partition }
+    }
+
+    fn advised(fault: TokenFault, returned: Option<Ckr>, login: Login) -> String {
+        let failure = TokenFailure {
+            fault,
+            text: String::new(),
+            returned: returned.map(|value| Returned {
+                function: "C_Login",
+                value: value.0,
+            }),
+        };
+        advice(&failure, &partition(login, 48))
+    }
+
+    #[test]
+    fn advice_depends_on_what_the_token_answered() {
+        const NEW_PIN: &str = "put the right PIN into the configuration";
+        for (answer, login, words) in [
+            (Ckr::PIN_INCORRECT, Login::User, NEW_PIN),
+            (Ckr::PIN_INCORRECT, Login::Protected, "entered there"),
+            (Ckr::PIN_LOCKED, Login::User, "security officer unlock it"),
+            (Ckr::PIN_LOCKED, Login::So, "vendor's manual"),
+            (Ckr::USER_TYPE_INVALID, Login::So, "correct `login`"),
+            (
+                Ckr::USER_PIN_NOT_INITIALIZED,
+                Login::User,
+                "security officer set one",
+            ),
+        ] {
+            let text = advised(TokenFault::PinRefused, Some(answer), login);
+            assert!(text.contains(words), "{answer}: {text}");
+            assert_eq!(text.contains(NEW_PIN), words == NEW_PIN, "{text}");
+            assert_eq!(
+                text.ends_with("qseed guard --clear ca"),
+                answer != Ckr::USER_TYPE_INVALID,
+                "{text}"
+            );
+        }
+        let held = advised(TokenFault::PinHeld, None, Login::Protected);
+        assert!(!held.contains("configuration"), "{held}");
+    }
+
+    #[test]
+    fn a_chunk_is_advised_only_where_calls_are_longer() {
+        let failure = TokenFailure {
+            fault: TokenFault::Length,
+            text: "C_SeedRandom: CKR_ARGUMENTS_BAD".to_owned(),
+            returned: None,
+        };
+        assert!(advice(&failure, &partition(Login::User, 48)).contains("`chunk` (try 32)"));
+        let already = advice(&failure, &partition(Login::User, 32));
+        assert!(already.contains("check --probe") && !already.contains("try 32"));
+    }
+
+    #[test]
+    fn a_login_is_advised_where_the_token_wants_one_and_none_is_configured() {
+        let wants = Some(Ckr::USER_NOT_LOGGED_IN);
+        let text = advised(TokenFault::Device, wants, Login::None);
+        assert!(text.contains("set `login` and `pin`"), "{text}");
+        let text = advised(TokenFault::Device, wants, Login::User);
+        assert!(!text.contains("set `login`"), "{text}");
+    }
+}
