@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use qseed_model::{Combine, Reserve};
 use qseed_secrets::{Secret, SecretRef};
 
 use crate::exposure::NamedSecret;
@@ -103,25 +103,6 @@ pub enum Form {
     Flat,
     /// Sources and partitions as lists.
     Full,
-}
-
-/// What several sources are to each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Combine {
-    /// The first healthy one delivers.
-    #[default]
-    Failover,
-    /// Each seed is the XOR of bytes from all of them.
-    Xor,
-}
-
-/// Checked entropy kept in memory to ride out an outage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reserve {
-    /// How long an outage it covers, 1 s to 7 d.
-    pub cover: Duration,
-    /// How old its entropy may become, `cover` to 365 d.
-    pub max_age: Duration,
 }
 
 /// The audit ledger.

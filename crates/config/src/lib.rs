@@ -27,12 +27,13 @@ mod token_uri;
 mod url;
 mod yaml;
 
-pub use config::{Audit, Combine, Config, Form, Level, Log, LogFormat, Reserve, Seeds};
+pub use config::{Audit, Config, Form, Level, Log, LogFormat, Seeds};
 pub use exposure::{Exposure, NamedSecret, shell_quoted};
 pub use load::{LoadError, LoadOptions, Warning, load, load_judging};
-pub use partition::{Login, Module, Output, Partition, Pin, TokenChoice};
+pub use partition::{Module, Output, Partition, Pin, TokenChoice};
+pub use qseed_model::{Combine, Login, PostQuantum, Rate, Reserve};
 pub use report::{Fault, Place, Report};
-pub use source::{Auth, Budget, Http, PostQuantum, RateLimit, Source, SourceKind, Tls};
+pub use source::{Auth, Budget, Http, Source, SourceKind, Tls};
 pub use suggest::near;
 pub use token_uri::{JudgeUri, UriFault, WrongInUri};
 pub use url::{Host, Scheme, Url};

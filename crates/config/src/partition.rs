@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use qseed_model::Login;
 use qseed_secrets::SecretRef;
 
 use crate::exposure::NamedSecret;
@@ -78,53 +79,6 @@ pub enum TokenChoice {
     /// The one that this `pkcs11:` URI (RFC 7512) names. As written, without `pin-value` and
     /// `pin-source`: those have become the partition's [`Pin`].
     Uri(String),
-}
-
-/// As whom to log in to a token (PKCS#11 3.1, section 5.6.8, `C_Login`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Login {
-    /// `CKU_USER`.
-    User,
-    /// `CKU_SO`.
-    So,
-    /// No login.
-    None,
-    /// `CKU_USER` with a PIN pad or PED instead of a PIN.
-    Protected,
-    /// A vendor's user type, `0x8000_0000` to `0xFFFF_FFFF`.
-    Vendor(u64),
-}
-
-impl Login {
-    /// Whether qseed presents a PIN.
-    #[must_use]
-    pub fn needs_pin(self) -> bool {
-        matches!(self, Self::User | Self::So | Self::Vendor(_))
-    }
-
-    /// Whether a process cannot be logged in to one token in both ways.
-    #[must_use]
-    pub fn excludes(self, other: Self) -> bool {
-        let user = |login| match login {
-            Self::None => None,
-            Self::Protected => Some(Self::User),
-            login => Some(login),
-        };
-        matches!((user(self), user(other)), (Some(one), Some(other)) if one != other)
-    }
-}
-
-/// The configuration's word.
-impl fmt::Display for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::User => f.write_str("user"),
-            Self::So => f.write_str("so"),
-            Self::None => f.write_str("none"),
-            Self::Protected => f.write_str("protected"),
-            Self::Vendor(number) => write!(f, "{number:#x}"),
-        }
-    }
 }
 
 /// A partition's PIN.

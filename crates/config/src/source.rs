@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use qseed_model::{PostQuantum, Rate};
 use qseed_secrets::SecretRef;
 
 use crate::exposure::NamedSecret;
@@ -16,7 +17,7 @@ pub struct Source {
     /// Its interface and how it is reached.
     pub kind: SourceKind,
     /// The most requests that it may get; `None`: as many as the seeds need.
-    pub rate_limit: Option<RateLimit>,
+    pub rate_limit: Option<Rate>,
     /// The most bytes that may be downloaded in a month; `None`: no bound.
     pub budget: Option<Budget>,
     /// Bytes that pass the counting checks before the first use, 0 to 1 MiB.
@@ -133,35 +134,6 @@ pub struct Tls {
     pub pin_sha256: Vec<[u8; 32]>,
     /// Whether the key exchange must be the post-quantum hybrid X25519MLKEM768.
     pub post_quantum: PostQuantum,
-}
-
-/// The place of X25519MLKEM768 in the key exchange.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PostQuantum {
-    /// No other group is offered.
-    Require,
-    /// It is offered first.
-    #[default]
-    Prefer,
-    /// It is not offered.
-    Off,
-}
-
-/// The most requests in any stretch of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Requests, at least 1.
-    pub requests: u32,
-    /// The stretch of time, 1 s to 1 d.
-    pub per: Duration,
-}
-
-impl RateLimit {
-    /// Qrypt's documented limit on one token.
-    pub(crate) const QRYPT: Self = Self {
-        requests: 30,
-        per: Duration::from_secs(10),
-    };
 }
 
 /// The most bytes in a month.

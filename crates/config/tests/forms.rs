@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use qseed_config::{
     Auth, Budget, Combine, Config, Form, Host, Level, Loaded, Log, LogFormat, Login, Module,
-    Output, Pin, PostQuantum, RateLimit, Reserve, Scheme, Seeds, SourceKind, TokenChoice, parse,
+    Output, Pin, PostQuantum, Rate, Reserve, Scheme, Seeds, SourceKind, TokenChoice, parse,
 };
 use qseed_secrets::SecretRef;
 
@@ -100,7 +100,7 @@ fn the_flat_form_is_one_source_and_one_partition() {
     assert_eq!(source.name, "qrypt");
     assert_eq!(
         source.rate_limit,
-        Some(RateLimit {
+        Some(Rate {
             requests: 30,
             per: Duration::from_secs(10)
         })
@@ -223,7 +223,7 @@ fn sources_of_the_full_form_arrive() {
     assert_eq!(http.timeout, Duration::from_secs(30));
     assert_eq!(
         rack.rate_limit,
-        Some(RateLimit {
+        Some(Rate {
             requests: 5,
             per: Duration::from_secs(60)
         })

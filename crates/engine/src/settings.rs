@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use qseed_model::{Combine, Rate, Reserve};
+
 use crate::ids::{ModuleId, PartitionId, SourceId};
 
 /// Everything that is configured.
@@ -20,24 +22,6 @@ pub struct Settings {
     pub modules: Vec<ModuleSettings>,
     /// The partitions.
     pub partitions: Vec<PartitionSettings>,
-}
-
-/// How several sources serve one seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Combine {
-    /// The first healthy source serves; the others stand by.
-    Failover,
-    /// Each seed is the XOR of bytes from every source.
-    Xor,
-}
-
-/// Checked entropy that is kept to ride out an outage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reserve {
-    /// The length of an outage that it covers.
-    pub cover: Duration,
-    /// Bytes older than this are wiped.
-    pub max_age: Duration,
 }
 
 /// One source.
@@ -91,15 +75,6 @@ impl Limits {
     };
     /// Qrypt's older interface: up to 512 KiB.
     pub const QRYPT_KIB: Self = Self::Kibibytes { max: 512 };
-}
-
-/// A number of requests in a window of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How many, at least 1.
-    pub requests: u32,
-    /// In how long a window.
-    pub per: Duration,
 }
 
 /// One module.

@@ -2,4 +2,9 @@
 //!
 //! Nothing here does input or output, or decides anything.
 
+mod login;
 pub mod pins;
+mod source;
+
+pub use login::Login;
+pub use source::{Combine, PostQuantum, Rate, Reserve};

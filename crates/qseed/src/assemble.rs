@@ -17,7 +17,7 @@ use qseed_engine::{ModuleId, PartitionId, SourceId};
 use qseed_secrets::{Secret, SecretRef};
 use qseed_sources as sources;
 use qseed_tokens::uri::TokenUri;
-use qseed_tokens::wire::{LoginKind, Open, PinSource, TokenChoice};
+use qseed_tokens::wire::{Open, PinSource, TokenChoice};
 
 use crate::exit::{Code, Failure};
 
@@ -186,15 +186,9 @@ impl Plan {
         sources.sort_by_key(|source| in_order(&source.name));
         engine::Settings {
             sources,
-            combine: match self.config.combine {
-                config::Combine::Failover => engine::Combine::Failover,
-                config::Combine::Xor => engine::Combine::Xor,
-            },
+            combine: self.config.combine,
             mix_local: self.config.mix_local,
-            reserve: self.config.reserve.map(|reserve| engine::Reserve {
-                cover: reserve.cover,
-                max_age: reserve.max_age,
-            }),
+            reserve: self.config.reserve,
             modules: self
                 .modules
                 .iter()
@@ -243,13 +237,7 @@ impl Plan {
             partition: id.0,
             token: planned.token.clone(),
             first: None,
-            login: match partition.login {
-                config::Login::User => LoginKind::User,
-                config::Login::So => LoginKind::So,
-                config::Login::None => LoginKind::None,
-                config::Login::Protected => LoginKind::Protected,
-                config::Login::Vendor(kind) => LoginKind::Vendor(vendor_type(kind)),
-            },
+            login: partition.login,
             pin: match &partition.pin {
                 // The worker inherits none of the variables that secrets are read from.
                 config::Pin::Taken | config::Pin::Given(SecretRef::Environment(_)) => {
@@ -313,11 +301,6 @@ impl Plan {
     }
 }
 
-/// A vendor's user type: `CK_USER_TYPE` is a 64-bit number here, of which vendors use 32.
-fn vendor_type(kind: u64) -> u32 {
-    u32::try_from(kind).unwrap_or(u32::MAX)
-}
-
 fn token_choice(token: &config::TokenChoice) -> Result<TokenChoice, String> {
     match token {
         config::TokenChoice::Slot(slot) => Ok(TokenChoice::Slot(*slot)),
@@ -337,10 +320,7 @@ fn source_settings(id: SourceId, planned: &PlannedSource) -> engine::SourceSetti
             config::SourceKind::QryptKib { .. } => engine::Limits::QRYPT_KIB,
             _ => engine::Limits::QRYPT,
         },
-        rate_limit: source.rate_limit.map(|rate| engine::Rate {
-            requests: rate.requests,
-            per: rate.per,
-        }),
+        rate_limit: source.rate_limit,
         startup_bytes: source.startup_bytes,
         service: fingerprint(&source.kind.http().map(|http| http.url.to_string())),
         revision: planned.revision,
@@ -404,11 +384,7 @@ fn tls_settings(tls: &config::Tls) -> sources::Tls {
         ca: tls.ca.clone(),
         client: client.map(|(certificate, key)| sources::ClientIdentity { certificate, key }),
         pin_sha256: tls.pin_sha256.clone(),
-        post_quantum: match tls.post_quantum {
-            config::PostQuantum::Require => sources::PostQuantum::Require,
-            config::PostQuantum::Prefer => sources::PostQuantum::Prefer,
-            config::PostQuantum::Off => sources::PostQuantum::Off,
-        },
+        post_quantum: tls.post_quantum,
     }
 }
 

@@ -45,9 +45,7 @@ pub use answer::{AnswerError, Capabilities, HealthTest};
 pub use delivery::{Ask, Delivery, Limits, Link, Ready};
 pub use error::{Asked, Failed, FailureClass, FetchError, Phase};
 pub use inspection::{CredentialVerdict, Inspection};
-pub use settings::{
-    Auth, ClientIdentity, Http, PostQuantum, Settings, SettingsError, Tls, Transport,
-};
+pub use settings::{Auth, ClientIdentity, Http, Settings, SettingsError, Tls, Transport};
 pub use tls::{SystemRoots, TlsFault, TlsFilesError};
 
 /// A future that a trait object hands out.

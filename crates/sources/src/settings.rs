@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use qseed_model::PostQuantum;
 use qseed_secrets::SecretRef;
 
 /// One source, by type.
@@ -84,18 +85,6 @@ pub struct ClientIdentity {
     pub certificate: PathBuf,
     /// The private key, in PEM.
     pub key: SecretRef,
-}
-
-/// Whether the key exchange must withstand a quantum computer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PostQuantum {
-    /// Only X25519MLKEM768 over TLS 1.3 is offered: a server without it is refused.
-    Require,
-    /// X25519MLKEM768 first, then classical groups.
-    #[default]
-    Prefer,
-    /// Classical groups alone.
-    Off,
 }
 
 /// Why no source can be made of the settings.

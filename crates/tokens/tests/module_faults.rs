@@ -9,8 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use qseed_faulty_token::{Action, Function, Rule};
+use qseed_model::Login;
 use qseed_tokens::supervisor::{WorkerEvent, WorkerSpec};
-use qseed_tokens::wire::{self, FromWorker, Hello, LoginKind, Open, ToWorker, TokenChoice};
+use qseed_tokens::wire::{self, FromWorker, Hello, Open, ToWorker, TokenChoice};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use support::faulty::{Bench, faulty};
@@ -32,7 +33,7 @@ fn a_call_that_hangs_holds_up_no_other_partition_and_ends_with_the_worker() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
         for partition in 0..3 {
-            daemon.open(faulty(partition, LoginKind::None, None)).await;
+            daemon.open(faulty(partition, Login::None, None)).await;
         }
         let hang = Rule::new(Function::SeedRandom, Action::Hang).token(0);
         bench.set(|faults| faults.rules.push(hang));
@@ -60,7 +61,7 @@ fn a_long_listing_reports_progress() {
         for partition in [1, 2] {
             let how = Open {
                 partition,
-                ..faulty(0, LoginKind::None, None)
+                ..faulty(0, Login::None, None)
             };
             daemon.start_opening(how);
         }
@@ -90,7 +91,7 @@ fn a_module_that_ends_its_process_is_reported() {
         let bench = Bench::new(|_| {});
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon.open(faulty(0, LoginKind::None, None)).await;
+            daemon.open(faulty(0, Login::None, None)).await;
             bench.set(|faults| faults.rules.push(Rule::new(function, action)));
             daemon.seed(0, 1, &[1; 48]);
             let event = daemon.event().await;
@@ -119,7 +120,7 @@ fn thousands_of_slots_are_listed_and_opened_by_id() {
         let slot = TokenChoice::Slot(2_999);
         let how = Open {
             token: slot,
-            ..faulty(1, LoginKind::None, None)
+            ..faulty(1, Login::None, None)
         };
         daemon.start_opening(how);
         assert_eq!(daemon.opened().await.1.label, "faulty-2999");

@@ -4,9 +4,10 @@ mod support;
 
 use std::process::Command;
 
+use qseed_model::Login;
 use qseed_tokens::directory::GeneratorNote;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{FromWorker, LoginKind, PinOutcome};
+use qseed_tokens::wire::{FromWorker, PinOutcome};
 use support::{Daemon, SOFTOKN, need, on_one_thread, set_up, spec, token};
 
 const LABEL: &str = "NSS%20Certificate%20DB";
@@ -47,7 +48,7 @@ fn a_database_is_opened_logged_in_to_and_seeded() {
     let folder = database();
     on_one_thread(async {
         let (mut daemon, ready) = Daemon::ready(&nss(&folder)).await;
-        daemon.start_opening(token(1, LABEL, LoginKind::User, Some("secret")));
+        daemon.start_opening(token(1, LABEL, Login::User, Some("secret")));
         assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
         let (_, token) = daemon.opened().await;
         let note = GeneratorNote::of(&ready.library, &token);

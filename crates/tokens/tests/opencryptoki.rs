@@ -10,10 +10,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use qseed_model::Login;
 use qseed_tokens::directory::GeneratorNote;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{LoginKind, PinOutcome};
+use qseed_tokens::wire::PinOutcome;
 use support::{Daemon, need, on_one_thread, spec, token};
 
 const MODULE: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/libopencryptoki.so";
@@ -76,7 +77,7 @@ fn a_token_is_opened_whatever_its_clock_says() {
                 .map(|slot| slot.token().map(|token| token.label.as_str()))
                 .collect();
             assert_eq!(labels, [Some("first")], "{slots:?}");
-            let how = token(1, "first", LoginKind::User, Some("1234567"));
+            let how = token(1, "first", Login::User, Some("1234567"));
             daemon.start_opening(how);
             assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
             let (_, info) = daemon.opened().await;

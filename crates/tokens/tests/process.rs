@@ -5,9 +5,10 @@ mod support;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
+use qseed_model::Login;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::{WorkerEvent, WorkerSpec};
-use qseed_tokens::wire::{FromWorker, LoginKind};
+use qseed_tokens::wire::FromWorker;
 use support::{Daemon, SOFTHSM, SoftHsm, on_one_thread, spec, token};
 
 /// A file below `/proc` of a worker.
@@ -27,7 +28,7 @@ fn a_worker_shows_no_secret_and_leaves_no_core() {
         })
         .await;
         daemon
-            .log_in(token(1, "first", LoginKind::User, Some("1234")))
+            .log_in(token(1, "first", Login::User, Some("1234")))
             .await;
         let arguments = proc_file(&daemon, "cmdline").expect("readable by all");
         assert_eq!(arguments, "qseed\0worker\0");
@@ -161,7 +162,7 @@ fn a_service_managers_signal_to_all_processes_leaves_the_worker_to_the_daemon() 
     let hsm = SoftHsm::with_tokens(&["first"]);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
-        daemon.open(token(1, "first", LoginKind::None, None)).await;
+        daemon.open(token(1, "first", Login::None, None)).await;
         let worker = daemon.worker.pid().try_into().expect("a pid");
         let worker = rustix::process::Pid::from_raw(worker).expect("a pid");
         for signal in [

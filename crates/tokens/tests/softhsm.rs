@@ -6,10 +6,11 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use qseed_model::Login;
 use qseed_secrets::SecretRef;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{LoginKind, Open, PinOutcome, PinSource, ToWorker, TokenChoice, Verdict};
+use qseed_tokens::wire::{Open, PinOutcome, PinSource, ToWorker, TokenChoice, Verdict};
 use support::{Daemon, SoftHsm, on_one_thread, token};
 
 /// Bytes that differ from place to place and from seed to seed.
@@ -31,7 +32,7 @@ fn a_token_gets_exactly_the_seeds_that_were_sent() {
     on_one_thread(async {
         let (mut daemon, ready) = Daemon::ready(&hsm.spec()).await;
         assert_eq!(ready.library.manufacturer, "SoftHSM");
-        daemon.start_opening(token(1, "first", LoginKind::None, None));
+        daemon.start_opening(token(1, "first", Login::None, None));
         let (partition, info) = daemon.opened().await;
         assert_eq!((partition, info.label.as_str()), (1, "first"));
         assert_eq!(info.model, "SoftHSM v2");
@@ -57,7 +58,7 @@ fn a_seed_is_cut_for_tokens_that_take_short_ones() {
         let chunk = NonZeroU32::new(20);
         let open = Open {
             chunk,
-            ..token(1, "first", LoginKind::None, None)
+            ..token(1, "first", Login::None, None)
         };
         daemon.start_opening(open);
         daemon.opened().await;
@@ -76,18 +77,18 @@ fn a_pin_is_presented_on_the_guards_word_alone() {
     let hsm = SoftHsm::with_tokens(&["first"]);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
-        daemon.start_opening(token(1, "first", LoginKind::User, Some("1234")));
+        daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (partition, ask, tag) = daemon.asked().await;
         daemon.say(partition, ask, Verdict::Hold);
         assert_eq!(daemon.open_failed().await.class, FailureClass::PinHeld);
-        daemon.start_opening(token(1, "first", LoginKind::User, Some("1234")));
+        daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (_, another, same_tag) = daemon.asked().await;
         assert!(another != ask && same_tag == tag);
         // A verdict on an older question is none on this one.
         daemon.say(partition, ask, Verdict::Go);
         daemon.say(partition, another, Verdict::Hold);
         assert_eq!(daemon.open_failed().await.class, FailureClass::PinHeld);
-        daemon.start_opening(token(1, "first", LoginKind::User, Some("1234")));
+        daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (partition, ask, _) = daemon.asked().await;
         daemon.say(partition, ask, Verdict::Go);
         assert_eq!(daemon.outcome().await, PinOutcome::Accepted);
@@ -109,7 +110,7 @@ fn a_wrong_pin_is_refused_and_reported() {
     let hsm = SoftHsm::with_tokens(&["first"]);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
-        daemon.start_opening(token(1, "first", LoginKind::User, Some("4321")));
+        daemon.start_opening(token(1, "first", Login::User, Some("4321")));
         let outcome = daemon.let_log_in().await;
         assert!(
             matches!(outcome, PinOutcome::Refused(ckr) if ckr.0 == 0xa0),
@@ -136,7 +137,7 @@ fn partitions_that_are_one_token_log_in_once() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
         for partition in 1..=3 {
-            let open = token(partition, "first", LoginKind::User, Some("1234"));
+            let open = token(partition, "first", Login::User, Some("1234"));
             daemon.start_opening(open);
         }
         assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
@@ -147,7 +148,7 @@ fn partitions_that_are_one_token_log_in_once() {
         opened.sort_unstable();
         assert_eq!(opened, [1, 2, 3]);
         // The security officer cannot come in beside them.
-        daemon.start_opening(token(4, "first", LoginKind::So, Some("87654321")));
+        daemon.start_opening(token(4, "first", Login::So, Some("87654321")));
         assert_eq!(daemon.open_failed().await.class, FailureClass::AnotherLogin);
         daemon.shut_down().await;
     });
@@ -161,7 +162,7 @@ fn one_wrong_pin_for_two_partitions_is_asked_for_each() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
         for partition in 1..=2 {
-            let open = token(partition, "first", LoginKind::User, Some("4321"));
+            let open = token(partition, "first", Login::User, Some("4321"));
             daemon.start_opening(open);
         }
         let (one, ask, tag) = daemon.asked().await;
@@ -197,7 +198,7 @@ fn the_security_officer_logs_in_to_a_read_write_session() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
         daemon
-            .log_in(token(1, "first", LoginKind::So, Some("87654321")))
+            .log_in(token(1, "first", Login::So, Some("87654321")))
             .await;
         daemon.shut_down().await;
     });
@@ -208,7 +209,7 @@ fn missing_and_ambiguous_tokens_are_reported_with_what_exists() {
     let hsm = SoftHsm::with_tokens(&["first", "second"]);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
-        daemon.start_opening(token(1, "third", LoginKind::None, None));
+        daemon.start_opening(token(1, "third", Login::None, None));
         let failure = daemon.open_failed().await;
         assert_eq!(failure.class, FailureClass::TokenMissing);
         assert!(failure.text.contains("\"first\"") && failure.text.contains("\"second\""));
@@ -216,7 +217,7 @@ fn missing_and_ambiguous_tokens_are_reported_with_what_exists() {
         let any = TokenChoice::Uri(any.parse().map(Box::new).expect("a URI"));
         let open = Open {
             token: any,
-            ..token(1, "x", LoginKind::None, None)
+            ..token(1, "x", Login::None, None)
         };
         daemon.start_opening(open);
         let failure = daemon.open_failed().await;
@@ -226,7 +227,7 @@ fn missing_and_ambiguous_tokens_are_reported_with_what_exists() {
         let nowhere = TokenChoice::Slot(4_711);
         let open = Open {
             token: nowhere,
-            ..token(1, "x", LoginKind::None, None)
+            ..token(1, "x", Login::None, None)
         };
         daemon.start_opening(open);
         assert_eq!(daemon.open_failed().await.class, FailureClass::TokenMissing);
@@ -238,7 +239,7 @@ fn missing_and_ambiguous_tokens_are_reported_with_what_exists() {
 async fn seed_fifty(spec: &WorkerSpec, labels: &[String]) {
     let (mut daemon, _) = Daemon::ready(spec).await;
     for (partition, label) in (0..).zip(labels) {
-        daemon.start_opening(token(partition, label, LoginKind::None, None));
+        daemon.start_opening(token(partition, label, Login::None, None));
     }
     for _ in labels {
         let (partition, info) = daemon.opened().await;
@@ -306,7 +307,7 @@ fn a_pin_file_is_read_when_needed_and_reported_when_missing() {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
         let open = || Open {
             pin: PinSource::Reference(SecretRef::File(file.clone())),
-            ..token(1, "first", LoginKind::User, None)
+            ..token(1, "first", Login::User, None)
         };
         daemon.start_opening(open());
         let failure = daemon.open_failed().await;
@@ -327,7 +328,7 @@ fn no_seed_goes_into_a_deleted_or_reinitialised_token() {
     spec.look_again_after = Duration::ZERO;
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&spec).await;
-        let open = || ToWorker::Open(token(1, "first", LoginKind::None, None));
+        let open = || ToWorker::Open(token(1, "first", Login::None, None));
         daemon.worker.send(open());
         daemon.opened().await;
         daemon.seed(1, 1, &bytes(48, 1));
@@ -341,7 +342,7 @@ fn no_seed_goes_into_a_deleted_or_reinitialised_token() {
             (FailureClass::TokenMissing, false)
         );
 
-        let second = token(1, "second", LoginKind::None, None);
+        let second = token(1, "second", Login::None, None);
         daemon.start_opening(second);
         daemon.opened().await;
         hsm.change_token(&["--delete-token", "--token", "second"]);

@@ -5,8 +5,9 @@ mod support;
 use std::num::NonZeroU32;
 
 use qseed_faulty_token::{Ckr, Function, PinPad, PinSettings, Rule, TokenFlag, User};
+use qseed_model::Login;
 use qseed_tokens::failure::FailureClass;
-use qseed_tokens::wire::{FromWorker, LoginKind, Open, PinOutcome, ToWorker, TokenChoice, Verdict};
+use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, TokenChoice, Verdict};
 use support::faulty::{Bench, faulty};
 use support::{Daemon, on_one_thread};
 
@@ -19,9 +20,7 @@ fn a_lost_session_is_renewed_and_the_same_seed_tried_once_more() {
         });
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon
-                .log_in(faulty(0, LoginKind::User, Some("1234")))
-                .await;
+            daemon.log_in(faulty(0, Login::User, Some("1234"))).await;
             daemon.seed(0, 1, &[1; 48]);
             daemon.seeded().await;
             bench.set(|faults| faults.lose_sessions(0));
@@ -51,7 +50,7 @@ fn a_chunk_that_went_in_does_not_go_in_again_after_a_lost_session_or_login() {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
             daemon.start_opening(Open {
                 chunk: NonZeroU32::new(20),
-                ..faulty(0, LoginKind::User, Some("1234"))
+                ..faulty(0, Login::User, Some("1234"))
             });
             daemon.let_log_in().await;
             daemon.opened().await;
@@ -73,7 +72,7 @@ fn a_lost_login_is_renewed_once_for_all_partitions_of_the_token() {
         for partition in [1, 2] {
             let how = Open {
                 partition,
-                ..faulty(0, LoginKind::User, Some("1234"))
+                ..faulty(0, Login::User, Some("1234"))
             };
             daemon.start_opening(how);
         }
@@ -108,9 +107,7 @@ fn a_login_held_back_while_a_seed_waits_ends_the_seed() {
     let bench = Bench::new(|_| {});
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-        daemon
-            .log_in(faulty(0, LoginKind::User, Some("1234")))
-            .await;
+        daemon.log_in(faulty(0, Login::User, Some("1234"))).await;
         bench.set(|faults| faults.lose_sessions(0));
         daemon.seed(0, 1, &[1; 48]);
         let (partition, ask, _) = daemon.asked().await;
@@ -130,7 +127,7 @@ fn a_token_that_comes_to_its_last_try_while_the_guard_is_asked_is_offered_nothin
         let bench = Bench::new(|_| {});
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon.start_opening(faulty(0, LoginKind::User, Some("1234")));
+            daemon.start_opening(faulty(0, Login::User, Some("1234")));
             let (partition, ask, _) = daemon.asked().await;
             bench.set(|faults| faults.token(0).set_flags.push(flag));
             daemon.say(partition, ask, Verdict::Go);
@@ -148,9 +145,7 @@ fn a_pin_does_not_follow_into_another_tokens_slot() {
     let bench = Bench::new(|faults| faults.slots = 2);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-        daemon
-            .log_in(faulty(0, LoginKind::User, Some("1234")))
-            .await;
+        daemon.log_in(faulty(0, Login::User, Some("1234"))).await;
         bench.set(|faults| {
             faults.swap(0, 1);
             faults.lose_sessions(0);
@@ -159,7 +154,7 @@ fn a_pin_does_not_follow_into_another_tokens_slot() {
         let (failure, open) = daemon.seed_failed().await;
         assert_eq!((failure.class, open), (FailureClass::TokenMissing, false));
         // Opened anew it is found where it is now.
-        daemon.start_opening(faulty(0, LoginKind::User, Some("1234")));
+        daemon.start_opening(faulty(0, Login::User, Some("1234")));
         daemon.let_log_in().await;
         assert_eq!(daemon.opened().await.1.slot_id, 1);
         daemon.seed(0, 2, &[2; 48]);
@@ -174,10 +169,10 @@ fn a_session_is_opened_where_the_token_is_now() {
     let bench = Bench::new(|faults| faults.slots = 2);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-        daemon.open(faulty(0, LoginKind::None, None)).await;
+        daemon.open(faulty(0, Login::None, None)).await;
         // The listing that was made for the first partition is still young.
         bench.set(|faults| faults.swap(0, 1));
-        daemon.start_opening(faulty(1, LoginKind::None, None));
+        daemon.start_opening(faulty(1, Login::None, None));
         assert_eq!(daemon.opened().await.1.slot_id, 0);
         daemon.seed(1, 1, &[1; 48]);
         daemon.seeded().await;
@@ -193,7 +188,7 @@ fn a_partition_closed_before_the_verdict_lets_the_next_one_ask() {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
         let how = |partition| Open {
             partition,
-            ..faulty(0, LoginKind::User, Some("1234"))
+            ..faulty(0, Login::User, Some("1234"))
         };
         daemon.start_opening(how(1));
         let (first, ask, _) = daemon.asked().await;
@@ -237,7 +232,7 @@ fn seeding_refused_is_permanent_and_leaves_the_partition_open() {
         let bench = Bench::new(|faults| faults.token(0).seeding.refused = Some(code));
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon.open(faulty(0, LoginKind::None, None)).await;
+            daemon.open(faulty(0, Login::None, None)).await;
             daemon.seed(0, 1, &[1; 48]);
             let (failure, open) = daemon.seed_failed().await;
             assert_eq!((failure.class, open), (FailureClass::Permanent, true));
@@ -259,7 +254,7 @@ fn after_any_answer_to_a_seed_the_next_one_gets_through() {
     let bench = Bench::new(|_| {});
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-        daemon.open(faulty(0, LoginKind::None, None)).await;
+        daemon.open(faulty(0, Login::None, None)).await;
         let mut job = 0;
         for code in all_codes() {
             bench.set(|faults| {
@@ -294,7 +289,7 @@ fn any_answer_to_a_login_is_one_presentation() {
             bench.set(|faults| {
                 faults.rules = vec![Rule::answer(Function::Login, Ckr(code))];
             });
-            daemon.start_opening(faulty(0, LoginKind::User, Some("1234")));
+            daemon.start_opening(faulty(0, Login::User, Some("1234")));
             let outcome = daemon.let_log_in().await;
             if Ckr(code) == Ckr::USER_ALREADY_LOGGED_IN {
                 assert_eq!(outcome, PinOutcome::AlreadyLoggedIn);
@@ -319,10 +314,10 @@ fn any_answer_to_a_login_is_one_presentation() {
 #[test]
 fn a_token_on_its_last_try_or_locked_is_offered_no_pin() {
     for (login, pin, flag) in [
-        (LoginKind::User, "1234", TokenFlag::UserPinFinalTry),
-        (LoginKind::User, "1234", TokenFlag::UserPinLocked),
-        (LoginKind::So, "5678", TokenFlag::SoPinFinalTry),
-        (LoginKind::So, "5678", TokenFlag::SoPinLocked),
+        (Login::User, "1234", TokenFlag::UserPinFinalTry),
+        (Login::User, "1234", TokenFlag::UserPinLocked),
+        (Login::So, "5678", TokenFlag::SoPinFinalTry),
+        (Login::So, "5678", TokenFlag::SoPinLocked),
     ] {
         let bench = Bench::new(|faults| faults.token(0).set_flags = vec![flag]);
         on_one_thread(async {
@@ -331,8 +326,8 @@ fn a_token_on_its_last_try_or_locked_is_offered_no_pin() {
             assert_eq!(daemon.open_failed().await.class, FailureClass::PinGuarded);
             // The other user's flags are none of this one's.
             let (login, pin) = match login {
-                LoginKind::So => (LoginKind::User, "1234"),
-                _ => (LoginKind::So, "5678"),
+                Login::So => (Login::User, "1234"),
+                _ => (Login::So, "5678"),
             };
             daemon.log_in(faulty(0, login, Some(pin))).await;
             daemon.shut_down().await;
@@ -358,11 +353,11 @@ fn vendors_users_and_pin_pads_log_in() {
     });
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-        let vendors = LoginKind::Vendor(0x8000_0001);
+        let vendors = Login::Vendor(0x8000_0001);
         daemon.log_in(faulty(0, vendors, Some("crypto"))).await;
-        daemon.log_in(faulty(1, LoginKind::Protected, None)).await;
+        daemon.log_in(faulty(1, Login::Protected, None)).await;
         // Without a pad nothing is tried.
-        daemon.start_opening(faulty(2, LoginKind::Protected, None));
+        daemon.start_opening(faulty(2, Login::Protected, None));
         assert_eq!(
             daemon.open_failed().await.class,
             FailureClass::PinUnavailable
@@ -386,7 +381,7 @@ fn another_applications_login_is_reported_and_judges_no_pin() {
         let bench = Bench::new(|faults| faults.token(0).another_login = Some(code));
         on_one_thread(async {
             let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-            daemon.start_opening(faulty(0, LoginKind::User, Some("1234")));
+            daemon.start_opening(faulty(0, Login::User, Some("1234")));
             assert!(matches!(
                 daemon.let_log_in().await,
                 PinOutcome::NotJudged(_)
@@ -414,7 +409,7 @@ fn after_any_answer_while_opening_the_next_try_gets_through() {
                 });
                 let how = || Open {
                     token: TokenChoice::Slot(0),
-                    ..faulty(0, LoginKind::None, None)
+                    ..faulty(0, Login::None, None)
                 };
                 daemon.start_opening(how());
                 daemon.open_failed().await;

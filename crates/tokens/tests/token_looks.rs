@@ -3,8 +3,9 @@
 mod support;
 
 use qseed_faulty_token::Padding;
+use qseed_model::Login;
 use qseed_tokens::failure::FailureClass;
-use qseed_tokens::wire::{LoginKind, PinOutcome};
+use qseed_tokens::wire::PinOutcome;
 use support::faulty::{Bench, faulty};
 use support::{Daemon, on_one_thread};
 
@@ -24,7 +25,7 @@ fn an_unreadable_clock_is_ignored() {
                 (token.label.as_str(), token.serial.as_str()),
                 ("faulty-0", "FT0")
             );
-            daemon.start_opening(faulty(0, LoginKind::User, Some("1234")));
+            daemon.start_opening(faulty(0, Login::User, Some("1234")));
             assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
             assert_eq!(&daemon.opened().await.1, token);
             daemon.seed(0, 1, &[1; 48]);
@@ -41,7 +42,7 @@ fn a_seed_does_not_go_into_a_session_whose_token_is_another_one() {
     bench.look_before_each_seed();
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-        daemon.open(faulty(0, LoginKind::None, None)).await;
+        daemon.open(faulty(0, Login::None, None)).await;
         daemon.seed(0, 1, &[1; 48]);
         daemon.seeded().await;
         // The session lives on and would take the seed.
@@ -49,7 +50,7 @@ fn a_seed_does_not_go_into_a_session_whose_token_is_another_one() {
         daemon.seed(0, 2, &[2; 48]);
         let (failure, open) = daemon.seed_failed().await;
         assert_eq!((failure.class, open), (FailureClass::TokenMissing, false));
-        daemon.start_opening(faulty(0, LoginKind::None, None));
+        daemon.start_opening(faulty(0, Login::None, None));
         assert_eq!(daemon.opened().await.1.serial, "OTHER");
         daemon.seed(0, 3, &[3; 48]);
         daemon.seeded().await;
@@ -63,7 +64,7 @@ fn a_token_is_not_looked_at_before_each_seed() {
     let bench = Bench::new(|faults| faults.record_all = true);
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&bench.spec).await;
-        daemon.open(faulty(0, LoginKind::None, None)).await;
+        daemon.open(faulty(0, Login::None, None)).await;
         let looks = bench.looks();
         for job in 0..10 {
             daemon.seed(0, job, &[1; 48]);

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use crate::config::Combine;
-use crate::partition::{Login, Partition, Pin, TokenChoice};
+use qseed_model::{Combine, Login};
+
+use crate::partition::{Partition, Pin, TokenChoice};
 use crate::report::{Findings, Reading};
 use crate::section::Section;
-use crate::source::{Http, RateLimit, Source, SourceKind, Tls};
+use crate::source::{Http, Source, SourceKind, Tls};
 
-use super::{Main, http, partitions};
+use super::{Main, http, partitions, sources};
 
 pub(super) fn read(file: &Section<'_>, findings: &mut Findings) -> Reading<Main> {
     let source = source(file, findings);
@@ -43,7 +44,7 @@ fn source(file: &Section<'_>, findings: &mut Findings) -> Reading<Source> {
                 insecure_http: false,
             },
         },
-        rate_limit: Some(RateLimit::QRYPT),
+        rate_limit: Some(sources::QRYPT_RATE),
         budget: None,
         startup_bytes: 0,
     })

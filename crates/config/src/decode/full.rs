@@ -1,6 +1,7 @@
 //! The full form: lists of sources and partitions.
 
-use crate::config::Combine;
+use qseed_model::Combine;
+
 use crate::report::{Findings, Reading};
 use crate::section::Section;
 use crate::token_uri::JudgeUri;

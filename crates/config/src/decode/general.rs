@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::{Audit, Level, Log, LogFormat, Reserve, Seeds};
+use qseed_model::Reserve;
+
+use crate::config::{Audit, Level, Log, LogFormat, Seeds};
 use crate::partition::Module;
 use crate::report::{Findings, Place, Reading};
 use crate::section::{Field, Section};

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use qseed_model::PostQuantum;
 use qseed_secrets::SecretRef;
 
 use crate::report::{Findings, Reading};
 use crate::section::{Field, Section};
-use crate::source::{Auth, Http, PostQuantum, Tls};
+use crate::source::{Auth, Http, Tls};
 use crate::url::{Host, Scheme, Url};
 
 /// The longest wait for an answer where the configuration says nothing.

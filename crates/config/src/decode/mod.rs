@@ -81,7 +81,7 @@ pub(crate) fn config(root: &Node, judge: JudgeUri, findings: &mut Findings) -> R
 /// What the two forms say differently.
 struct Main {
     sources: Vec<crate::source::Source>,
-    combine: crate::config::Combine,
+    combine: qseed_model::Combine,
     partitions: Vec<crate::partition::Partition>,
 }
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use qseed_model::Login;
 use qseed_secrets::SecretRef;
 
-use crate::partition::{Login, Partition, Pin, TokenChoice};
+use crate::partition::{Partition, Pin, TokenChoice};
 use crate::quantity;
 use crate::report::{Findings, Noted, Reading, shown};
 use crate::section::{Field, Section};
@@ -24,7 +25,7 @@ const MAX_SIZE: u64 = 65_536;
 const YEAR: u64 = 31_536_000;
 
 /// `CKU_VENDOR_DEFINED` to the end of what the PKCS#11 crates can carry.
-const VENDOR_LOGINS: std::ops::RangeInclusive<u64> = 0x8000_0000..=0xFFFF_FFFF;
+const VENDOR_LOGINS: std::ops::RangeInclusive<u32> = 0x8000_0000..=u32::MAX;
 
 const KNOWN_KEYS: [&str; 9] = [
     "name", "module", "token", "slot", "login", "pin", "size", "period", "chunk",
@@ -338,8 +339,9 @@ fn login(field: Field<'_>, findings: &mut Findings) -> Reading<Login> {
     let text = field.text(findings)?;
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         let help = "a vendor's user type is a number from 0x80000000 to 0xffffffff";
-        return match quantity::decimal_or_hex(text) {
-            Ok(number) if VENDOR_LOGINS.contains(&number) => Ok(Login::Vendor(number)),
+        let number = quantity::decimal_or_hex(text).ok();
+        return match number.and_then(|number| u32::try_from(number).ok()) {
+            Some(number) if VENDOR_LOGINS.contains(&number) => Ok(Login::Vendor(number)),
             _ => field.refuse(text, "is not a login", help, findings),
         };
     }

@@ -1,12 +1,22 @@
 //! The list of entropy sources.
 
+use std::time::Duration;
+
+use qseed_model::Rate;
+
 use crate::report::{Findings, Reading};
 use crate::section::{Field, Section};
-use crate::source::{Budget, RateLimit, Source, SourceKind};
+use crate::source::{Budget, Source, SourceKind};
 use crate::yaml::Node;
 
 use super::http;
 use super::names::Names;
+
+/// Qrypt's documented limit on one token.
+pub(super) const QRYPT_RATE: Rate = Rate {
+    requests: 30,
+    per: Duration::from_secs(10),
+};
 
 const PEBIBYTE: u64 = 1 << 50;
 
@@ -67,9 +77,9 @@ impl Type {
         }
     }
 
-    fn default_rate_limit(self) -> Option<RateLimit> {
+    fn default_rate_limit(self) -> Option<Rate> {
         match self {
-            Self::Qrypt | Self::QryptKib => Some(RateLimit::QRYPT),
+            Self::Qrypt | Self::QryptKib => Some(QRYPT_RATE),
             Self::QrngOpenApi | Self::Device => None,
         }
     }
@@ -165,7 +175,7 @@ fn refuse_foreign_keys(section: &Section<'_>, kind: Type, findings: &mut Finding
     }
 }
 
-fn rate_limit(field: Field<'_>, findings: &mut Findings) -> Reading<RateLimit> {
+fn rate_limit(field: Field<'_>, findings: &mut Findings) -> Reading<Rate> {
     let text = field.text(findings)?;
     let help = "write requests / time, such as 30/10s; the time is 1s to 1d";
     let Ok((requests, per)) = crate::quantity::rate(text) else {
@@ -173,7 +183,7 @@ fn rate_limit(field: Field<'_>, findings: &mut Findings) -> Reading<RateLimit> {
     };
     match u32::try_from(requests) {
         Ok(requests) if requests > 0 && (1..=86_400).contains(&per.as_secs()) => {
-            Ok(RateLimit { requests, per })
+            Ok(Rate { requests, per })
         }
         _ => field.refuse(text, "is out of range", help, findings),
     }

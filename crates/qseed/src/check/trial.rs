@@ -1,9 +1,10 @@
 //! What was tried on a partition's token, and what came of it.
 
 use qseed_config::Partition;
+use qseed_model::Login;
 use qseed_model::pins::HeldBack;
 use qseed_tokens::failure::{FailureClass, TokenFailure};
-use qseed_tokens::wire::{FromWorker, LoginKind, Open, PinSource, ToWorker};
+use qseed_tokens::wire::{FromWorker, Open, PinSource, ToWorker};
 
 use super::pins::{Held, Opening};
 use super::probe::Probe;
@@ -31,7 +32,7 @@ pub(super) async fn open_without_login(
     open: Open,
 ) -> Result<Result<(), TokenFailure>, Lost> {
     visit.send(ToWorker::Open(Open {
-        login: LoginKind::None,
+        login: Login::None,
         pin: PinSource::None,
         // The probe tries whole lengths.
         chunk: None,

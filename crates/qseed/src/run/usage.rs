@@ -18,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use qseed_config::{Budget, RateLimit};
+use qseed_config::{Budget, Rate};
 use tokio::sync::oneshot;
 
 use file::{Change, File, Requests};
@@ -28,7 +28,7 @@ use file::{Change, File, Requests};
 pub(super) struct Question<'s> {
     pub(super) source: &'s str,
     pub(super) budget: Option<Budget>,
-    pub(super) rate_limit: Option<RateLimit>,
+    pub(super) rate_limit: Option<Rate>,
     pub(super) now: Timestamp,
     pub(super) bytes: u64,
     /// HTTP requests that it may take.

@@ -9,6 +9,7 @@ mod verifier;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use qseed_model::PostQuantum;
 use rustls::client::{Resumption, Tls12Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
@@ -20,7 +21,7 @@ use verifier::Verifier;
 
 use crate::beside::beside;
 use crate::delivery::Link;
-use crate::settings::{PostQuantum, Tls};
+use crate::settings::Tls;
 use crate::stamp::Stamp;
 
 /// Sessions that are kept for resumption: a source talks to one server.

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use qseed_entropy_service::{Certificate, EntropyService, Groups, Options};
+use qseed_model::PostQuantum;
 use qseed_secrets::SecretRef;
-use qseed_sources::{ClientIdentity, Delivery, Failed, FailureClass, PostQuantum, Tls, Transport};
+use qseed_sources::{ClientIdentity, Delivery, Failed, FailureClass, Tls, Transport};
 
 use crate::{ask, http, qrypt, spawn, tls};
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use qseed_entropy::Seed;
+use qseed_model::Login;
 use qseed_model::pins::{PinAnswer, PinTags};
 use qseed_secrets::{Secret, SecretRef};
 use serde::{Deserialize, Serialize};
@@ -107,7 +108,7 @@ pub struct Open {
     /// another one there.
     pub first: Option<TokenName>,
     /// As whom to log in.
-    pub login: LoginKind,
+    pub login: Login,
     /// Where the PIN comes from.
     pub pin: PinSource,
     /// The longest part of a seed that goes into one call, in bytes; absent: all of it.
@@ -121,21 +122,6 @@ pub enum TokenChoice {
     Slot(u64),
     /// The one token that a URI names.
     Uri(Box<TokenUri>),
-}
-
-/// As whom to log in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum LoginKind {
-    /// Not at all.
-    None,
-    /// `CKU_USER`
-    User,
-    /// `CKU_SO`, in a read/write session.
-    So,
-    /// `CKU_USER` with the PIN entered at the token (PIN pad, PED).
-    Protected,
-    /// A vendor's user type, for example `0x80000001`, Luna's limited crypto user.
-    Vendor(u32),
 }
 
 /// Where a worker takes the PIN from.

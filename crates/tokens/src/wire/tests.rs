@@ -1,9 +1,11 @@
 use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
 
+use qseed_model::Login;
+
 use super::{
-    Decoder, FrameError, FromWorker, LoginKind, MAX_FRAME_BYTES, MAX_SEED_BYTES, Open, PinSource,
-    ToWorker, TokenChoice, encode,
+    Decoder, FrameError, FromWorker, MAX_FRAME_BYTES, MAX_SEED_BYTES, Open, PinSource, ToWorker,
+    TokenChoice, encode,
 };
 
 fn decode(frame: &[u8]) -> Result<ToWorker, FrameError> {
@@ -72,7 +74,7 @@ fn every_way_to_a_pin_crosses() {
             partition: 3,
             token: TokenChoice::Uri(uri),
             first: None,
-            login: LoginKind::Vendor(0x8000_0001),
+            login: Login::Vendor(0x8000_0001),
             pin: pin.clone(),
             chunk: None,
         };
@@ -95,7 +97,7 @@ fn printing_a_message_shows_no_secret() {
         partition: 3,
         token: TokenChoice::Uri(uri),
         first: None,
-        login: LoginKind::User,
+        login: Login::User,
         pin: PinSource::Reference(SecretRef::Literal(Secret::new(b"hunter2".to_vec()))),
         chunk: None,
     });

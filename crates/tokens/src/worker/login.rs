@@ -5,18 +5,19 @@ use std::sync::atomic::Ordering;
 
 use cryptoki::session::UserType;
 use cryptoki::types::RawAuthPin;
+use qseed_model::Login;
 use qseed_model::pins::PinTags;
 use qseed_secrets::{Secret, SecretRef};
 
 use super::Worker;
 use super::inbox::Command;
-use super::logins::{Approach, Login, LoginNumber};
+use super::logins::{Approach, Credential, LoginNumber};
 use super::partition::{Entry, Partition, Phase, Place};
 use super::pulse::Pulse;
 use crate::ckr::Ckr;
 use crate::directory::{TokenFlag, TokenInfo};
 use crate::failure::{FailureClass, TokenFailure, refuses_pin};
-use crate::wire::{FromWorker, LoginKind, Open, PinFlags, PinOutcome, PinSource, Verdict};
+use crate::wire::{FromWorker, Open, PinFlags, PinOutcome, PinSource, Verdict};
 
 /// `CKU_SO`
 pub(super) const CKU_SO: u64 = 0;
@@ -26,7 +27,7 @@ const CKU_USER: u64 = 1;
 /// A PIN that waits for the guard's verdict.
 pub(super) struct Question {
     pub(super) ask: u64,
-    login: Login,
+    login: Credential,
     user: UserType,
     /// `None`: to be entered at the token.
     pin: Option<RawAuthPin>,
@@ -34,7 +35,7 @@ pub(super) struct Question {
 
 /// What is to be presented to a token, and what the token says about it.
 struct Offer {
-    login: Login,
+    login: Credential,
     user: UserType,
     pin: Option<Secret>,
     tags: PinTags,
@@ -179,7 +180,7 @@ impl Worker {
         self: &Arc<Self>,
         place: &Place,
         partition: u32,
-        login: Option<Login>,
+        login: Option<Credential>,
     ) -> Option<LoginNumber> {
         let (number, waited) = self.logins().settle(place.slot.id(), partition, login);
         for partition in waited {
@@ -199,7 +200,7 @@ fn prepare(
         return Ok(None);
     };
     let token = look_again(worker, pulse, place)?;
-    let entered_at_token = place.how.login == LoginKind::Protected;
+    let entered_at_token = place.how.login == Login::Protected;
     if entered_at_token && !token.has(TokenFlag::ProtectedAuthenticationPath) {
         let text = "the token has no PIN pad (no protected authentication path), as login: \
                     protected wants it";
@@ -211,11 +212,11 @@ fn prepare(
     let tags = worker.guard.tags(&token, user_type, pin.as_ref())?;
     let tag = tags.tag;
     Ok(Some(Offer {
-        login: Login { user_type, tag },
+        login: Credential { user_type, tag },
         user: match place.how.login {
-            LoginKind::So => UserType::So,
-            LoginKind::Vendor(number) => UserType::VendorExtension(number),
-            LoginKind::None | LoginKind::User | LoginKind::Protected => UserType::User,
+            Login::So => UserType::So,
+            Login::Vendor(number) => UserType::VendorExtension(number),
+            Login::None | Login::User | Login::Protected => UserType::User,
         },
         pin,
         tags,
@@ -231,7 +232,7 @@ fn may_still(
     user_type: u64,
 ) -> Result<(), TokenFailure> {
     let token = look_again(worker, pulse, place)?;
-    let entered_at_token = place.how.login == LoginKind::Protected;
+    let entered_at_token = place.how.login == Login::Protected;
     let flags = pin_flags(&token, user_type, entered_at_token);
     guarded(flags).map_or(Ok(()), Err)
 }
@@ -277,12 +278,12 @@ fn read_pin(worker: &Worker, how: &Open) -> Result<Secret, TokenFailure> {
 }
 
 /// The number of the kind of user that logs in (`CK_USER_TYPE`).
-pub(super) fn user_type(login: LoginKind) -> Option<u64> {
+pub(super) fn user_type(login: Login) -> Option<u64> {
     match login {
-        LoginKind::None => None,
-        LoginKind::So => Some(CKU_SO),
-        LoginKind::User | LoginKind::Protected => Some(CKU_USER),
-        LoginKind::Vendor(number) => Some(number.into()),
+        Login::None => None,
+        Login::So => Some(CKU_SO),
+        Login::User | Login::Protected => Some(CKU_USER),
+        Login::Vendor(number) => Some(number.into()),
     }
 }
 

@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 
 use qseed_model::pins::PinTag;
 
-/// A login: which kind of user, with which PIN.
+/// What a login takes: which kind of user, with which PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Login {
+pub(super) struct Credential {
     /// `CK_USER_TYPE`
     pub(super) user_type: u64,
     /// The tag of the PIN.
@@ -28,7 +28,7 @@ pub(super) struct Logins {
 
 #[derive(Default)]
 struct TokenLogin {
-    state: Option<(Login, LoginNumber)>,
+    state: Option<(Credential, LoginNumber)>,
     holders: HashSet<u32>,
     asking: Option<u32>,
     waiting: Vec<u32>,
@@ -48,7 +48,7 @@ pub(super) enum Approach {
 }
 
 impl Logins {
-    pub(super) fn approach(&mut self, slot: u64, partition: u32, wanted: Login) -> Approach {
+    pub(super) fn approach(&mut self, slot: u64, partition: u32, wanted: Credential) -> Approach {
         let token = self.tokens.entry(slot).or_default();
         if let Some(asking) = token.asking
             && asking != partition
@@ -79,7 +79,7 @@ impl Logins {
         &mut self,
         slot: u64,
         partition: u32,
-        login: Option<Login>,
+        login: Option<Credential>,
     ) -> (Option<LoginNumber>, Vec<u32>) {
         let Some(token) = self.tokens.get_mut(&slot) else {
             return (None, Vec::new());
@@ -130,18 +130,18 @@ impl Logins {
 
 #[cfg(test)]
 mod tests {
-    use super::{Approach, Login, Logins};
+    use super::{Approach, Credential, Logins};
     use qseed_model::pins::PinTag;
 
-    const USER: Login = Login {
+    const USER: Credential = Credential {
         user_type: 1,
         tag: PinTag([1; 32]),
     };
-    const SO: Login = Login {
+    const SO: Credential = Credential {
         user_type: 0,
         tag: PinTag([2; 32]),
     };
-    const USER_WITH_ANOTHER_PIN: Login = Login {
+    const USER_WITH_ANOTHER_PIN: Credential = Credential {
         user_type: 1,
         tag: PinTag([3; 32]),
     };

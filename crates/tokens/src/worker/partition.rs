@@ -10,6 +10,7 @@ use std::time::Instant;
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
 use qseed_entropy::Seed;
+use qseed_model::Login;
 
 use super::Worker;
 use super::inbox::Command;
@@ -19,7 +20,7 @@ use super::pulse::Pulse;
 use super::seeding::SeedJob;
 use crate::directory::TokenInfo;
 use crate::failure::{FailureClass, TokenFailure};
-use crate::wire::{FromWorker, LoginKind, Open, PinOutcome, Verdict};
+use crate::wire::{FromWorker, Open, PinOutcome, Verdict};
 
 /// A partition as the worker knows it.
 pub(super) struct Partition {
@@ -250,6 +251,6 @@ fn open_session(worker: &Worker, pulse: &Pulse<'_>, how: Open) -> Result<Place, 
 }
 
 /// The security officer logs in to read/write sessions alone (PKCS#11 3.1 section 5.6.8).
-pub(super) fn needs_read_write(login: LoginKind) -> bool {
+pub(super) fn needs_read_write(login: Login) -> bool {
     user_type(login).is_some_and(|user| user == CKU_SO)
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use qseed_faulty_token::{FaultyToken, Function};
+use qseed_model::Login;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{LoginKind, Open};
+use qseed_tokens::wire::Open;
 
 use super::{spec, token};
 
@@ -66,6 +67,6 @@ impl Bench {
 }
 
 /// A token of the faulty module, by its label.
-pub fn faulty(number: u32, login: LoginKind, pin: Option<&str>) -> Open {
+pub fn faulty(number: u32, login: Login, pin: Option<&str>) -> Open {
     token(number, &format!("faulty-{number}"), login, pin)
 }

@@ -13,12 +13,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use qseed_entropy::Seed;
+use qseed_model::Login;
 use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::directory::{SlotReport, TokenInfo};
 use qseed_tokens::failure::TokenFailure;
 use qseed_tokens::supervisor::{LOOK_AGAIN_AFTER, Output, Worker, WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::{
-    FromWorker, LoginKind, Open, PinOutcome, PinSource, Ready, ToWorker, TokenChoice, Verdict,
+    FromWorker, Open, PinOutcome, PinSource, Ready, ToWorker, TokenChoice, Verdict,
 };
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -375,7 +376,7 @@ impl Daemon {
 }
 
 /// How to open the token of a label.
-pub fn token(partition: u32, label: &str, login: LoginKind, pin: Option<&str>) -> Open {
+pub fn token(partition: u32, label: &str, login: Login, pin: Option<&str>) -> Open {
     let uri = format!("pkcs11:token={label}")
         .parse()
         .map(Box::new)

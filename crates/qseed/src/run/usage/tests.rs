@@ -2,7 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use qseed_config::{Budget, RateLimit};
+use qseed_config::{Budget, Rate};
 use tokio::sync::oneshot;
 
 use super::file::{MONTHS, NAME};
@@ -172,7 +172,7 @@ fn a_clock_that_is_set_wrong_and_right_again_finds_its_month() {
 fn requests_are_remembered_for_their_window() {
     let folder = folder();
     let usage = read(folder.path());
-    let limit = Some(RateLimit {
+    let limit = Some(Rate {
         requests: 30,
         per: Duration::from_secs(10),
     });
