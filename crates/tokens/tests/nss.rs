@@ -2,50 +2,26 @@
 
 mod support;
 
-use std::process::Command;
-
 use qseed_model::Login;
+use qseed_real_tokens::{SOFTOKN, nss_database};
 use qseed_tokens::directory::GeneratorNote;
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::{FromWorker, PinOutcome};
-use support::{Daemon, SOFTOKN, need, on_one_thread, set_up, spec, token};
+use support::{Daemon, on_one_thread, spec, token};
 
 const LABEL: &str = "NSS%20Certificate%20DB";
 
-/// A database whose password is `secret`, in a folder.
-fn database() -> tempfile::TempDir {
-    need(SOFTOKN, "libnss3");
-    let folder = tempfile::tempdir().expect("a folder");
-    let password = folder.path().join("password");
-    std::fs::write(&password, "secret\n").expect("written");
-    let mut certutil = Command::new("certutil");
-    certutil
-        .args([
-            "-N",
-            "-d",
-            &format!("sql:{}", folder.path().display()),
-            "-f",
-        ])
-        .arg(&password);
-    set_up(&mut certutil, "libnss3-tools");
-    folder
-}
-
 fn nss(folder: &tempfile::TempDir) -> WorkerSpec {
     let folder = folder.path();
-    let parameters = format!(
-        "configdir='sql:{}' certPrefix='' keyPrefix='' secmod='secmod.db'",
-        folder.display()
-    );
     WorkerSpec {
-        init_args: Some(parameters),
+        init_args: Some(nss_database(folder)),
         ..spec(SOFTOKN, folder)
     }
 }
 
 #[test]
 fn a_database_is_opened_logged_in_to_and_seeded() {
-    let folder = database();
+    let folder = tempfile::tempdir().expect("a folder");
     on_one_thread(async {
         let (mut daemon, ready) = Daemon::ready(&nss(&folder)).await;
         daemon.start_opening(token(1, LABEL, Login::User, Some("secret")));
@@ -61,7 +37,7 @@ fn a_database_is_opened_logged_in_to_and_seeded() {
 
 #[test]
 fn without_its_parameters_it_does_not_start() {
-    let folder = database();
+    let folder = tempfile::tempdir().expect("a folder");
     on_one_thread(async {
         let without = WorkerSpec {
             init_args: None,

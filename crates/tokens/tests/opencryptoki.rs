@@ -11,11 +11,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use qseed_model::Login;
+use qseed_real_tokens::need;
 use qseed_tokens::directory::GeneratorNote;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::PinOutcome;
-use support::{Daemon, need, on_one_thread, spec, token};
+use support::{Daemon, on_one_thread, spec, token};
 
 const MODULE: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/libopencryptoki.so";
 const PROXY: &str = "/usr/lib/x86_64-linux-gnu/p11-kit-proxy.so";

@@ -6,10 +6,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use qseed_model::Login;
+use qseed_real_tokens::{SOFTHSM, SoftHsm};
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::{WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::FromWorker;
-use support::{Daemon, SOFTHSM, SoftHsm, on_one_thread, spec, token};
+use support::{Daemon, Workers as _, on_one_thread, spec, token};
 
 /// A file below `/proc` of a worker.
 fn proc_file(daemon: &Daemon, name: &str) -> std::io::Result<String> {

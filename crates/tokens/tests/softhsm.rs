@@ -7,11 +7,12 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use qseed_model::Login;
+use qseed_real_tokens::SoftHsm;
 use qseed_secrets::SecretRef;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::{Open, PinOutcome, PinSource, ToWorker, TokenChoice, Verdict};
-use support::{Daemon, SoftHsm, on_one_thread, token};
+use support::{Daemon, Workers as _, on_one_thread, token};
 
 /// Bytes that differ from place to place and from seed to seed.
 fn bytes(length: usize, number: usize) -> Vec<u8> {
@@ -302,7 +303,7 @@ fn slots_are_listed_without_a_session() {
 #[test]
 fn a_pin_file_is_read_when_needed_and_reported_when_missing() {
     let hsm = SoftHsm::with_tokens(&["first"]);
-    let file = hsm.folder.path().join("pin");
+    let file = hsm.folder().join("pin");
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
         let open = || Open {
@@ -334,7 +335,7 @@ fn no_seed_goes_into_a_deleted_or_reinitialised_token() {
         daemon.seed(1, 1, &bytes(48, 1));
         daemon.seeded().await;
 
-        hsm.change_token(&["--init-token", "--token", "first", "--label", "second"]);
+        hsm.reinitialise_token("first", "second");
         daemon.seed(1, 2, &bytes(48, 2));
         let (failure, open_still) = daemon.seed_failed().await;
         assert_eq!(
@@ -345,7 +346,7 @@ fn no_seed_goes_into_a_deleted_or_reinitialised_token() {
         let second = token(1, "second", Login::None, None);
         daemon.start_opening(second);
         daemon.opened().await;
-        hsm.change_token(&["--delete-token", "--token", "second"]);
+        hsm.delete_token("second");
         daemon.seed(1, 3, &bytes(48, 3));
         // What SoftHSM says of a token whose files are gone.
         let (failure, open_still) = daemon.seed_failed().await;

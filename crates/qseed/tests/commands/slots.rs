@@ -1,53 +1,27 @@
 //! `qseed slots`.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use qseed_faulty_token::{Action, Ckr, Function, Rule, TokenFlag};
 
-use super::bench::{Bench, Ran, Vendor, mode, qseed, qseed_of_nobody};
+use qseed_real_tokens::{SOFTHSM, SOFTOKN, SoftHsm, nss_database};
 
-const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
-const SOFTOKN: &str = "/usr/lib/x86_64-linux-gnu/libsoftokn3.so";
+use super::bench::{Bench, Ran, Vendor, mode, qseed, qseed_of_nobody};
 
 fn slots(module: &Path, more: &[&str]) -> Ran {
     Ran::of(qseed().arg("slots").arg("--module").arg(module).args(more))
 }
 
-fn set_up(command: &mut Command, package: &str) {
-    let output = command.output();
-    let output = output.unwrap_or_else(|error| panic!("{error}: apt-get install {package}"));
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{error}");
-}
-
-fn need(file: &str, package: &str) {
-    let there = Path::new(file).exists();
-    assert!(there, "{file} is missing: apt-get install {package}");
-}
-
 #[test]
 fn softhsm_is_called_a_software_token_and_its_uri_can_be_pasted() {
-    need(SOFTHSM, "softhsm2");
     let bench = Bench::new();
-    std::fs::create_dir(bench.path("tokens")).expect("made");
-    let tokens = bench.path("tokens").display().to_string();
-    let conf = bench.write(
-        "softhsm2.conf",
-        &format!("directories.tokendir = {tokens}\n"),
-    );
-    set_up(
-        Command::new("softhsm2-util")
-            .env("SOFTHSM2_CONF", &conf)
-            .args(["--init-token", "--free", "--label", "My First Token"])
-            .args(["--so-pin", "87654321", "--pin", "1234"]),
-        "softhsm2",
-    );
+    let hsm = SoftHsm::with_tokens(&["My First Token"]);
     // SoftHSM's serial numbers and slot ids are random, so the PIN may be a part of one.
     let output = |json: &[&str]| {
         let mut command = qseed();
         command
-            .env("SOFTHSM2_CONF", &conf)
+            .env("SOFTHSM2_CONF", hsm.conf())
             .args(["slots", "--module", SOFTHSM])
             .args(json);
         let output = command.output().expect("qseed starts");
@@ -81,7 +55,7 @@ fn softhsm_is_called_a_software_token_and_its_uri_can_be_pasted() {
     bench.config(&format!(
         "partitions: [{{name: p, module: {SOFTHSM}, login: none, token: \"{uri}\"}}]\n\
          modules: [{{path: {SOFTHSM}, environment: {{SOFTHSM2_CONF: {}}}}}]\n",
-        conf.display()
+        hsm.conf().display()
     ));
     let mut command = qseed();
     let check = bench
@@ -97,16 +71,8 @@ fn softhsm_is_called_a_software_token_and_its_uri_can_be_pasted() {
 
 #[test]
 fn nss_is_listed_with_its_text_for_the_start() {
-    need(SOFTOKN, "libnss3");
     let bench = Bench::new();
-    let passwords = bench.write("password", "1234\n");
-    let database = format!("sql:{}", bench.folder.path().display());
-    set_up(
-        Command::new("certutil")
-            .args(["-N", "-d", &database, "-f"])
-            .arg(passwords),
-        "libnss3-tools",
-    );
+    let text = nss_database(bench.folder.path());
     let without = slots(Path::new(SOFTOKN), &[]);
     assert_eq!(without.code, 69);
     assert!(
@@ -114,7 +80,6 @@ fn nss_is_listed_with_its_text_for_the_start() {
         "{without:?}"
     );
     assert!(without.err.contains("--init-args"), "{without:?}");
-    let text = format!("configdir='{database}' certPrefix='' keyPrefix='' secmod='secmod.db'");
     let with = slots(Path::new(SOFTOKN), &["--init-args", &text]);
     assert_eq!(with.code, 0, "{with:?}");
     assert!(with.out.contains("software token"), "{with:?}");

@@ -6,9 +6,9 @@ use crate::support::daemon::{Ended, Qseed, run};
 use crate::support::faulty::{Faulty, seeds_of};
 use crate::support::figures::{Figures, figures};
 use crate::support::site::Site;
-use crate::support::softhsm::{SPY, SoftHsm};
 use crate::support::{ACCESS_TOKEN, PATIENCE, service, service_with};
 use qseed_entropy_service::{EntropyService, Fault, Log, Options};
+use qseed_real_tokens::{SPY, SoftHsm};
 use std::process::Command;
 use std::time::Duration;
 
@@ -179,8 +179,7 @@ fn nothing_grows() {
         Site::new(),
     );
     let slot = hsm.add_token("soak");
-    let config =
-        flat(&service, &site, slot, "period: 1").replace(SPY, crate::support::softhsm::SOFTHSM);
+    let config = flat(&service, &site, slot, "period: 1").replace(SPY, qseed_real_tokens::SOFTHSM);
     site.configure(&config);
     let qseed = Qseed::start(in_environment(&mut site.command(), &service, &hsm));
     qseed.wait_pushed(10);

@@ -12,9 +12,9 @@ use crate::support::cadence::assert_cadence;
 use crate::support::daemon::{Qseed, is_event, kill};
 use crate::support::faulty::{Faulty, Injected, calls_of, has_struck, seeds_of};
 use crate::support::site::Site;
-use crate::support::softhsm::{SOFTOKN, SPY, SoftHsm, nss_database};
 use crate::support::tpm::{TPM2_PKCS11, Tpm};
 use crate::support::{for_each_case, service};
+use qseed_real_tokens::{SOFTOKN, SPY, SoftHsm, nss_database};
 
 /// Asserts that what a token mixed in was delivered, each byte once.
 pub(crate) fn assert_accounts(service: &EntropyService, of: &[&Faulty]) {
@@ -42,7 +42,7 @@ fn tokens_of_three_makers_are_seeded_side_by_side() {
     let mut config = site.full(&service, &json!(partitions));
     // The spy's lines of several calls at a time would mix.
     config["modules"] = json!([
-        { "path": SPY, "environment": hsm.environment_json(), "concurrency": 1 },
+        { "path": SPY, "environment": hsm.environment(), "concurrency": 1 },
         { "path": SOFTOKN, "init_args": nss_database(site.folder()) },
         { "path": TPM2_PKCS11, "environment": tpm.environment_json() },
     ]);

@@ -1,14 +1,14 @@
 //! qseed as a process: signals, reload, the service manager, its output.
 
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use qseed_entropy_service::{EntropyService, Fault};
 use qseed_faulty_token::{Action, Function, Rule};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::support::daemon::{QSEED, Qseed, children, is_event, kill, untouched};
+use crate::support::daemon::{Qseed, children, is_event, kill};
 use crate::support::faulty::{Faulty, calls_of, has_struck, seeds_of};
 use crate::support::site::Site;
 use crate::support::{for_each_case, service};
@@ -118,12 +118,7 @@ fn it_is_at_home_as_process_number_one() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |_| ());
     site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
-    let mut container = Command::new("unshare");
-    untouched(&mut container);
-    container
-        .args(["--map-root-user", "--pid", "--fork", "--mount-proc", "--"])
-        .arg(QSEED);
-    let container = Qseed::start(container.arg("run").arg("--config").arg(site.config_path()));
+    let container = site.start_as_process_number_one();
     container.wait_pushed(2);
     let inner = container.workers();
     let [init] = inner[..] else {

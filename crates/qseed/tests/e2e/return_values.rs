@@ -10,7 +10,7 @@ use qseed_faulty_token::{Ckr, Function, MODULE_FILE, Record, Rule};
 use serde_json::{Value, json};
 
 use crate::support::accounts::assert_delivered_once;
-use crate::support::faulty::{Faulty, Injected, seeds_of};
+use crate::support::faulty::{Faulty, Injected, SeedCounter, seeds_of};
 use crate::support::service;
 use crate::support::site::Site;
 
@@ -124,31 +124,27 @@ fn answered(record: &[Record], function: Function, token: u32, code: Ckr) -> boo
 
 /// Waits until each of these tokens has mixed in so many seeds.
 fn wait_for_seeds(faulty: &Faulty, what: &str, wanted: &BTreeMap<u32, usize>, codes: &[Ckr]) {
-    let mut counts = vec![0; codes.len()];
-    let mut looked_at = 0;
-    let reached = |record: &[Record]| {
-        for line in &record[looked_at..] {
-            if let Some(call) = line
-                .ended(Function::SeedRandom)
-                .filter(|call| call.succeeded())
-            {
-                counts[call.token.expect("a seed is for a token") as usize] += 1;
-            }
-        }
-        looked_at = record.len();
-        wanted
+    let mut counter = SeedCounter::new(codes.len());
+    let mut behind = Vec::new();
+    let reached = faulty.token.wait_for(RECOVERED_WITHIN, |record| {
+        let counts = counter.count(record);
+        behind = wanted
             .iter()
-            .all(|(token, seeds)| counts[*token as usize] >= *seeds)
-    };
-    let reached = faulty.token.wait_for(RECOVERED_WITHIN, reached);
-    if reached.is_err() {
-        let behind: Vec<_> = wanted
-            .iter()
-            .map(|(token, seeds)| (show(codes[*token as usize]), counts[*token as usize], seeds))
+            .map(|(token, seeds)| {
+                (
+                    show(codes[*token as usize]),
+                    counts[*token as usize],
+                    *seeds,
+                )
+            })
             .filter(|(_, count, seeds)| count < seeds)
             .collect();
-        panic!("{what}: these tokens have fewer seeds than wanted: {behind:?}");
-    }
+        behind.is_empty()
+    });
+    assert!(
+        reached.is_ok(),
+        "{what}: these tokens have fewer seeds than wanted: {behind:?}"
+    );
 }
 
 /// No token was given anything but whole seeds of good bytes, and none of its PIN tries was used up.

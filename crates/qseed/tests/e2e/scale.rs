@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::accounts::assert_delivered_once;
 use crate::support::cadence::assert_cadence;
-use crate::support::faulty::{Faulty, Injected};
+use crate::support::faulty::{Faulty, Injected, SeedCounter, calls_of};
 use crate::support::figures::figures;
 use crate::support::service;
 use crate::support::site::Site;
@@ -46,20 +46,8 @@ fn healthy_partitions_keep_their_cadence_while_other_modules_hang_and_crash() {
     config["modules"] = json!([{ "path": hanging.module, "deadline": "2s" }]);
     site.configure_full(&config);
     let qseed = site.start();
-    let mut counts = vec![0; HEALTHY as usize];
-    let mut looked_at = 0;
-    healthy.wait(|record| {
-        for line in &record[looked_at..] {
-            if let Some(call) = line
-                .ended(Function::SeedRandom)
-                .filter(|call| call.succeeded())
-            {
-                counts[call.token.expect("a seed is for a token") as usize] += 1;
-            }
-        }
-        looked_at = record.len();
-        counts.iter().all(|count| *count > SEEDS)
-    });
+    let mut counter = SeedCounter::new(HEALTHY as usize);
+    healthy.wait(|record| counter.count(record).iter().all(|count| *count > SEEDS));
     let taken = figures(qseed.id());
     qseed.stop();
 
@@ -72,7 +60,7 @@ fn healthy_partitions_keep_their_cadence_while_other_modules_hang_and_crash() {
         longest.max()
     );
     let record = hanging.token.record().expect("a record");
-    let starts = crate::support::faulty::calls_of(&record, Function::Initialize);
+    let starts = calls_of(&record, Function::Initialize);
     assert!(starts >= 2, "the one that hangs was started anew");
     let all: Vec<Injected> = [&healthy, &hanging, &crashing]
         .iter()

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::daemon::{QSEED, untouched};
-use super::set_up;
 use super::site::Site;
+use qseed_real_tokens::set_up;
 
 /// What a tmpfs hands out at once.
 const BLOCK: usize = 4096;

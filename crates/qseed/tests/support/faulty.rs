@@ -101,6 +101,31 @@ pub fn seeds_of(record: &[Record], token: u32) -> usize {
         .count()
 }
 
+/// Counts each token's seeds in a record that grows.
+pub struct SeedCounter {
+    counts: Vec<usize>,
+    read: usize,
+}
+
+impl SeedCounter {
+    /// For tokens 0 to `tokens` - 1.
+    pub fn new(tokens: usize) -> Self {
+        Self {
+            counts: vec![0; tokens],
+            read: 0,
+        }
+    }
+
+    /// The seeds of each token in `record`, which begins as the one before did.
+    pub fn count(&mut self, record: &[Record]) -> &[usize] {
+        for seed in record[self.read..].iter().filter_map(injected) {
+            self.counts[seed.token as usize] += 1;
+        }
+        self.read = record.len();
+        &self.counts
+    }
+}
+
 fn injected(line: &Record) -> Option<Injected> {
     let call = line
         .ended(Function::SeedRandom)

@@ -16,12 +16,8 @@ pub mod faulty;
 pub mod figures;
 pub mod lines;
 pub mod site;
-pub mod softhsm;
-pub mod spy;
 pub mod tpm;
 
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use qseed_entropy_service::{EntropyService, Options};
@@ -40,22 +36,6 @@ pub fn service() -> EntropyService {
 /// The same with further options.
 pub fn service_with(options: Options) -> EntropyService {
     EntropyService::spawn(options.tls().token(ACCESS_TOKEN)).expect("a service")
-}
-
-/// Says which package a fresh machine lacks.
-pub fn need(file: &str, package: &str) {
-    let there = Path::new(file).exists();
-    assert!(there, "{file} is missing: apt-get install {package}");
-}
-
-/// Runs a program that sets something up, and returns what it says.
-pub fn set_up(command: &mut Command, package: &str) -> String {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output();
-    let output = output.unwrap_or_else(|e| panic!("{program}: {e}: apt-get install {package}"));
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {error}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// Runs `test` for every case, several at a time, and reports every case that failed.

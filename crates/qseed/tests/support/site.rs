@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::ACCESS_TOKEN;
-use super::daemon::{Ended, Qseed, qseed, run};
+use super::daemon::{Ended, QSEED, Qseed, qseed, run, untouched};
 
 /// A folder of a test's own: configuration, secrets, state directory.
 pub struct Site {
@@ -90,6 +90,18 @@ impl Site {
 
     pub fn start(&self) -> Qseed {
         Qseed::start(&mut self.command())
+    }
+
+    /// Starts qseed as process number one of a namespace, as in a container. What is returned is
+    /// `unshare`, which waits for it.
+    pub fn start_as_process_number_one(&self) -> Qseed {
+        let mut unshare = Command::new("unshare");
+        untouched(&mut unshare);
+        unshare
+            .args(["--map-root-user", "--pid", "--fork", "--kill-child"])
+            .args(["--mount-proc", "--", QSEED, "run", "--config"])
+            .arg(self.config_path());
+        Qseed::start(&mut unshare)
     }
 
     /// `qseed run --once`, to its end.

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::stage::{Stage, assert_in_order, config, delivered, good_answers, one_answer};
 use crate::support::accounts::assert_delivered_once;
 use crate::support::site::Site;
-use crate::support::softhsm::{SPY, SoftHsm};
 use crate::support::{ACCESS_TOKEN, for_each_case, service_with};
+use qseed_real_tokens::{SPY, SoftHsm};
 
 const API_KEY: &str = "end-to-end-api-key";
 
@@ -142,7 +142,7 @@ fn site_of(hsm: &SoftHsm, source: &Value) -> Site {
         "period": "1s",
     });
     let mut config = config(&site, std::slice::from_ref(source), &[partition]);
-    config["modules"] = json!([{ "path": SPY, "environment": hsm.environment_json() }]);
+    config["modules"] = json!([{ "path": SPY, "environment": hsm.environment() }]);
     site.configure_full(&config);
     site
 }

@@ -9,11 +9,11 @@
 pub mod faulty;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use qseed_entropy::Seed;
 use qseed_model::Login;
+use qseed_real_tokens::{SOFTHSM, SPY, SoftHsm};
 use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::directory::{SlotReport, TokenInfo};
 use qseed_tokens::failure::TokenFailure;
@@ -21,30 +21,10 @@ use qseed_tokens::supervisor::{LOOK_AGAIN_AFTER, Output, Worker, WorkerEvent, Wo
 use qseed_tokens::wire::{
     FromWorker, Open, PinOutcome, PinSource, Ready, ToWorker, TokenChoice, Verdict,
 };
-use tempfile::TempDir;
 use tokio::sync::mpsc;
-
-pub const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
-pub const SPY: &str = "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so";
-pub const SOFTOKN: &str = "/usr/lib/x86_64-linux-gnu/libsoftokn3.so";
 
 /// Ends a test that would wait for ever; nothing is judged by it.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Says which package a fresh machine lacks.
-pub fn need(file: &str, package: &str) {
-    let there = Path::new(file).exists();
-    assert!(there, "{file} is missing: apt-get install {package}");
-}
-
-/// Runs a program that sets a token up.
-pub fn set_up(command: &mut Command, package: &str) {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.output();
-    let output = output.unwrap_or_else(|e| panic!("{program}: {e}: apt-get install {package}"));
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program}: {error}");
-}
 
 /// Runs an asynchronous test as the daemon runs: on one thread, which starts the workers.
 pub fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
@@ -59,74 +39,29 @@ pub fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
     })
 }
 
-/// A folder with `SoftHSM` tokens, and a spy's log.
-pub struct SoftHsm {
-    pub folder: TempDir,
-}
-
-impl SoftHsm {
-    /// Makes tokens of these labels; the user's PIN is `1234`, the security officer's `87654321`.
-    pub fn with_tokens(labels: &[&str]) -> Self {
-        need(SOFTHSM, "softhsm2");
-        need(SPY, "opensc-pkcs11");
-        let folder = tempfile::tempdir().expect("a folder");
-        let tokens = folder.path().join("tokens");
-        std::fs::create_dir(&tokens).expect("made");
-        let content = format!(
-            "directories.tokendir = {}\nlog.level = ERROR\n",
-            tokens.display()
-        );
-        std::fs::write(folder.path().join("softhsm2.conf"), content).expect("written");
-        let hsm = Self { folder };
-        for label in labels {
-            hsm.add_token(label);
-        }
-        hsm
-    }
-
-    pub fn add_token(&self, label: &str) {
-        self.change_token(&["--init-token", "--free", "--label", label]);
-    }
-
-    /// Has another process change what tokens there are: arguments of `softhsm2-util`.
-    pub fn change_token(&self, arguments: &[&str]) {
-        let mut command = Command::new("softhsm2-util");
-        command
-            .env("SOFTHSM2_CONF", self.folder.path().join("softhsm2.conf"))
-            .args(arguments)
-            .args(["--so-pin", "87654321", "--pin", "1234"]);
-        set_up(&mut command, "softhsm2");
-    }
-
+/// Workers for `SoftHSM`'s tokens.
+pub trait Workers {
     /// A worker's specification: the spy in front of `SoftHSM`, writing to the log. One call at a
     /// time, because the spy's lines of several calls would mix.
-    pub fn spec(&self) -> WorkerSpec {
-        let path = |name| self.folder.path().join(name).display().to_string();
-        let environment = vec![
-            ("SOFTHSM2_CONF".to_owned(), path("softhsm2.conf")),
-            ("PKCS11SPY".to_owned(), SOFTHSM.to_owned()),
-            ("PKCS11SPY_OUTPUT".to_owned(), path("spy.log")),
-        ];
-        WorkerSpec {
-            environment,
-            concurrency: 1,
-            ..spec(SPY, self.folder.path())
-        }
-    }
+    fn spec(&self) -> WorkerSpec;
 
     /// The same without the spy, with several calls at a time.
-    pub fn spec_without_spy(&self) -> WorkerSpec {
+    fn spec_without_spy(&self) -> WorkerSpec {
         WorkerSpec {
             module: PathBuf::from(SOFTHSM),
             concurrency: 8,
             ..self.spec()
         }
     }
+}
 
-    /// The calls that reached `SoftHSM`.
-    pub fn spy_log(&self) -> SpyLog {
-        let text = std::fs::read(self.folder.path().join("spy.log")).expect("a spy's log");
-        SpyLog(String::from_utf8_lossy(&text).into_owned())
+impl Workers for SoftHsm {
+    fn spec(&self) -> WorkerSpec {
+        WorkerSpec {
+            environment: self.environment().into_iter().collect(),
+            concurrency: 1,
+            ..spec(SPY, self.folder())
+        }
     }
 }
 
@@ -144,56 +79,6 @@ pub fn spec(module: &str, folder: &Path) -> WorkerSpec {
         look_again_after: LOOK_AGAIN_AFTER,
         output: Output::Lines,
     }
-}
-
-/// What pkcs11-spy wrote.
-pub struct SpyLog(String);
-
-impl SpyLog {
-    /// The calls of a function, each with what stands in the log up to the next call.
-    fn calls(&self, function: &str) -> impl Iterator<Item = &str> {
-        let heading = format!(": {function}\n");
-        let calls: Vec<&str> = self.0.split(&heading).skip(1).collect();
-        calls.into_iter().map(|rest| {
-            // Each call begins with a blank line.
-            rest.split("\n\n").next().unwrap_or_default()
-        })
-    }
-
-    pub fn count(&self, function: &str) -> usize {
-        self.calls(function).count()
-    }
-
-    /// The functions in the order in which they were called.
-    pub fn functions(&self) -> Vec<&str> {
-        let lines = self.0.lines().filter_map(|line| line.split_once(": C_"));
-        lines
-            .map(|(_, name)| name)
-            .filter(|name| !name.contains(' '))
-            .collect()
-    }
-
-    /// The bytes of each `C_SeedRandom`.
-    pub fn seeds(&self) -> Vec<Vec<u8>> {
-        self.calls("C_SeedRandom").map(dumped).collect()
-    }
-}
-
-/// The bytes of a dump: lines of an offset of eight digits, two blanks, and pairs of digits.
-fn dumped(call: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for line in call.lines() {
-        let line = line.trim_start();
-        let Some((offset, rest)) = line.split_once("  ") else {
-            continue;
-        };
-        if offset.len() != 8 || !offset.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            continue;
-        }
-        let pairs = rest.split(' ').take_while(|pair| pair.len() == 2).take(16);
-        bytes.extend(pairs.map_while(|pair| u8::from_str_radix(pair, 16).ok()));
-    }
-    bytes
 }
 
 /// The daemon's end of a worker.

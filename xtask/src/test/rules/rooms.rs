@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("qseed-entropy-service", &[]),
     ("qseed-faulty-token", &[]),
+    ("qseed-real-tokens", &[]),
     ("qseed-checks-speed", &["qseed-engine", "qseed-entropy"]),
     ("xtask", &[]),
 ];

@@ -6,13 +6,14 @@ use std::process::Command;
 use std::time::Instant;
 
 use qseed_faulty_token::{Action, Function, Rule};
+use qseed_real_tokens::set_up;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::daemon::{QSEED, Qseed, children, kill, untouched};
+use crate::support::daemon::{Qseed, children, kill};
 use crate::support::faulty::{Faulty, calls_of, has_struck};
 use crate::support::site::Site;
-use crate::support::{PATIENCE, service, set_up};
+use crate::support::{PATIENCE, service};
 
 /// The inode of the module that a worker has loaded.
 fn loaded(worker: u32) -> u64 {
@@ -88,20 +89,7 @@ fn process_number_one_reaps_orphans() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |_| ());
     site.configure_full(&site.full(&service, &json!([faulty.partition("p", 0)])));
-    let mut container = Command::new("unshare");
-    untouched(&mut container);
-    container
-        .args([
-            "--map-root-user",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            "--",
-        ])
-        .args([QSEED, "run", "--config"])
-        .arg(site.config_path());
-    let container = Qseed::start(&mut container);
+    let container = site.start_as_process_number_one();
     container.wait_pushed(1);
     let init = only_worker(&container);
     let worker = children(init);

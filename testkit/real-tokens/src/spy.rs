@@ -1,10 +1,14 @@
 //! What `pkcs11-spy` writes about the calls that pass through it.
 
 /// A spy's log.
-pub struct SpyLog(pub String);
+pub struct SpyLog(String);
 
 impl SpyLog {
-    /// The calls of a function, each with what stands in the log up to the next call.
+    pub(crate) fn new(text: &[u8]) -> Self {
+        Self(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// The text of each call of a function, up to the next call.
     fn calls(&self, function: &str) -> impl Iterator<Item = &str> {
         let heading = format!(": {function}\n");
         let calls: Vec<&str> = self.0.split(&heading).skip(1).collect();
@@ -14,6 +18,7 @@ impl SpyLog {
         })
     }
 
+    /// How often a function was called.
     pub fn count(&self, function: &str) -> usize {
         self.calls(function).count()
     }
