@@ -11,13 +11,13 @@ mod guard;
 mod guard_file;
 mod harden;
 mod log;
+mod module_worker;
 mod print;
 mod random;
 mod run;
 mod say;
 mod slots;
 mod state_dir;
-mod visit;
 
 use std::process::ExitCode;
 

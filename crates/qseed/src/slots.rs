@@ -5,73 +5,50 @@ use std::path::Path;
 use std::time::Duration;
 
 use qseed_config::Module;
-use qseed_tokens::directory::{GeneratorNote, LibraryInfo, SlotReport, TokenFlag, TokenInfo};
+use qseed_tokens::directory::{GeneratorNote, SlotReport, TokenFlag, TokenInfo};
 use serde_json::{Value, json};
 
 use crate::cli::SlotsArgs;
-use crate::exit::{Code, Failure, remark};
+use crate::exit::{Failure, remark};
 use crate::log::printable;
+use crate::module_worker::{Listing, ModuleFailure, block_on, list, worker_spec};
 use crate::print::{print, print_json};
-use crate::visit::{Lost, Visit, block_on, worker_spec};
 
 /// The longest that one call of the module may take.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A module and its slots: all of them, or those before it failed.
-struct Listing {
-    library: LibraryInfo,
-    slots: Vec<SlotReport>,
-}
-
 /// Prints the slots of a module. Presents no PIN and opens no session.
 pub(crate) fn slots(args: &SlotsArgs) -> Result<(), Failure> {
-    let (listing, lost, output) = block_on(visit(args))?;
+    let path = &args.module;
+    let module = Module {
+        init_args: args.init_args.clone(),
+        ..Module::new(path.clone())
+    };
+    // No PIN is presented, so the PIN guard's files do not matter.
+    let spec = worker_spec(&module, Vec::new(), Path::new(""));
+    let (listing, output) = block_on(list(spec, DEADLINE))?;
     for line in &output {
         remark(&format!("the module wrote: {line}"));
     }
+    let (listing, failure) = match listing {
+        Ok(mut listing) => {
+            let failure = listing.failure.take();
+            (Some(listing), failure)
+        }
+        Err(failure) => (None, Some(failure)),
+    };
     if args.json {
-        let document = document(&args.module, listing.as_ref(), lost.as_ref(), &output);
+        let document = document(path, listing.as_ref(), failure.as_ref(), &output);
         print_json(&document)?;
     }
-    match (lost, listing) {
-        (None, Some(listing)) if !args.json => print(&text(&args.module, &listing)),
-        (Some(lost), _) => Err(failure(&args.module, &lost)),
-        (None, _) => Ok(()),
+    if let Some(failure) = failure {
+        let text = format!("{}: {failure}; {}", path.display(), failure.advice(path));
+        return Err(Failure::new(failure.code(path), text));
     }
-}
-
-/// What the module said, why it said no more, and what it wrote.
-async fn visit(args: &SlotsArgs) -> (Option<Listing>, Option<Lost>, Vec<String>) {
-    let module = Module {
-        init_args: args.init_args.clone(),
-        ..Module::new(args.module.clone())
-    };
-    // No PIN is presented, so the guard's files are of no matter.
-    let spec = worker_spec(&module, Vec::new(), Path::new(""));
-    let mut visit = match Visit::begin(&spec, DEADLINE) {
-        Ok(visit) => visit,
-        Err(lost) => return (None, Some(lost), Vec::new()),
-    };
-    let (listing, lost) = match visit.ready().await {
-        Ok(ready) => {
-            let mut slots = Vec::new();
-            let lost = visit.list(&mut slots).await.err();
-            let library = ready.library;
-            (Some(Listing { library, slots }), lost)
-        }
-        Err(lost) => (None, Some(lost)),
-    };
-    let output = visit.end(lost.is_some()).await;
-    (listing, lost, output)
-}
-
-fn failure(module: &Path, lost: &Lost) -> Failure {
-    let text = format!("{}: {lost}", module.display());
-    if lost.is_permission(module) {
-        let advice = "let this user read the module and the libraries that it needs";
-        return Failure::new(Code::Permission, format!("{text}; {advice}"));
+    match listing {
+        Some(listing) if !args.json => print(&text(path, &listing)),
+        _ => Ok(()),
     }
-    Failure::new(Code::Unavailable, format!("{text}; {}", lost.fix(module)))
 }
 
 /// How many tokens of the module a token's own URI matches.
@@ -89,7 +66,7 @@ fn is_initialised(token: &TokenInfo) -> bool {
 }
 
 fn text(module: &Path, listing: &Listing) -> String {
-    let mut text = format!("{}: {}\n", module.display(), library_name(&listing.library));
+    let mut text = format!("{}: {}\n", module.display(), listing.library_name());
     if listing.slots.is_empty() {
         text.push_str("\nThe module has no slots.\n");
     }
@@ -147,18 +124,6 @@ fn token_lines(text: &mut String, token: &TokenInfo, listing: &Listing) {
     }
 }
 
-fn library_name(library: &LibraryInfo) -> String {
-    let name = [&library.manufacturer, &library.description]
-        .map(|text| printable(text))
-        .join(" ");
-    format!(
-        "{}, version {}, Cryptoki {}",
-        name.trim(),
-        library.version,
-        library.cryptoki_version
-    )
-}
-
 /// The flags in words, with what matters to an operator in capitals. Leaves out the usual ones.
 fn flags_in_words(token: &TokenInfo) -> impl Iterator<Item = &'static str> {
     let has_generator = token.has(TokenFlag::Rng);
@@ -187,7 +152,7 @@ fn flags_in_words(token: &TokenInfo) -> impl Iterator<Item = &'static str> {
 fn document(
     module: &Path,
     listing: Option<&Listing>,
-    lost: Option<&Lost>,
+    failure: Option<&ModuleFailure>,
     output: &[String],
 ) -> Value {
     let slots = listing.map_or(Vec::new(), |listing| {
@@ -207,7 +172,7 @@ fn document(
         "module": module.to_string_lossy(),
         "library": library,
         "slots": slots,
-        "error": lost.map(ToString::to_string),
+        "error": failure.map(ToString::to_string),
         "module_output": output,
     })
 }

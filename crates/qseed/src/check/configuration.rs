@@ -8,7 +8,7 @@ use qseed_config::{Config, LoadError, Login, Report, Warning};
 use qseed_secrets::SecretError;
 use rustix::fs::Access;
 
-use super::verdict::{Kind, Subject, Verdict};
+use super::verdict::{Subject, Verdict};
 use crate::assemble::{SmallBudget, shortfalls, small_budgets};
 use crate::exit::Code;
 use crate::guard_file;
@@ -41,7 +41,7 @@ pub(super) fn refused(file: &Path, error: &LoadError) -> Vec<Verdict> {
 }
 
 fn subject(file: &Path) -> Subject {
-    Subject::new(Kind::Configuration, file.display().to_string())
+    Subject::new("configuration", file.display().to_string())
 }
 
 fn faults(subject: &Subject, report: &Report) -> Vec<Verdict> {
@@ -108,7 +108,7 @@ pub(super) fn accepted(file: &Path, config: &Config, warnings: &[Warning]) -> Ve
 /// Sources that cannot bring in time what the partitions need.
 fn rate_limits(config: &Config) -> impl Iterator<Item = Verdict> {
     shortfalls(config).into_iter().map(|shortfall| {
-        let source = Subject::new(Kind::Source, shortfall.source.as_str());
+        let source = Subject::new("source", shortfall.source.as_str());
         source.warning("rate-limit", shortfall.text(), shortfall.fix())
     })
 }
@@ -116,7 +116,7 @@ fn rate_limits(config: &Config) -> impl Iterator<Item = Verdict> {
 /// Sources whose budgets are too small for a seed.
 fn budgets(config: &Config) -> impl Iterator<Item = Verdict> {
     small_budgets(config).into_iter().map(|small| {
-        let source = Subject::new(Kind::Source, small.source.as_str());
+        let source = Subject::new("source", small.source.as_str());
         source.warning("budget", small.text(), SmallBudget::FIX)
     })
 }

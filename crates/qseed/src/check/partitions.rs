@@ -1,210 +1,245 @@
-//! What a module's listing says about a partition, before anything is tried on it.
+//! What a module's listing says about a partition's token.
 
-use qseed_config::{Login, Partition};
-use qseed_tokens::directory::{GeneratorNote, LibraryInfo, SlotReport, TokenFlag, TokenInfo};
-use qseed_tokens::failure::FailureClass;
+use qseed_config::{Login, Module, Partition};
+use qseed_model::pins::HeldBack;
+use qseed_tokens::directory::{GeneratorNote, TokenFlag, TokenInfo};
+use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::find;
-use qseed_tokens::wire::TokenChoice;
+use qseed_tokens::wire::PinFlags;
 
 use super::verdict::{Subject, Verdict};
+use crate::advice::{Known, advice, token_failure, unlock};
+use crate::assemble::Planned;
 use crate::log::format_duration;
-use crate::visit::Lost;
+use crate::module_worker::Listing;
 
-/// What a module said: all of its slots, or those before it failed.
-#[derive(Debug)]
-pub(super) struct Directory {
-    pub(super) library: LibraryInfo,
-    pub(super) slots: Vec<SlotReport>,
-    /// Why there may be more slots.
-    pub(super) lost: Option<Lost>,
+/// A partition whose token was found.
+pub(super) struct Found<'a> {
+    pub(super) subject: Subject,
+    pub(super) partition: &'a Partition,
+    token: &'a TokenInfo,
 }
 
-/// Why a partition's token is not there: what is the matter, and the fix.
-pub(super) struct Missing(pub(super) String, pub(super) String);
-
-impl Directory {
-    /// The one token that is meant, initialised. `slots` is the command that shows what is there.
-    pub(super) fn find(&self, choice: &TokenChoice, slots: &str) -> Result<&TokenInfo, Missing> {
-        find::find(choice, &self.library, &self.slots).map_err(|failure| match &self.lost {
-            Some(lost) => Missing(
-                format!("the token was not found before the module failed: {lost}"),
-                "see the module's verdict".to_owned(),
-            ),
-            None => Missing(failure.to_string(), fix(failure.class, slots)),
-        })
+/// Finds a partition's token in the module's listing.
+///
+/// # Errors
+/// The verdict that it is not there.
+pub(super) fn find<'a>(
+    listing: &'a Listing,
+    planned: &'a Planned,
+    module: &Module,
+) -> Result<Found<'a>, Verdict> {
+    let partition = &planned.config;
+    let subject = Subject::new("partition", partition.name.as_str());
+    let failure = match find::find(&planned.token, &listing.library, &listing.slots) {
+        Ok(token) => {
+            return Ok(Found {
+                subject,
+                partition,
+                token,
+            });
+        }
+        Err(failure) => failure,
+    };
+    if let Some(failure) = &listing.failure {
+        let text = format!("the token was not found before the module failed: {failure}");
+        return Err(subject.fault("token", text, "see the module's verdict"));
     }
-}
-
-fn fix(class: FailureClass, slots: &str) -> String {
-    match class {
-        FailureClass::AmbiguousUri => "add serial= to the URI".to_owned(),
+    let fix = match failure.class {
+        FailureClass::AmbiguousUri => {
+            "add serial= to the URI, so that it matches one token".to_owned()
+        }
         FailureClass::NotInitialised => "initialise it with the vendor's tool".to_owned(),
-        _ => format!("`{slots}` shows what is there"),
-    }
-}
-
-/// What the token is, and what will happen to it.
-pub(super) fn token(subject: &Subject, token: &TokenInfo) -> Verdict {
-    let text = format!(
-        "token {:?} in slot {}: serial {}, model {}, firmware {}",
-        token.label, token.slot_id, token.serial, token.model, token.firmware
-    );
-    subject.ok("token", text)
-}
-
-/// What will happen once the daemon runs.
-pub(super) fn plan(subject: &Subject, partition: &Partition) -> Verdict {
-    let login = match partition.login {
-        Login::None => "without a login".to_owned(),
-        Login::Protected => "after a login at the PIN pad".to_owned(),
-        login => format!("logged in as {login}"),
+        _ => format!("`{}` shows what is there", slots_command(module)),
     };
-    let calls = match partition.chunk.filter(|chunk| *chunk < partition.size) {
-        Some(chunk) => format!(" in {} calls", partition.size.div_ceil(chunk)),
-        None => String::new(),
-    };
-    let (size, period) = (partition.size, format_duration(partition.period));
-    let text = format!("will be seeded with {size} bytes{calls} every {period}, {login}");
-    subject.ok("plan", text)
+    Err(subject.fault("token", failure.to_string(), fix))
 }
 
-/// What is to be known of the token's generator.
-pub(super) fn generator(
-    subject: &Subject,
-    library: &LibraryInfo,
-    token: &TokenInfo,
-    took_seeds: bool,
-) -> Vec<Verdict> {
-    let mut verdicts = Vec::new();
-    if !token.has(TokenFlag::Rng) && !took_seeds {
-        let text = "the token says that it has no generator (CKF_RNG is not set), so it will \
-                    probably refuse seeds";
-        verdicts.push(subject.warning("generator", text, "add --probe to find out"));
-    }
-    match GeneratorNote::of(library, token) {
-        Some(note @ GeneratorNote::InCallingProcess) => {
-            let fix = "none: seed a software token for trials only";
-            verdicts.push(subject.warning("generator", note.text(), fix));
-        }
-        Some(note @ GeneratorNote::VirtualSlot) => {
-            let fix = "configure a partition for each member's own slot";
-            verdicts.push(subject.warning("generator", note.text(), fix));
-        }
-        Some(note @ GeneratorNote::RefusesSeeding) if !took_seeds => {
-            let fix = "add --probe to find out";
-            verdicts.push(subject.warning("generator", note.text(), fix));
-        }
-        Some(GeneratorNote::RefusesSeeding) | None => {}
-    }
-    if token.has(TokenFlag::ErrorState) {
-        let text = "the token says that a self-test failed (CKF_ERROR_STATE)";
-        verdicts.push(subject.fault("generator", text, "ask the vendor"));
-    }
-    verdicts
+/// The command that shows what a module has.
+fn slots_command(module: &Module) -> String {
+    let names = module.environment.iter().map(|(name, _)| name.as_str());
+    let variables: String = names.flat_map(|name| [name, "=… "]).collect();
+    let init_args = module.init_args.as_ref().map_or("", |_| " --init-args …");
+    let path = module.path.display();
+    format!("{variables}qseed slots --module {path}{init_args}")
 }
 
-/// What the token's flags say about the login that is configured.
-pub(super) fn login(
-    subject: &Subject,
-    partition: &Partition,
-    token: &TokenInfo,
-    took_seeds: bool,
-) -> Vec<Verdict> {
-    const CHECK: &str = "login";
-    let is = |flag| token.has(flag);
-    let has_pad = is(TokenFlag::ProtectedAuthenticationPath);
-    match partition.login {
-        Login::None if is(TokenFlag::LoginRequired) && !took_seeds => {
-            let text = "login: none, and the token says that some of its functions need a login; \
-                        seeding may be one of them";
-            vec![subject.warning(
-                CHECK,
-                text,
-                "add --probe to find out, or set `login` and `pin`",
-            )]
+impl Found<'_> {
+    /// All verdicts on the partition, with those on what was `tried`.
+    pub(super) fn verdicts(
+        &self,
+        listing: &Listing,
+        tried: Vec<Verdict>,
+        took_seeds: bool,
+    ) -> Vec<Verdict> {
+        let token = self.token;
+        let text = format!(
+            "token {:?} in slot {}: serial {}, model {}, firmware {}",
+            token.label, token.slot_id, token.serial, token.model, token.firmware
+        );
+        let mut verdicts = vec![self.subject.ok("token", text)];
+        self.generator(listing, took_seeds, &mut verdicts);
+        self.login(took_seeds, &mut verdicts);
+        verdicts.extend(tried);
+        if !verdicts.iter().any(Verdict::is_fault) {
+            verdicts.push(self.plan());
         }
-        Login::None => Vec::new(),
-        Login::Protected if !has_pad => {
-            let text = "login: protected, and the token has no PIN pad (no protected \
-                        authentication path)";
-            vec![subject.fault(CHECK, text, "set login: user and `pin`")]
+        verdicts
+    }
+
+    /// What the daemon will do.
+    fn plan(&self) -> Verdict {
+        let partition = self.partition;
+        let login = match partition.login {
+            Login::None => "without a login".to_owned(),
+            Login::Protected => "after a login at the PIN pad".to_owned(),
+            login => format!("logged in as {login}"),
+        };
+        let calls = match partition.chunk.filter(|chunk| *chunk < partition.size) {
+            Some(chunk) => format!(" in {} calls", partition.size.div_ceil(chunk)),
+            None => String::new(),
+        };
+        let (size, period) = (partition.size, format_duration(partition.period));
+        let text = format!("will be seeded with {size} bytes{calls} every {period}, {login}");
+        self.subject.ok("plan", text)
+    }
+
+    /// What an operator should know about the token's generator.
+    fn generator(&self, listing: &Listing, took_seeds: bool, verdicts: &mut Vec<Verdict>) {
+        const CHECK: &str = "generator";
+        const TRY_IT: &str = "add --probe to find out";
+        let subject = &self.subject;
+        if !self.token.has(TokenFlag::Rng) && !took_seeds {
+            let text = "the token says that it has no generator (CKF_RNG is not set), so it will \
+                        probably refuse seeds";
+            verdicts.push(subject.warning(CHECK, text, TRY_IT));
         }
-        login => {
-            let mut verdicts = pin_flags(subject, login, token);
-            if has_pad && login != Login::Protected {
-                let text = "the token has a PIN pad and may not take a PIN from qseed";
-                let fix = "set login: protected if the PIN is to be entered at the token";
+        if let Some(note) = GeneratorNote::of(&listing.library, self.token) {
+            let fix = match note {
+                GeneratorNote::InCallingProcess => "none: seed a software token for trials only",
+                GeneratorNote::VirtualSlot => "configure a partition for each member's own slot",
+                GeneratorNote::RefusesSeeding => TRY_IT,
+            };
+            if note != GeneratorNote::RefusesSeeding || !took_seeds {
+                verdicts.push(subject.warning(CHECK, note.text(), fix));
+            }
+        }
+        if self.token.has(TokenFlag::ErrorState) {
+            let text = "the token says that a self-test failed (CKF_ERROR_STATE)";
+            verdicts.push(subject.fault(CHECK, text, "ask the vendor"));
+        }
+    }
+
+    /// What the token's flags say about the login that is configured.
+    fn login(&self, took_seeds: bool, verdicts: &mut Vec<Verdict>) {
+        const CHECK: &str = "login";
+        let (subject, login) = (&self.subject, self.partition.login);
+        let has_pad = self.token.has(TokenFlag::ProtectedAuthenticationPath);
+        if login == Login::None {
+            if self.token.has(TokenFlag::LoginRequired) && !took_seeds {
+                let text = "login: none, and the token says that some of its functions need a \
+                            login; seeding may be one of them";
+                let fix = "add --probe to find out, or set `login` and `pin`";
                 verdicts.push(subject.warning(CHECK, text, fix));
             }
-            verdicts
+            return;
+        }
+        if login == Login::Protected && !has_pad {
+            let text = "login: protected, and the token has no PIN pad (no protected \
+                        authentication path)";
+            verdicts.push(subject.fault(CHECK, text, "set login: user and `pin`"));
+            return;
+        }
+        self.pin(verdicts);
+        if has_pad && login != Login::Protected {
+            let text = "the token has a PIN pad and may not take a PIN from qseed";
+            let fix = "set login: protected if somebody enters the PIN at the token";
+            verdicts.push(subject.warning(CHECK, text, fix));
         }
     }
-}
 
-/// The state of the PIN, by the token's flags: vendors' users have none of their own, and the
-/// user's are the nearest.
-fn pin_flags(subject: &Subject, login: Login, token: &TokenInfo) -> Vec<Verdict> {
-    use TokenFlag as F;
-    const CHECK: &str = "pin";
-    let is = |flag| token.has(flag);
-    let [locked, final_try, count_low, to_be_changed] = if login == Login::So {
-        [
-            F::SoPinLocked,
-            F::SoPinFinalTry,
-            F::SoPinCountLow,
-            F::SoPinToBeChanged,
-        ]
-    } else {
-        [
-            F::UserPinLocked,
-            F::UserPinFinalTry,
-            F::UserPinCountLow,
-            F::UserPinToBeChanged,
-        ]
-    };
-    let mut verdicts = Vec::new();
-    if login != Login::So && !is(F::UserPinInitialized) {
-        let text = "the token says that its user has no PIN yet";
-        verdicts.push(subject.fault(CHECK, text, "have the security officer set one"));
+    /// The state of the PIN, by the token's flags.
+    fn pin(&self, verdicts: &mut Vec<Verdict>) {
+        const CHECK: &str = "pin";
+        let (subject, login) = (&self.subject, self.partition.login);
+        let flags = PinFlags::of(self.token, login == Login::So);
+        if flags.not_initialised {
+            let text = "the token says that its user has no PIN yet";
+            verdicts.push(subject.fault(CHECK, text, "have the security officer set one"));
+        }
+        if let Some(why) = flags.against_login() {
+            let fix = if flags.locked {
+                unlock(login)
+            } else {
+                "log in once with the vendor's tool and the right PIN"
+            };
+            verdicts.push(subject.fault(CHECK, format!("{why}; qseed presents none"), fix));
+        } else if flags.count_low {
+            let text = "the token says that a wrong PIN was entered since the last login";
+            let fix = "if it was not you, find out who tries PINs on it";
+            verdicts.push(subject.warning(CHECK, text, fix));
+        }
+        let to_be_changed = match login {
+            Login::So => TokenFlag::SoPinToBeChanged,
+            _ => TokenFlag::UserPinToBeChanged,
+        };
+        if self.token.has(to_be_changed) {
+            let text = "the token wants its PIN changed";
+            verdicts.push(subject.warning(CHECK, text, "change it, here and at the token"));
+        }
     }
-    if is(locked) {
-        let text = "the token says that the PIN is locked; qseed presents none";
-        let fix = "have the security officer reset the PIN";
-        verdicts.push(subject.fault(CHECK, text, fix));
-    } else if is(final_try) {
-        let text = "the token says that the next wrong PIN locks it; qseed presents none";
-        let fix = "log in once with the vendor's tool and the right PIN";
-        verdicts.push(subject.fault(CHECK, text, fix));
-    } else if is(count_low) {
-        let text = "the token says that a wrong PIN was entered since the last login";
-        let fix = "if it was not you, find out who tries PINs on it";
-        verdicts.push(subject.warning(CHECK, text, fix));
-    }
-    if is(to_be_changed) {
-        let text = "the token wants its PIN changed";
-        verdicts.push(subject.warning(CHECK, text, "change it, here and at the token"));
-    }
-    verdicts
-}
 
-/// What is wrong where partitions turn out to be one token.
-pub(super) fn shared(subject: &Subject, partition: &Partition, other: &Partition) -> Verdict {
-    const CHECK: &str = "shared-token";
-    if !partition.login.excludes(other.login) {
+    /// A worker's report of a failure, with the advice of the daemon's log. `presenter` is the
+    /// partition that presented the PIN before, perhaps under an older name.
+    pub(super) fn failed(
+        &self,
+        check: &'static str,
+        failure: &TokenFailure,
+        held_back: Option<HeldBack>,
+        presenter: Option<String>,
+    ) -> Verdict {
+        let known = Known {
+            partition: Some(self.partition),
+            token: Some(self.token),
+            held_back,
+        };
+        let class = failure.class;
+        let failure = token_failure(failure, &known);
+        let partition = Partition {
+            name: presenter.unwrap_or_else(|| self.partition.name.clone()),
+            ..self.partition.clone()
+        };
+        let advice = advice(&failure, &partition);
+        let fix = match held_back {
+            _ if !advice.is_empty() => &advice,
+            Some(HeldBack::DeviceInDoubt) => "qseed guard lists the other partition",
+            Some(_) => "run this check again",
+            None if class == FailureClass::PinUnavailable => "correct `pin` in the configuration",
+            None => "check the token with its vendor's tool",
+        };
+        self.subject.fault(check, failure.text, fix)
+    }
+
+    pub(super) fn is_same_slot(&self, other: &Found<'_>) -> bool {
+        self.token.slot_id == other.token.slot_id
+    }
+
+    /// What is wrong where partitions turn out to be one token.
+    pub(super) fn shares_token_with(&self, other: &Partition) -> Verdict {
+        const CHECK: &str = "shared-token";
+        let partition = self.partition;
+        let text = format!("partition {} is the same token", other.name);
+        if !partition.login.excludes(other.login) {
+            let text = format!("{text}, so it is seeded for both");
+            let fix = "remove one of them unless you want that";
+            return self.subject.warning(CHECK, text, fix);
+        }
         let text = format!(
-            "partition {} is the same token, so it is seeded for both",
-            other.name
+            "{text} and logs in as {}, this one as {}: a process can be logged in to a token in \
+             one way only",
+            other.login, partition.login
         );
-        return subject.warning(CHECK, text, "remove one of them unless that is meant");
+        let fix = "use one login for it, or remove one of the partitions";
+        self.subject.fault(CHECK, text, fix)
     }
-    let text = format!(
-        "partition {} is the same token and logs in as {}, this one as {}: a process can be \
-         logged in to a token in one way only",
-        other.name, other.login, partition.login
-    );
-    subject.fault(
-        CHECK,
-        text,
-        "use one login for it, or remove one of the partitions",
-    )
 }

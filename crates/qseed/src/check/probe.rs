@@ -3,27 +3,28 @@
 use std::fmt::Write;
 use std::num::NonZeroU32;
 
-use qseed_config::Partition;
+use qseed_config::{Login, Partition};
 use qseed_entropy::Seed;
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, ToWorker};
-use rustix::rand::GetRandomFlags;
 
-use super::verdict::{Subject, Verdict};
-use crate::visit::{Lost, Visit};
+use super::partitions::Found;
+use super::verdict::Verdict;
+use crate::module_worker::{ModuleFailure, ModuleWorker};
+use crate::random::random_bytes;
 
 /// Lengths that are tried besides the configured ones, in bytes: around the seed lengths of the
 /// generators of SP 800-90A and the limits that tokens are known to have.
 const LENGTHS: [usize; 8] = [1, 16, 32, 48, 64, 256, 1024, 65_536];
 
-/// What came of it.
+/// The result of a probe.
 #[derive(Debug, Default)]
 pub(super) struct Probe {
     /// The lengths that the token took, ascending.
     accepted: Vec<usize>,
-    /// Those that it did not take, and what it said.
+    /// The lengths that it refused, and what it answered.
     refused: Vec<(usize, TokenFailure)>,
-    /// What ended the probe early and says nothing about lengths.
+    /// A failure that ended the probe and says nothing about lengths.
     ended: Option<TokenFailure>,
 }
 
@@ -48,18 +49,18 @@ fn lengths(partition: &Partition) -> Vec<usize> {
 /// Seeds an open partition with one length after the other, upwards, until the token takes no
 /// more. The partition was opened without `chunk`.
 pub(super) async fn probe(
-    visit: &mut Visit,
+    worker: &mut ModuleWorker,
     number: u32,
     partition: &Partition,
-) -> Result<Probe, Lost> {
+) -> Result<Probe, ModuleFailure> {
     let mut probe = Probe::default();
     for (length, job) in lengths(partition).into_iter().zip(1..) {
-        visit.send(ToWorker::Seed {
+        worker.send(ToWorker::Seed {
             partition: number,
             job,
-            seed: local(length),
+            seed: Seed::new(random_bytes(length)),
         });
-        let (failure, open) = answer(visit).await?;
+        let (failure, open) = answer(worker).await?;
         match failure {
             None => probe.accepted.push(length),
             Some(failure) if !may_be_length(&failure) => {
@@ -78,9 +79,9 @@ pub(super) async fn probe(
 }
 
 /// The answer to a seed: why it failed, and whether the partition is still open.
-async fn answer(visit: &mut Visit) -> Result<(Option<TokenFailure>, bool), Lost> {
+async fn answer(worker: &mut ModuleWorker) -> Result<(Option<TokenFailure>, bool), ModuleFailure> {
     loop {
-        match visit.message().await? {
+        match worker.answer().await? {
             FromWorker::Seeded { .. } => return Ok((None, true)),
             FromWorker::SeedFailed { failure, open, .. } => return Ok((Some(failure), open)),
             _ => {}
@@ -96,33 +97,26 @@ fn may_be_length(failure: &TokenFailure) -> bool {
     )
 }
 
-/// Bytes of the local kernel.
-fn local(length: usize) -> Seed {
-    let mut bytes = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        // Interrupted, at worst: the kernel's generator has long been seeded.
-        filled += rustix::rand::getrandom(&mut bytes[filled..], GetRandomFlags::empty())
-            .unwrap_or_default();
-    }
-    Seed::new(bytes)
-}
-
 impl Probe {
     /// Whether the token took a seed at all.
     pub(super) fn took_any(&self) -> bool {
         !self.accepted.is_empty()
     }
 
-    /// What it means for a partition.
-    pub(super) fn verdict(&self, subject: &Subject, partition: &Partition) -> Verdict {
+    /// What the lengths mean for the partition.
+    pub(super) fn verdict(&self, found: &Found<'_>) -> Verdict {
         const CHECK: &str = "seeding";
+        let (subject, partition) = (&found.subject, found.partition);
         if let Some(failure) = &self.ended {
-            return ended(subject, failure);
+            if failure.class == FailureClass::NotLoggedIn && partition.login != Login::None {
+                let text = format!("the token wants a login before it is seeded: {failure}");
+                return subject.fault(CHECK, text, "add --login to this check");
+            }
+            return found.failed(CHECK, failure, None, None);
         }
         if self.accepted.is_empty() {
-            let failures = self.refused.last();
-            let why = failures.map_or(String::new(), |(_, failure)| failure.to_string());
+            let last = self.refused.last();
+            let why = last.map_or(String::new(), |(_, failure)| failure.to_string());
             let text = format!("the token took none of the seeds that were tried: {why}");
             return subject.fault(CHECK, text, "ask the vendor how the token is to be seeded");
         }
@@ -170,27 +164,6 @@ impl Probe {
         }
         text.push_str("; tried with bytes of the local kernel, not of a source");
         text
-    }
-}
-
-fn ended(subject: &Subject, failure: &TokenFailure) -> Verdict {
-    const CHECK: &str = "seeding";
-    match failure.class {
-        FailureClass::Permanent => subject.fault(
-            CHECK,
-            format!("the token takes no seed material, by its vendor's design: {failure}"),
-            "remove the partition from the configuration, or ask the vendor",
-        ),
-        FailureClass::NotLoggedIn => subject.fault(
-            CHECK,
-            format!("the token wants a login before it is seeded: {failure}"),
-            "set `login` and `pin` for the partition; with them, add --login to this check",
-        ),
-        _ => subject.fault(
-            CHECK,
-            format!("the token was not seeded: {failure}"),
-            "look at the token with its vendor's tool",
-        ),
     }
 }
 

@@ -11,7 +11,7 @@ use qseed_sources::{
     SystemRoots,
 };
 
-use super::verdict::{Kind, Subject, Verdict};
+use super::verdict::{Subject, Verdict};
 use crate::assemble::source_adapter;
 use crate::exit::Code;
 use crate::log::{format_duration, format_time, printable};
@@ -27,8 +27,8 @@ const HYBRID: &str = "X25519MLKEM768";
 const MAX_TESTS: usize = 10;
 
 /// Looks at a source, for as long as its time-outs allow.
-pub(super) async fn look(source: config::Source, roots: SystemRoots) -> Vec<Verdict> {
-    let subject = Subject::new(Kind::Source, source.name.as_str());
+pub(super) async fn check(source: config::Source, roots: SystemRoots) -> Vec<Verdict> {
+    let subject = Subject::new("source", source.name.as_str());
     let mut adapter = match qseed_sources::open(source_adapter(&source.kind), &roots) {
         Ok(adapter) => adapter,
         Err(error) => {

@@ -7,36 +7,16 @@ use serde_json::{Value, json};
 use crate::exit::Code;
 use crate::log::printable;
 
-/// What a verdict is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Configuration,
-    Source,
-    Module,
-    Partition,
-}
-
-impl Kind {
-    /// The stable name.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Configuration => "configuration",
-            Self::Source => "source",
-            Self::Module => "module",
-            Self::Partition => "partition",
-        }
-    }
-}
-
 /// One thing that is checked: the configuration, a source, a module or a partition.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
-    kind: Kind,
+    /// The stable name of its kind.
+    kind: &'static str,
     name: String,
 }
 
-/// How it stands. The order is that of gravity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a check found, the gravest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Finding {
     Ok,
     /// It works, and not as well as it should.
@@ -68,7 +48,7 @@ pub(super) struct Verdict {
 }
 
 impl Subject {
-    pub(super) fn new(kind: Kind, name: impl Into<String>) -> Self {
+    pub(super) fn new(kind: &'static str, name: impl Into<String>) -> Self {
         let name = name.into();
         Self { kind, name }
     }
@@ -124,9 +104,13 @@ impl Subject {
 }
 
 impl Verdict {
+    pub(super) fn is_fault(&self) -> bool {
+        matches!(self.finding, Finding::Fault(_))
+    }
+
     pub(super) fn document(&self) -> Value {
         json!({
-            "subject": { "kind": self.subject.kind.name(), "name": self.subject.name },
+            "subject": { "kind": self.subject.kind, "name": self.subject.name },
             "check": self.check,
             "result": self.finding.name(),
             "text": self.text,
@@ -147,9 +131,9 @@ impl Verdict {
 /// `warning  partition issuing-ca: …; fix: …`
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.subject.kind.name();
+        let kind = self.subject.kind;
         write!(f, "{:<8} {kind}", self.finding.name())?;
-        if self.subject.kind != Kind::Configuration {
+        if kind != "configuration" {
             write!(f, " {}", printable(&self.subject.name))?;
         }
         write!(f, ": {}", printable(&self.text))?;
@@ -162,11 +146,11 @@ impl fmt::Display for Verdict {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Subject};
+    use super::Subject;
 
     #[test]
     fn a_verdict_is_one_line_that_no_terminal_obeys() {
-        let partition = Subject::new(Kind::Partition, "ca");
+        let partition = Subject::new("partition", "ca");
         let verdict = partition.warning("token", "label \x1b[2J\nx", "look");
         assert_eq!(
             verdict.to_string(),
@@ -177,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_well_needs_no_fix() {
-        let verdict = Subject::new(Kind::Configuration, "/etc/x.yml").ok("syntax", "2 sources");
+        let verdict = Subject::new("configuration", "/etc/x.yml").ok("syntax", "2 sources");
         assert_eq!(verdict.to_string(), "ok       configuration: 2 sources");
         assert!(verdict.document()["fix"].is_null());
     }

@@ -20,7 +20,7 @@ use crate::state_dir::Acting;
 pub(super) type Pins = BTreeMap<ModuleId, Vec<(u32, Secret)>>;
 
 #[derive(Debug)]
-pub(super) struct ConfigSource {
+pub(crate) struct ConfigSource {
     args: ConfigArgs,
     numbers: Numbers,
     kept: BTreeMap<ModuleId, KeptPins>,
@@ -41,7 +41,7 @@ pub(super) struct Reread {
 
 impl ConfigSource {
     /// Takes the configuration that the program was started with.
-    pub(super) fn new(args: ConfigArgs, config: Config) -> Result<(Self, Plan), Failure> {
+    pub(crate) fn new(args: ConfigArgs, config: Config) -> Result<(Self, Plan), Failure> {
         let mut numbers = Numbers::default();
         let (plan, pins) = plan(&args, config, &mut numbers)?;
         let kept = keep(&plan, &pins)?;
@@ -79,12 +79,12 @@ impl ConfigSource {
     }
 
     /// The variables that no worker inherits.
-    pub(super) fn secret_variables(&self) -> Vec<String> {
+    pub(crate) fn secret_variables(&self) -> Vec<String> {
         self.secret_variables.iter().cloned().collect()
     }
 
     /// What a new worker of a module gets.
-    pub(super) fn kept_pins(&self, module: ModuleId) -> Option<&KeptPins> {
+    pub(crate) fn kept_pins(&self, module: ModuleId) -> Option<&KeptPins> {
         self.kept.get(&module)
     }
 }

@@ -23,6 +23,8 @@ use qseed_config::{LoadError, Loaded};
 use qseed_model::pins::{DeviceTag, HeldBack, PinTag};
 use qseed_tokens::supervisor::WorkerEvent;
 
+pub(crate) use config_source::ConfigSource;
+
 use crate::cli::{ConfigArgs, RunArgs};
 use crate::exit::{Code, Failure};
 use crate::harden::harden;

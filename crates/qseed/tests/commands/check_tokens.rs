@@ -230,7 +230,7 @@ fn a_module_that_is_lost_holds_up_no_other() {
         &["signal: 6"],
     );
     ran.verdict(
-        "fault    partition crashed: its module cannot be asked",
+        "fault    partition crashed: its module does not answer",
         &[],
     );
     let words = ["C_Initialize: CKR_DEVICE_ERROR", "; fix: "];

@@ -88,6 +88,51 @@ fn a_refused_pin_is_presented_once_until_it_is_mended_or_cleared() {
 }
 
 #[test]
+fn a_renamed_partition_is_told_the_name_that_clears_its_pin() {
+    let (bench, _) = bench(|_| {}, &[("ca", "slot: 0, pin: 987654")]);
+    assert_eq!(bench.check(&["--login"]).code, 69);
+    let config = std::fs::read_to_string(bench.path("qseed.yml")).expect("read");
+    bench.write("qseed.yml", &config.replace("name: ca,", "name: root,"));
+    for login in [&["--login"][..], &[]] {
+        bench.check(login).verdict(
+            "fault    partition root: no PIN was presented: the token refused",
+            &["qseed guard --clear ca"],
+        );
+    }
+    assert_eq!(bench.command("guard", &["--clear", "ca"]).code, 0);
+    assert_eq!(bench.check(&[]).code, 0);
+}
+
+#[test]
+fn advice_goes_by_what_the_token_answered() {
+    let pad = Some(qseed_faulty_token::PinPad::Wrong);
+    let (bench, _) = bench(
+        |faults| {
+            faults.slots = 3;
+            let answer = |ckr, token| Rule::answer(Function::Login, ckr).token(token);
+            faults.rules.push(answer(Ckr::PIN_LOCKED, 0));
+            faults.rules.push(answer(Ckr::USER_TYPE_INVALID, 1));
+            faults.token(2).pin_pad = pad;
+        },
+        &[
+            ("locked", "slot: 0, pin: 864209"),
+            ("unknown", "slot: 1, login: 0x80000001, pin: 864209"),
+            ("pad", "slot: 2, login: protected"),
+        ],
+    );
+    let ran = bench.check(&["--login"]);
+    for (name, words) in [
+        ("locked", "security officer unlock it"),
+        ("unknown", "correct `login`"),
+        ("pad", "which PIN was entered there"),
+    ] {
+        let beginning = format!("fault    partition {name}: C_Login: CKR_");
+        let line = ran.verdict(&beginning, &[words]);
+        assert!(!line.contains("right PIN"), "{line}");
+    }
+}
+
+#[test]
 fn a_pin_on_its_final_try_is_never_presented() {
     let (bench, module) = bench(
         |faults| {
@@ -141,7 +186,7 @@ fn a_login_that_hangs_twice_is_not_repeated_and_others_continue() {
     assert_eq!(ran.code, 69, "{ran:?}");
     ran.verdict(
         "fault    partition hung: the module hangs",
-        &["presented once more"],
+        &["presents it once more"],
     );
     ran.verdict("ok       partition fine: logged in as user", &[]);
     assert_eq!(bench.check(&["--login"]).code, 69);

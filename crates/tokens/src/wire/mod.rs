@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use frame::{Decoder, FrameError, MAX_FRAME_BYTES, MAX_REPLY_BYTES, MAX_SEED_BYTES, encode};
 
 use crate::ckr::Ckr;
-use crate::directory::{LibraryInfo, SlotReport, TokenInfo, TokenName};
+use crate::directory::{LibraryInfo, SlotReport, TokenFlag, TokenInfo, TokenName};
 use crate::failure::TokenFailure;
 use crate::uri::TokenUri;
 
@@ -98,7 +98,7 @@ pub struct Hello {
 }
 
 /// How to open a partition.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Open {
     /// The daemon's number for the partition.
     pub partition: u32,
@@ -245,8 +245,41 @@ pub struct PinFlags {
     pub locked: bool,
     /// The token says that this user has no PIN yet.
     pub not_initialised: bool,
-    /// The PIN will be entered at the token, so the tag knows no PIN.
-    pub entered_at_token: bool,
+}
+
+impl PinFlags {
+    /// The flags that stand for the security officer or for the user. Vendors' users have no flags
+    /// of their own, and the user's are the nearest.
+    #[must_use]
+    pub fn of(token: &TokenInfo, security_officer: bool) -> Self {
+        let is = |flag| token.has(flag);
+        if security_officer {
+            return Self {
+                count_low: is(TokenFlag::SoPinCountLow),
+                final_try: is(TokenFlag::SoPinFinalTry),
+                locked: is(TokenFlag::SoPinLocked),
+                not_initialised: false,
+            };
+        }
+        Self {
+            count_low: is(TokenFlag::UserPinCountLow),
+            final_try: is(TokenFlag::UserPinFinalTry),
+            locked: is(TokenFlag::UserPinLocked),
+            not_initialised: !is(TokenFlag::UserPinInitialized),
+        }
+    }
+
+    /// Why no PIN may be presented.
+    #[must_use]
+    pub fn against_login(self) -> Option<&'static str> {
+        match self {
+            Self { locked: true, .. } => Some("the token says that the PIN is locked"),
+            Self {
+                final_try: true, ..
+            } => Some("the token says that the next wrong PIN locks it"),
+            _ => None,
+        }
+    }
 }
 
 /// What became of a PIN.

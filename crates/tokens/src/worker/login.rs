@@ -220,7 +220,7 @@ fn prepare(
         },
         pin,
         tags,
-        flags: pin_flags(&token, user_type, entered_at_token),
+        flags: PinFlags::of(&token, user_type == CKU_SO),
     }))
 }
 
@@ -232,9 +232,7 @@ fn may_still(
     user_type: u64,
 ) -> Result<(), TokenFailure> {
     let token = look_again(worker, pulse, place)?;
-    let entered_at_token = place.how.login == Login::Protected;
-    let flags = pin_flags(&token, user_type, entered_at_token);
-    guarded(flags).map_or(Ok(()), Err)
+    guarded(PinFlags::of(&token, user_type == CKU_SO)).map_or(Ok(()), Err)
 }
 
 /// Reads the token's information afresh. A PIN must not reach another token that took the slot
@@ -295,37 +293,10 @@ fn user_name(user_type: u64) -> String {
     }
 }
 
-/// The flags that stand for the kind of user; vendors' users have none of their own, and the
-/// user's are the nearest.
-fn pin_flags(token: &TokenInfo, user_type: u64, entered_at_token: bool) -> PinFlags {
-    let is = |flag| token.has(flag);
-    if user_type == CKU_SO {
-        return PinFlags {
-            count_low: is(TokenFlag::SoPinCountLow),
-            final_try: is(TokenFlag::SoPinFinalTry),
-            locked: is(TokenFlag::SoPinLocked),
-            not_initialised: false,
-            entered_at_token,
-        };
-    }
-    PinFlags {
-        count_low: is(TokenFlag::UserPinCountLow),
-        final_try: is(TokenFlag::UserPinFinalTry),
-        locked: is(TokenFlag::UserPinLocked),
-        not_initialised: !is(TokenFlag::UserPinInitialized),
-        entered_at_token,
-    }
-}
-
 /// Why no PIN may be offered, by the token's own word.
 fn guarded(flags: PinFlags) -> Option<TokenFailure> {
-    let text = if flags.locked {
-        "the token says that the PIN is locked; no PIN was offered"
-    } else if flags.final_try {
-        "the token says that the next wrong PIN locks it; no PIN was offered"
-    } else {
-        return None;
-    };
+    let why = flags.against_login()?;
+    let text = format!("{why}; no PIN was offered");
     Some(TokenFailure::new(FailureClass::PinGuarded, text))
 }
 

@@ -1,50 +1,32 @@
 //! Worker processes: what the engine wants of them, done.
 
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use qseed_engine::{Event, JobId, ModuleId, PartitionId, PartitionState, WorkerId};
 use qseed_entropy::Seed;
 use qseed_tokens::directory::TokenInfo;
-use qseed_tokens::supervisor::{LOOK_AGAIN_AFTER, Output, WorkerSpec};
+use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::{ToWorker, TokenChoice};
-use zeroize::Zeroizing;
 
 use super::Daemon;
+use crate::module_worker::worker_spec;
+use crate::random::random_bytes;
 use crate::run::config_source::Pins;
-use crate::visit::guard_key_in;
-
-/// The program that is running, even where a newer one has taken its place on disk: two versions
-/// must not mix.
-const THIS_PROGRAM: &str = "/proc/self/exe";
 
 impl Daemon {
     pub(super) fn start_worker(&mut self, worker: WorkerId, module: ModuleId) {
-        let spec = self.worker_spec(module);
+        let Some(config) = self.plan.modules.get(&module) else {
+            let text = "its module is not configured".to_owned();
+            return self.handle(Event::WorkerExited { worker, text });
+        };
+        let withheld = self.config_source.secret_variables();
+        let spec = WorkerSpec {
+            guard_key_may_be_made: self.keeper.key_may_be_made.load(Ordering::Relaxed),
+            ..worker_spec(config, withheld, &self.plan.config.state_dir)
+        };
         let pins = self.config_source.kept_pins(module);
         if let Err(text) = self.workers.start(worker, &spec, pins) {
             self.handle(Event::WorkerExited { worker, text });
-        }
-    }
-
-    fn worker_spec(&self, module: ModuleId) -> WorkerSpec {
-        let config = self.plan.modules.get(&module);
-        WorkerSpec {
-            program: PathBuf::from(THIS_PROGRAM),
-            module: config.map(|module| module.path.clone()).unwrap_or_default(),
-            init_args: config.and_then(|module| module.init_args.clone()),
-            environment: config
-                .map(|module| module.environment.clone())
-                .unwrap_or_default(),
-            withheld: self.config_source.secret_variables(),
-            guard_key: guard_key_in(&self.plan.config.state_dir),
-            guard_key_may_be_made: self.keeper.key_may_be_made.load(Ordering::Relaxed),
-            concurrency: config.map_or(1, |module| module.concurrency),
-            look_again_after: LOOK_AGAIN_AFTER,
-            output: match config.map(|module| module.output) {
-                Some(qseed_config::Output::Log) => Output::Lines,
-                Some(qseed_config::Output::Count) | None => Output::Count,
-            },
         }
     }
 
@@ -104,14 +86,7 @@ impl Daemon {
     }
 }
 
-/// XORs the kernel's random bytes in.
+/// XORs random bytes of the kernel in.
 pub(super) fn mix_local(seed: &mut Seed) {
-    let mut bytes = Zeroizing::new(vec![0; seed.len()]);
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let flags = rustix::rand::GetRandomFlags::empty();
-        // Interrupted, at worst: the kernel's generator has long been seeded.
-        filled += rustix::rand::getrandom(&mut bytes[filled..], flags).unwrap_or(0);
-    }
-    seed.xor(Seed::new(std::mem::take(&mut bytes)));
+    seed.xor(Seed::new(random_bytes(seed.len())));
 }

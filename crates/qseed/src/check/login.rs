@@ -1,0 +1,296 @@
+//! Logs in for a check. The PIN guard is the daemon's: the same file and the same key, written and
+//! synced before a PIN is presented and again when the token has answered.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use qseed_model::pins::{HeldBack, PinTags, ProcessTag, Standing};
+use qseed_tokens::failure::{FailureClass, TokenFailure};
+use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict as GuardVerdict};
+
+use super::configuration::belongs_to_other_user;
+use super::partitions::Found;
+use super::verdict::Verdict;
+use crate::exit::Code;
+use crate::guard_file::{self, Contents, Entry, GuardFile};
+use crate::module_worker::{ModuleFailure, ModuleWorker};
+
+/// The PIN guard's file, for one command.
+pub(super) struct PinGuard(Mutex<Access>);
+
+enum Access {
+    /// PINs are presented where the guard allows it; or why nothing can be recorded.
+    Presents(Result<GuardFile, String>),
+    /// No PIN is presented, and nothing written.
+    Reads(Contents),
+}
+
+/// Why a PIN was not presented.
+#[derive(Debug, PartialEq, Eq)]
+enum Held {
+    /// The guard holds it back; with the partition that presented it before.
+    Back(HeldBack, Option<String>),
+    /// The attempt could not be recorded.
+    NotRecorded(String),
+    /// The guard allows it, but this command presents none.
+    NotWanted,
+}
+
+impl PinGuard {
+    /// For presenting PINs. Opens the guard's file, and makes it if it is missing, unless the
+    /// daemon's user could not use it then.
+    pub(super) fn presenting(state_dir: &Path) -> Self {
+        let file = match belongs_to_other_user(state_dir) {
+            Some(owner) => Err(format!(
+                "{} belongs to user {owner}, who could not use a file that this user makes there; \
+                 run the check as that user",
+                state_dir.display()
+            )),
+            None => GuardFile::open(state_dir).map_err(|error| error.to_string()),
+        };
+        Self(Mutex::new(Access::Presents(file)))
+    }
+
+    /// For a look at whether PINs are held back; absent where none is. A file that cannot be read
+    /// has a verdict of its own.
+    pub(super) fn reading(state_dir: &Path) -> Option<Self> {
+        let dir = guard_file::operators_dir(state_dir).ok()?;
+        let contents = guard_file::read(&dir).ok().flatten()?;
+        let records = &contents.records;
+        let is_held = |standing: Standing| standing.held_back().is_some();
+        let holds_back =
+            records.lost().is_some() || records.iter().any(|it| it.standing.is_some_and(is_held));
+        holds_back.then(|| Self(Mutex::new(Access::Reads(contents))))
+    }
+
+    fn access(&self) -> MutexGuard<'_, Access> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether PINs are presented where the guard allows it.
+    pub(super) fn presents(&self) -> bool {
+        matches!(*self.access(), Access::Presents(_))
+    }
+
+    /// Whether the guard's key may be made.
+    pub(super) fn key_may_be_made(&self) -> bool {
+        matches!(&*self.access(), Access::Presents(Ok(file)) if file.key_may_be_made())
+    }
+
+    /// Why nothing can be recorded, if so.
+    fn trouble(&self) -> Option<Held> {
+        match &*self.access() {
+            Access::Presents(Err(why)) => Some(Held::NotRecorded(why.clone())),
+            Access::Presents(Ok(_)) | Access::Reads(_) => None,
+        }
+    }
+
+    /// Whether a PIN may be presented. If so, the attempt is on the disk.
+    fn judge(&self, tags: &PinTags, partition: &str) -> Result<(), Held> {
+        let mut access = self.access();
+        let judged = match &mut *access {
+            Access::Presents(Ok(file)) => {
+                let held = file.append(&[Entry::Present(*tags, partition.to_owned())]);
+                let held = held.map_err(|error| Held::NotRecorded(error.to_string()))?;
+                held.into_iter().flatten().next()
+            }
+            Access::Presents(Err(why)) => return Err(Held::NotRecorded(why.clone())),
+            Access::Reads(contents) => {
+                let nobody = ProcessTag([0; 8]);
+                let judged = contents.records.judge(tags, partition, nobody, |_| true);
+                Some(judged.err().ok_or(Held::NotWanted)?)
+            }
+        };
+        let Some(reason) = judged else { return Ok(()) };
+        let contents = match &*access {
+            Access::Presents(Ok(file)) => file.contents(),
+            Access::Reads(contents) => contents,
+            Access::Presents(Err(_)) => return Err(Held::Back(reason, None)),
+        };
+        let mut records = contents.records.iter();
+        let record = records.find(|record| record.tag == tags.tag);
+        let presenter = record.map(|record| record.partition.to_string());
+        Err(Held::Back(reason, presenter))
+    }
+
+    /// Records what the token answered.
+    fn record(&self, tags: &PinTags, outcome: PinOutcome) -> Result<(), String> {
+        let Access::Presents(file) = &mut *self.access() else {
+            return Ok(());
+        };
+        let file = file.as_mut().map_err(|why| why.clone())?;
+        let entry = Entry::Answer(tags.tag, outcome.answer(), outcome.said());
+        let recorded = file.append(&[entry]);
+        recorded.map(drop).map_err(|error| error.to_string())
+    }
+}
+
+/// Opens a partition, logs in if `open` says so and the guard allows it, and adds the verdicts.
+/// Returns whether the partition is open.
+///
+/// # Errors
+/// The module failed. A PIN that was being presented stays recorded as such.
+pub(super) async fn open(
+    worker: &mut ModuleWorker,
+    guard: Option<&PinGuard>,
+    found: &Found<'_>,
+    open: Open,
+    verdicts: &mut Vec<Verdict>,
+) -> Result<bool, ModuleFailure> {
+    let mut asked = None;
+    let mut held = None;
+    worker.send(ToWorker::Open(open));
+    loop {
+        match worker.answer().await? {
+            FromWorker::PinAsk {
+                partition,
+                ask,
+                tags,
+                ..
+            } => {
+                asked = Some(tags);
+                let name = &found.partition.name;
+                let judged = guard.map_or(Err(Held::NotWanted), |guard| guard.judge(&tags, name));
+                held = judged.err();
+                let verdict = match held {
+                    None => GuardVerdict::Go,
+                    Some(_) => GuardVerdict::Hold,
+                };
+                worker.send(ToWorker::Verdict {
+                    partition,
+                    ask,
+                    verdict,
+                });
+            }
+            FromWorker::PinOutcome { outcome, .. } => {
+                if let Some((guard, tags)) = guard.zip(asked)
+                    && let Err(why) = guard.record(&tags, outcome)
+                {
+                    let text = format!("the token's answer could not be recorded: {why}");
+                    let fix = "let qseed's user write to `state_dir`, then qseed guard --clear";
+                    let subject = &found.subject;
+                    verdicts.push(subject.fault_of(Code::Permission, "guard", text, fix));
+                }
+            }
+            FromWorker::Opened { .. } => {
+                if guard.is_some() {
+                    let text = format!("logged in as {}", found.partition.login);
+                    verdicts.push(found.subject.ok("login", text));
+                }
+                return Ok(true);
+            }
+            FromWorker::OpenFailed { failure, .. } => {
+                match failure.class {
+                    // The token's flags have a verdict of their own.
+                    FailureClass::PinGuarded if asked.is_none() => {}
+                    // The worker could not make the key, since there is no place for it.
+                    FailureClass::GuardKeyMissing => {
+                        held = held.or_else(|| guard.and_then(PinGuard::trouble));
+                        verdicts.extend(not_open(found, &failure, held));
+                    }
+                    _ => verdicts.extend(not_open(found, &failure, held)),
+                }
+                return Ok(false);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn not_open(found: &Found<'_>, failure: &TokenFailure, held: Option<Held>) -> Option<Verdict> {
+    const CHECK: &str = "login";
+    let subject = &found.subject;
+    let fix = "let qseed's user read and write `state_dir`";
+    let unrecorded = |text| {
+        Some(subject.fault_of(
+            Code::Permission,
+            CHECK,
+            format!("no PIN was presented: {text}"),
+            fix,
+        ))
+    };
+    match (held, failure.class) {
+        (Some(Held::NotWanted), _) => None,
+        (Some(Held::NotRecorded(why)), _) => {
+            unrecorded(format!("cannot write to the PIN guard file: {why}"))
+        }
+        (Some(Held::Back(reason, presenter)), _) => {
+            Some(found.failed(CHECK, failure, Some(reason), presenter))
+        }
+        (None, FailureClass::GuardKeyMissing) => unrecorded(failure.to_string()),
+        (
+            None,
+            FailureClass::PinRefused
+            | FailureClass::PinGuarded
+            | FailureClass::PinUnavailable
+            | FailureClass::AnotherLogin,
+        ) => Some(found.failed(CHECK, failure, None, None)),
+        (None, _) => Some(found.failed("session", failure, None, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qseed_model::pins::{HeldBack, PinTags};
+    use qseed_tokens::ckr::Ckr;
+    use qseed_tokens::wire::PinOutcome;
+
+    use super::{Held, PinGuard};
+    use crate::guard_file::tests::tags;
+
+    const WRONG: PinOutcome = PinOutcome::Refused(Ckr::PIN_INCORRECT);
+
+    fn folder() -> (tempfile::TempDir, PinTags) {
+        let folder = tempfile::tempdir().expect("a folder");
+        (folder, tags(7))
+    }
+
+    fn held(reason: HeldBack) -> Result<(), Held> {
+        Err(Held::Back(reason, Some("ca".to_owned())))
+    }
+
+    #[test]
+    fn the_next_command_holds_a_refused_pin_back_and_names_who_presented_it() {
+        let (folder, tags) = folder();
+        let first = PinGuard::presenting(folder.path());
+        assert!(first.key_may_be_made());
+        assert_eq!(first.judge(&tags, "ca"), Ok(()));
+        first.record(&tags, WRONG).expect("recorded");
+        let second = PinGuard::presenting(folder.path());
+        assert!(!second.key_may_be_made());
+        assert_eq!(second.judge(&tags, "renamed"), held(HeldBack::Refused));
+    }
+
+    #[test]
+    fn a_command_that_was_killed_leaves_one_more_presentation() {
+        let (folder, tags) = folder();
+        for _ in 0..2 {
+            assert_eq!(
+                PinGuard::presenting(folder.path()).judge(&tags, "ca"),
+                Ok(())
+            );
+        }
+        let third = PinGuard::presenting(folder.path()).judge(&tags, "ca");
+        assert_eq!(third, held(HeldBack::OutcomeUnknown));
+    }
+
+    #[test]
+    fn an_answer_that_judges_nothing_leaves_what_was_known() {
+        let (folder, tags) = folder();
+        let guard = PinGuard::presenting(folder.path());
+        for _ in 0..3 {
+            assert_eq!(guard.judge(&tags, "ca"), Ok(()));
+            let recorded = guard.record(&tags, PinOutcome::AlreadyLoggedIn);
+            recorded.expect("recorded");
+        }
+    }
+
+    #[test]
+    fn without_a_file_no_pin_is_presented() {
+        let (folder, tags) = folder();
+        let file = folder.path().join("state");
+        std::fs::write(&file, "in the way").expect("written");
+        let judged = PinGuard::presenting(&file).judge(&tags, "ca");
+        assert!(matches!(judged, Err(Held::NotRecorded(_))));
+    }
+}
