@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::action::Next;
 use crate::checks::Check;
 use crate::event::{FetchFailure, TokenFailure};
-use crate::ids::{ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId};
+use crate::ids::{ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId, WorkerRole};
 use crate::reservoir::MadeOf;
 use crate::view::PartitionState;
 
@@ -18,8 +18,8 @@ use crate::view::PartitionState;
 pub struct Process {
     /// Its module.
     pub module: Named<ModuleId>,
-    /// The partition that it serves alone; none: it is the module's common one.
-    pub alone: Option<PartitionId>,
+    /// Which partitions it serves.
+    pub role: WorkerRole,
     /// The number of this process.
     pub worker: WorkerId,
 }
@@ -172,10 +172,15 @@ pub enum Fact {
     },
     /// A partition is opened again at once, since the operator changed something about it.
     Mended(Named<PartitionId>),
-    /// A partition has a worker process of its own from now on.
-    Isolated(Named<PartitionId>),
-    /// A partition is back in its module's common worker process.
-    Rejoined(Named<PartitionId>),
+    /// Another worker process of its module serves a partition from now on.
+    Moved {
+        /// The partition.
+        partition: Named<PartitionId>,
+        /// The worker that served it.
+        from: WorkerRole,
+        /// The worker that serves it now.
+        to: WorkerRole,
+    },
     /// The configuration has no such partition any more.
     PartitionRemoved(PartitionId),
     /// A worker process is started.

@@ -30,11 +30,22 @@ pub struct ModuleId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u64);
 
-/// Which worker: a module has one, and one more for each partition that must be kept apart.
+/// Which of a module's workers. Each is started when a partition needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkerRole {
+    /// Serves every partition that causes no trouble.
+    Common,
+    /// Serves partitions whose seeds take long.
+    Slow,
+    /// Serves partitions that crash or block the module.
+    Quarantine,
+}
+
+/// One worker of one module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct WorkerKey {
     pub(crate) module: ModuleId,
-    pub(crate) alone: Option<PartitionId>,
+    pub(crate) role: WorkerRole,
 }
 
 /// One request to a source.

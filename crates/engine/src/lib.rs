@@ -41,7 +41,7 @@ pub use action::{Action, Next};
 pub use engine::{Engine, Start};
 pub use event::{Event, FetchFailure, FetchFault, Returned, TokenFailure, TokenFault};
 pub use fact::{Fact, Process, WorkerFailure};
-pub use ids::{JobId, ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId};
+pub use ids::{JobId, ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId, WorkerRole};
 pub use reservoir::{MadeOf, Portion};
 pub use settings::{
     Combine, Limits, ModuleSettings, PartitionSettings, Rate, Reserve, Settings, SourceSettings,

@@ -1,21 +1,14 @@
 //! What the engine knows of one partition.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::backoff::Backoff;
 use crate::event::TokenFault;
-use crate::ids::{JobId, Named, PartitionId, WorkerKey};
+use crate::ids::{JobId, Named, PartitionId, WorkerKey, WorkerRole};
 use crate::reservoir::MadeOf;
 use crate::settings::PartitionSettings;
 use crate::time::Moment;
 use crate::view::PartitionState;
-
-/// A call that took longer marks the partition slow, so that its calls do not take all the places.
-pub(crate) const SLOW: Duration = Duration::from_secs(1);
-
-/// A call that took the worker down is held against its partition for this long.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(3600);
 
 /// Where a partition stands between two injections.
 #[derive(Debug)]
@@ -39,7 +32,22 @@ pub(crate) enum Phase {
     },
 }
 
+/// What a partition waits in line for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waits {
+    ToOpen,
+    ForSeed,
+}
+
 impl Phase {
+    pub(crate) fn waits(&self) -> Option<Waits> {
+        match self {
+            Self::ToOpen => Some(Waits::ToOpen),
+            Self::Ready => Some(Waits::ForSeed),
+            _ => None,
+        }
+    }
+
     /// Whether the worker holds a session or is at work on one.
     pub(crate) fn is_with_worker(&self) -> bool {
         !matches!(self, Self::Closed | Self::ToOpen)
@@ -76,13 +84,13 @@ pub(crate) struct Partition {
     pub(crate) backoff: Backoff,
     pub(crate) trouble: Option<(Trouble, Moment)>,
     pub(crate) last_error: Option<Arc<str>>,
-    /// Its last operation took long.
-    pub(crate) slow: bool,
-    /// Times that its call took the worker down, and the last of them.
-    pub(crate) strikes: (u32, Moment),
-    /// It was at work when the worker crashed beside others: its calls are made one at a time
-    /// until then, to find the culprit.
-    pub(crate) suspect_until: Option<Moment>,
+    /// When one of its calls last took long or took the worker down.
+    pub(crate) last_offence: Option<Moment>,
+    /// Its call and others were in flight when the worker crashed: until one ends well, suspects
+    /// are called one at a time.
+    pub(crate) suspect: bool,
+    /// When its last call began.
+    pub(crate) last_call: Moment,
     /// Something changed while it was being opened: if that fails, it is tried again at once.
     pub(crate) look_again: bool,
     /// `CKR_GENERAL_ERROR` in a row.
@@ -104,16 +112,16 @@ impl Partition {
         Self {
             worker: WorkerKey {
                 module: settings.module,
-                alone: None,
+                role: WorkerRole::Common,
             },
             phase: Phase::Closed,
             due: now,
             backoff: Backoff::default(),
             trouble: None,
             last_error: None,
-            slow: false,
-            strikes: (0, now),
-            suspect_until: None,
+            last_offence: None,
+            suspect: false,
+            last_call: now,
             look_again: false,
             general_errors: 0,
             last_seed: None,
@@ -135,13 +143,6 @@ impl Partition {
         }
     }
 
-    /// Whether a call on it may take long or take the worker down: it was slow or in trouble when
-    /// it was last looked at.
-    pub(crate) fn is_doubtful(&self, now: Moment) -> bool {
-        let in_trouble = !matches!(self.trouble, None | Some((Trouble::WorkerDown, _)));
-        in_trouble || self.slow || self.is_suspect(now)
-    }
-
     /// How long it has gone without a seed, in thousandths of its own period.
     pub(crate) fn urgency(&self, now: Moment) -> u128 {
         let waiting = match self.last_seed {
@@ -149,22 +150,5 @@ impl Partition {
             None => now.since(self.healthy_since) + 2 * self.settings.period,
         };
         waiting.as_millis() * 1000 / self.settings.period.as_millis().max(1)
-    }
-
-    /// Whether its calls may have taken the worker down.
-    pub(crate) fn is_suspect(&self, now: Moment) -> bool {
-        self.suspect_until.is_some_and(|until| now < until)
-    }
-
-    /// Counts a call that took the worker down. A strike older than an hour is forgotten.
-    pub(crate) fn strike(&mut self, now: Moment) -> u32 {
-        let (count, last) = self.strikes;
-        let count = if now.since(last) > FORGIVEN_AFTER {
-            0
-        } else {
-            count
-        };
-        self.strikes = (count + 1, now);
-        count + 1
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ids::{ModuleId, PartitionId, SourceId, WorkerId};
+use crate::ids::{ModuleId, PartitionId, SourceId, WorkerId, WorkerRole};
 use crate::source::SourceCounts;
 use crate::time::Moment;
 
@@ -116,8 +116,8 @@ pub struct SourceView {
 #[derive(Clone, Debug)]
 pub struct WorkerView {
     pub module: ModuleId,
-    /// The partition that it serves alone, where it is not the module's common one.
-    pub alone: Option<PartitionId>,
+    /// Which partitions it serves.
+    pub role: WorkerRole,
     /// Its present or last life.
     pub worker: WorkerId,
     /// Whether it takes calls.

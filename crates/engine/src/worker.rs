@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::backoff::{Backoff, CEILING};
+use crate::backoff::Backoff;
 use crate::ids::{JobId, PartitionId, WorkerId};
-use crate::partition::SLOW;
+use crate::partition::Waits;
 use crate::time::Moment;
 
 /// A worker that is asked to end is killed after this time; one that was killed and is still there
@@ -13,8 +13,10 @@ use crate::time::Moment;
 pub(crate) const END_WITHIN: Duration = Duration::from_secs(10);
 /// A worker that stayed up this long counts as recovered.
 pub(crate) const RECOVERED_AFTER: Duration = Duration::from_secs(60);
+/// A call that runs longer delays others that wait for its place.
+pub(crate) const SLOW: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum WorkerState {
     /// Not running; its timer says when it is started.
     Down,
@@ -39,10 +41,10 @@ pub(crate) enum Ending {
 pub(crate) struct Call {
     /// When the operation began.
     pub(crate) began: Moment,
-    /// When the call counts as hung; none while it waits for us.
-    pub(crate) deadline: Option<Moment>,
-    /// Whether it is on a partition that may be slow or in trouble.
-    pub(crate) doubtful: bool,
+    /// Since when it runs, or its worker said that it goes on; none while it waits for us.
+    pub(crate) runs_since: Option<Moment>,
+    /// How long it ran before that.
+    pub(crate) ran: Duration,
     /// The seed that it injects; none: it opens a session.
     pub(crate) job: Option<JobId>,
     /// PINs that the worker has asked about for it.
@@ -52,42 +54,13 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// How long it has run, without the time that it waited for us.
+    pub(crate) fn ran(&self, now: Moment) -> Duration {
+        self.ran + self.runs_since.map_or(Duration::ZERO, |at| now.since(at))
+    }
+
     pub(crate) fn opens(&self) -> bool {
         self.job.is_none()
-    }
-}
-
-/// Two queues of partitions, so that slow ones do not wait before the others.
-#[derive(Debug, Default)]
-pub(crate) struct Lines {
-    pub(crate) sound: VecDeque<PartitionId>,
-    pub(crate) doubtful: VecDeque<PartitionId>,
-}
-
-impl Lines {
-    pub(crate) fn line(&mut self, doubtful: bool) -> &mut VecDeque<PartitionId> {
-        if doubtful {
-            &mut self.doubtful
-        } else {
-            &mut self.sound
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.sound.is_empty() && self.doubtful.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.sound.len() + self.doubtful.len()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = PartitionId> {
-        self.sound.iter().chain(&self.doubtful).copied()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.sound.clear();
-        self.doubtful.clear();
     }
 }
 
@@ -99,9 +72,9 @@ pub(crate) struct Worker {
     pub(crate) members: BTreeSet<PartitionId>,
     pub(crate) calls: BTreeMap<PartitionId, Call>,
     /// Partitions to be opened.
-    pub(crate) to_open: Lines,
+    pub(crate) to_open: VecDeque<PartitionId>,
     /// Partitions that are due.
-    pub(crate) ready: Lines,
+    pub(crate) ready: VecDeque<PartitionId>,
     pub(crate) backoff: Backoff,
     /// Since when it has been ending that should not.
     pub(crate) failing_since: Option<Moment>,
@@ -112,17 +85,14 @@ pub(crate) struct Worker {
     pub(crate) hung: bool,
     /// The text that the worker gave for failing to load its module.
     pub(crate) failure: Option<String>,
-    /// Its last successful injection.
-    pub(crate) last_seed: Option<Moment>,
     /// The last time that a call did what it was to do.
     pub(crate) last_success: Option<Moment>,
-    /// Its last call opened a session, so that where there is one place, seeds and openings take
-    /// turns.
-    pub(crate) opened_last: bool,
+    /// The last seed that did not take long.
+    pub(crate) last_quick_seed: Option<Moment>,
+    /// Its last call was a seed, so that an opening comes next.
+    pub(crate) opens_next: bool,
     /// It is to start at once after it has ended.
     pub(crate) restart_at_once: bool,
-    /// Where there is one place: until then it is theirs who are quick, if they want it.
-    pub(crate) quick_ones_until: Moment,
 }
 
 impl Worker {
@@ -132,90 +102,47 @@ impl Worker {
             state: WorkerState::Down,
             members: BTreeSet::new(),
             calls: BTreeMap::new(),
-            to_open: Lines::default(),
-            ready: Lines::default(),
+            to_open: VecDeque::new(),
+            ready: VecDeque::new(),
             backoff: Backoff::default(),
             failing_since: None,
             restarts: 0,
             checked_tokens: now,
             hung: false,
             failure: None,
-            last_seed: None,
             last_success: None,
-            opened_last: false,
+            last_quick_seed: None,
+            opens_next: false,
             restart_at_once: false,
-            quick_ones_until: now,
         }
     }
 
-    /// The line of partitions that wait to be opened, or for a seed.
-    pub(crate) fn line(&mut self, doubtful: bool, opens: bool) -> &mut VecDeque<PartitionId> {
-        let lines = if opens {
-            &mut self.to_open
-        } else {
-            &mut self.ready
-        };
-        lines.line(doubtful)
+    /// The partitions that wait for a call.
+    pub(crate) fn line(&mut self, waits: Waits) -> &mut VecDeque<PartitionId> {
+        match waits {
+            Waits::ToOpen => &mut self.to_open,
+            Waits::ForSeed => &mut self.ready,
+        }
     }
 
     pub(crate) fn is_up(&self) -> bool {
         matches!(self.state, WorkerState::Up { .. })
     }
 
-    /// Whether `call` may be made beside those in flight, of which there are at most `places`.
-    ///
-    /// A partition in trouble delays no other: a call on a dead token can last as long as the
-    /// deadline, so doubtful calls have a quarter of the places, or of the time of the only place,
-    /// and more only while nobody else waits. Opening leaves a quarter to seeds, and where `opens_first` is set, seeds leave a
-    /// quarter to opening. Suspects are called one at a time.
-    pub(crate) fn has_place(&self, places: u16, call: Call, opens_first: bool) -> bool {
-        let places = usize::from(places.max(1));
-        let quarter = (places / 4).max(1);
-        let most_of_them = places.saturating_sub(quarter).max(1);
-        let in_flight =
-            |which: fn(&Call) -> bool| self.calls.values().filter(|call| which(call)).count();
-        if self.calls.len() >= places || (call.suspect && in_flight(|other| other.suspect) > 0) {
-            return false;
-        }
-        if call.doubtful {
-            let others_wait = !self.to_open.sound.is_empty() || !self.ready.sound.is_empty();
-            let limit = match (others_wait, places) {
-                (false, _) => most_of_them,
-                (true, 1) if call.began < self.quick_ones_until => 0,
-                (true, _) => quarter,
-            };
-            if in_flight(|other| other.doubtful) >= limit {
-                return false;
-            }
-        }
-        if call.opens() {
-            places == 1 || in_flight(Call::opens) < most_of_them
-        } else if opens_first && !self.to_open.is_empty() {
-            if places == 1 {
-                self.opened_last
-            } else {
-                in_flight(|other| !other.opens()) < most_of_them
-            }
-        } else {
-            true
-        }
+    /// Whether one more call may be made beside those in flight.
+    pub(crate) fn has_place(&self, concurrency: u16, suspect: bool) -> bool {
+        let suspects = self.calls.values().any(|call| call.suspect);
+        self.calls.len() < usize::from(concurrency.max(1)) && !(suspect && suspects)
     }
 
-    /// Whether partitions in good order are being opened.
+    /// Whether partitions are being opened.
     pub(crate) fn is_opening(&self) -> bool {
-        let sound = |call: &Call| call.opens() && !call.doubtful;
-        self.is_up() && (!self.to_open.sound.is_empty() || self.calls.values().any(sound))
+        self.is_up() && (!self.to_open.is_empty() || self.calls.values().any(Call::opens))
     }
 
-    /// A call ended that took this long.
-    pub(crate) fn took(&mut self, now: Moment, time: Duration) {
-        if time > SLOW {
-            self.quick_ones_until = now + (3 * time).min(CEILING);
-        }
-    }
-
-    /// The first moment at which a call in flight counts as hung.
-    pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        self.calls.values().filter_map(|call| call.deadline).min()
+    /// When the first of the calls in flight counts as hung.
+    pub(crate) fn next_deadline(&self, deadline: Duration) -> Option<Moment> {
+        let since = self.calls.values().filter_map(|call| call.runs_since).min();
+        since.map(|since| since + deadline)
     }
 }

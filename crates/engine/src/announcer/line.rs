@@ -89,7 +89,7 @@ pub enum Line {
         count: usize,
     },
     /// A partition has a worker process of its own from now on.
-    Isolated(Named<PartitionId>),
+    Quarantined(Named<PartitionId>),
     /// A partition is back in its module's common worker process.
     Rejoined(Named<PartitionId>),
     /// A source brought nothing.

@@ -17,7 +17,7 @@ pub use repeats::Repeats;
 use crate::action::Next;
 use crate::event::{TokenFailure, TokenFault};
 use crate::fact::{Fact, Process};
-use crate::ids::{ModuleId, Named, PartitionId, SourceId};
+use crate::ids::{ModuleId, Named, PartitionId, SourceId, WorkerRole};
 use crate::reservoir::MadeOf;
 use crate::time::Moment;
 use crate::view::PartitionState;
@@ -36,7 +36,7 @@ const REJECTED_EACH: u32 = 3;
 pub struct Announcer {
     sources: Faults<SourceId>,
     partitions: Faults<PartitionId>,
-    workers: Faults<(ModuleId, Option<PartitionId>)>,
+    workers: Faults<(ModuleId, WorkerRole)>,
     /// Partitions that were opened and not seeded since.
     opened: BTreeSet<PartitionId>,
     /// The sources that the last seed was made of.
@@ -133,12 +133,15 @@ impl Announcer {
                 .lateness
                 .late(now, partition, *unseeded, *period, *cause),
             Fact::Mended(partition) => self.partitions.announce_next(&partition.id),
-            Fact::Isolated(partition) => lines.push(Line::Isolated(partition.clone())),
-            Fact::Rejoined(partition) => {
-                let id = Some(partition.id);
-                self.workers.retain(|(_, alone)| *alone != id);
-                lines.push(Line::Rejoined(partition.clone()));
-            }
+            Fact::Moved {
+                partition,
+                from,
+                to,
+            } => match (from, to) {
+                (_, WorkerRole::Quarantine) => lines.push(Line::Quarantined(partition.clone())),
+                (WorkerRole::Quarantine, _) => lines.push(Line::Rejoined(partition.clone())),
+                _ => {}
+            },
             Fact::PartitionRemoved(id) => self.forget(*id),
             Fact::WorkerEnded { process, failure } => {
                 let line = failure.as_ref().and_then(|failure| {
@@ -354,15 +357,14 @@ impl Announcer {
 
     fn forget(&mut self, id: PartitionId) {
         self.partitions.retain(|other| *other != id);
-        self.workers.retain(|(_, alone)| *alone != Some(id));
         self.opened.remove(&id);
         self.troubled.remove(&id);
         self.lateness.forget(id);
     }
 }
 
-fn key(process: &Process) -> (ModuleId, Option<PartitionId>) {
-    (process.module.id, process.alone)
+fn key(process: &Process) -> (ModuleId, WorkerRole) {
+    (process.module.id, process.role)
 }
 
 impl Window {

@@ -3,10 +3,10 @@
 use super::Engine;
 use crate::action::Action;
 use crate::fact::Fact;
-use crate::ids::{PartitionId, WorkerId, WorkerKey};
+use crate::ids::{PartitionId, WorkerId, WorkerKey, WorkerRole};
 use crate::partition::{Partition, Trouble};
 use crate::timers::Timer;
-use crate::worker::{END_WITHIN, Ending, RECOVERED_AFTER, WorkerState};
+use crate::worker::{Call, END_WITHIN, Ending, RECOVERED_AFTER, WorkerState};
 
 impl Engine {
     /// Sets the worker's timer to whatever it waits for.
@@ -20,12 +20,8 @@ impl Engine {
             WorkerState::Ending { by, step } => (step != Ending::Stuck).then_some(by),
             WorkerState::Up { since } => {
                 let recovered = worker.failing_since.map(|_| since + RECOVERED_AFTER);
-                // `settle` checks what waits for its end.
-                let place = Some(worker.quick_ones_until).filter(|at| *at > self.now);
-                [worker.next_deadline(), recovered, place]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let deadline = worker.next_deadline(self.modules[&key.module].deadline);
+                deadline.into_iter().chain(recovered).min()
             }
         };
         self.timers.set(Timer::Worker(key), at);
@@ -41,15 +37,12 @@ impl Engine {
             WorkerState::Starting { .. } => self.hung(key, Vec::new()),
             WorkerState::Ending { step, .. } => self.ending_goes_on(key, step),
             WorkerState::Up { since } => {
-                let past = |by| {
-                    let calls = worker.calls.iter();
-                    let late =
-                        calls.filter(move |(_, call)| call.deadline.is_some_and(|at| at <= by));
-                    late.map(|(id, _)| *id).collect::<Vec<_>>()
-                };
-                if worker.next_deadline().is_some_and(|first| first <= now) {
-                    // Calls within a tenth of the deadline count as hung too: one kill serves them all.
-                    let hung = past(now + self.modules[&key.module].deadline / 10);
+                let deadline = self.modules[&key.module].deadline;
+                let is_past =
+                    |call: &Call| call.runs_since.is_some_and(|since| since + deadline <= now);
+                let calls = worker.calls.iter().filter(|(_, call)| is_past(call));
+                let hung: Vec<_> = calls.map(|(id, _)| *id).collect();
+                if !hung.is_empty() {
                     self.hung(key, hung);
                 } else if now.since(since) >= RECOVERED_AFTER {
                     self.worker_recovered(key);
@@ -112,13 +105,6 @@ impl Engine {
         worker.hung = true;
         worker.failing_since.get_or_insert(now);
         worker.failure = None;
-        // Where everything hangs at once, nobody in particular is to blame.
-        let suspicious = now - deadline / 2;
-        let mut began = worker.calls.values().map(|call| call.began);
-        let first = began.clone().min();
-        let everything = worker.calls.len() > 1
-            && began.all(|began| began <= suspicious)
-            && worker.last_success < first;
         for id in &culprits {
             if let Some(partition) = self.partitions.get_mut(id) {
                 partition.failures += 1;
@@ -148,10 +134,9 @@ impl Engine {
             self.drop_session(*id);
         }
         self.mark_members_down(key);
-        if !everything {
-            for id in culprits {
-                self.strike(key, id);
-            }
+        for id in culprits {
+            self.retry_later(id);
+            self.offends(key, id, WorkerRole::Quarantine);
         }
     }
 
@@ -171,14 +156,14 @@ impl Engine {
         let Some(key) = self.lives.get(&life).copied() else {
             return false;
         };
-        let deadline = now + self.modules[&key.module].deadline;
         let Some((_, worker)) = self.current(life) else {
             return false;
         };
         let Some(call) = worker.calls.get_mut(&id) else {
             return false;
         };
-        call.deadline = runs.then_some(deadline);
+        call.ran = call.ran(now);
+        call.runs_since = runs.then_some(now);
         self.arm_worker(key);
         true
     }

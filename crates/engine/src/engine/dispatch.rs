@@ -5,193 +5,132 @@ use qseed_entropy::Seed;
 use super::Engine;
 use crate::action::Action;
 use crate::ids::{JobId, PartitionId, WorkerKey};
-use crate::partition::Phase;
+use crate::partition::{Phase, Waits};
 use crate::reservoir::MadeOf;
 use crate::worker::Call;
 
 impl Engine {
-    /// Makes the calls that there are places and bytes for: seeds first, but so that openings get
-    /// their share of the places.
+    /// Makes the calls that there are places and bytes for. Seeds and openings take turns at each
+    /// worker.
     pub(super) fn dispatch(&mut self) {
-        self.dispatch_seeds(true);
-        self.dispatch_openings();
-        self.dispatch_seeds(false);
+        while self.dispatch_seed() || self.dispatch_opening() {}
     }
 
-    fn dispatch_seeds(&mut self, opens_first: bool) {
-        while let Some((key, partition, doubtful)) = self.most_urgent(opens_first) {
-            if self.sources.available() < self.size_of(partition) {
-                break;
-            }
-            let size = self.size_of(partition);
-            let (sources, mut turn) = self.with_sources();
-            let Some((seed, made_of)) = sources.take(&mut turn, size) else {
-                continue;
-            };
-            self.take_from_line(key, partition, doubtful, false);
-            self.seed(key, partition, doubtful, seed, made_of);
+    fn dispatch_seed(&mut self) -> bool {
+        let Some((key, partition)) = self.most_urgent() else {
+            return false;
+        };
+        let size = self.partitions[&partition].settings.size;
+        if self.sources.available() < size {
+            return false;
         }
+        let (sources, mut turn) = self.with_sources();
+        // Two sources that deliver the same make no seed, and their bytes are gone.
+        if let Some((seed, made_of)) = sources.take(&mut turn, size) {
+            self.seed(key, partition, seed, made_of);
+        }
+        true
     }
 
-    fn dispatch_openings(&mut self) {
-        let keys: Vec<_> = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| worker.is_up() && !worker.to_open.is_empty())
-            .map(|(key, _)| *key)
-            .collect();
-        for key in keys {
-            for doubtful in [false, true] {
-                while let Some(partition) = self.first_in_line(key, doubtful, true, true) {
-                    self.take_from_line(key, partition, doubtful, true);
-                    self.open(key, partition, doubtful);
-                }
-            }
+    fn dispatch_opening(&mut self) -> bool {
+        let keys: Vec<_> = self.workers.keys().copied().collect();
+        let first = keys
+            .into_iter()
+            .find_map(|key| Some((key, self.first_in_line(key, Waits::ToOpen)?)));
+        if let Some((key, partition)) = first {
+            self.open(key, partition);
         }
+        first.is_some()
     }
 
     /// Sorts those that wait for entropy: where it is short, the one whose last seed is oldest in
     /// terms of its own period comes first.
     pub(super) fn sort_by_urgency(&mut self) {
         for worker in self.workers.values_mut() {
-            for doubtful in [false, true] {
-                let line = worker.ready.line(doubtful).make_contiguous();
-                line.sort_by_cached_key(|id| {
-                    std::cmp::Reverse(self.partitions.get(id).map(|p| p.urgency(self.now)))
-                });
-            }
+            worker.ready.make_contiguous().sort_by_cached_key(|id| {
+                std::cmp::Reverse(self.partitions.get(id).map(|p| p.urgency(self.now)))
+            });
         }
     }
 
-    fn size_of(&self, partition: PartitionId) -> usize {
-        self.partitions
-            .get(&partition)
-            .map_or(0, |p| p.settings.size)
-    }
-
-    /// Among the first in line of every worker that has a place for it, the most urgent one.
-    fn most_urgent(&mut self, opens_first: bool) -> Option<(WorkerKey, PartitionId, bool)> {
+    /// Among the first in line of every worker that has a place for a seed, the most urgent one.
+    fn most_urgent(&mut self) -> Option<(WorkerKey, PartitionId)> {
         if self.ready_bytes == 0 {
             return None;
         }
-        let keys: Vec<_> = self
-            .workers
-            .iter()
-            .filter(|(_, worker)| worker.is_up() && !worker.ready.is_empty())
-            .map(|(key, _)| *key)
-            .collect();
-        let mut best: Option<(u128, WorkerKey, PartitionId, bool)> = None;
+        let keys: Vec<_> = self.workers.keys().copied().collect();
+        let mut best = None;
         for key in keys {
-            for doubtful in [false, true] {
-                let Some(partition) = self.first_in_line(key, doubtful, false, opens_first) else {
-                    continue;
-                };
-                let urgency = self.partitions[&partition].urgency(self.now);
-                if best.is_none_or(|(most, ..)| urgency > most) {
-                    best = Some((urgency, key, partition, doubtful));
-                }
+            if self.workers[&key].opens_next && self.first_in_line(key, Waits::ToOpen).is_some() {
+                continue;
+            }
+            if let Some(id) = self.first_in_line(key, Waits::ForSeed) {
+                let urgency = self.partitions[&id].urgency(self.now);
+                best = best.max(Some((urgency, key, id)));
             }
         }
-        best.map(|(_, key, partition, doubtful)| (key, partition, doubtful))
+        best.map(|(_, key, id)| (key, id))
     }
 
-    /// The first partition of a line that still belongs there, if there is a place for its call.
-    fn first_in_line(
-        &mut self,
-        key: WorkerKey,
-        doubtful: bool,
-        opens: bool,
-        opens_first: bool,
-    ) -> Option<PartitionId> {
-        let now = self.now;
-        let worker = self.workers.get_mut(&key)?;
-        let places = self.modules.get(&key.module)?.concurrency;
+    /// The first partition that waits for a call, if its worker may make one now.
+    fn first_in_line(&mut self, key: WorkerKey, waits: Waits) -> Option<PartitionId> {
+        let worker = self.workers.get_mut(&key).filter(|worker| worker.is_up())?;
+        let concurrency = self.modules.get(&key.module)?.concurrency;
         loop {
-            let first = *worker.line(doubtful, opens).front()?;
-            let belongs = self.partitions.get(&first).filter(|partition| {
-                partition.worker == key
-                    && match partition.phase {
-                        Phase::ToOpen => opens,
-                        Phase::Ready => !opens,
-                        _ => false,
-                    }
-            });
-            let Some(partition) = belongs else {
-                worker.line(doubtful, opens).pop_front();
-                continue;
-            };
-            let call = Call {
-                began: now,
-                deadline: None,
-                doubtful,
-                job: (!opens).then_some(JobId(0)),
-                pins_asked: 0,
-                suspect: partition.is_suspect(now),
-            };
-            return worker.has_place(places, call, opens_first).then_some(first);
+            let first = *worker.line(waits).front()?;
+            let belongs = self
+                .partitions
+                .get(&first)
+                .filter(|p| p.worker == key && p.phase.waits() == Some(waits));
+            if let Some(partition) = belongs {
+                return worker
+                    .has_place(concurrency, partition.suspect)
+                    .then_some(first);
+            }
+            worker.line(waits).pop_front();
         }
     }
 
-    fn take_from_line(
-        &mut self,
-        key: WorkerKey,
-        partition: PartitionId,
-        doubtful: bool,
-        opens: bool,
-    ) {
+    fn begin_call(&mut self, key: WorkerKey, id: PartitionId, job: Option<JobId>) {
+        let now = self.now;
         let worker = self.workers.get_mut(&key).expect("it was just looked at");
-        let first = worker.line(doubtful, opens).pop_front();
-        debug_assert_eq!(first, Some(partition));
-    }
-
-    fn begin_call(
-        &mut self,
-        key: WorkerKey,
-        partition: PartitionId,
-        doubtful: bool,
-        job: Option<JobId>,
-    ) {
-        let deadline = self.now + self.modules[&key.module].deadline;
-        let suspect = self.partitions[&partition].is_suspect(self.now);
-        let worker = self.workers.get_mut(&key).expect("it was just looked at");
+        let partition = self.partitions.get_mut(&id).expect("it was just looked at");
+        partition.last_call = now;
+        let waits = if job.is_some() {
+            Waits::ForSeed
+        } else {
+            Waits::ToOpen
+        };
+        worker.line(waits).pop_front();
+        worker.opens_next = job.is_some();
         let call = Call {
-            began: self.now,
-            deadline: Some(deadline),
-            doubtful,
+            began: now,
+            runs_since: Some(now),
+            ran: std::time::Duration::ZERO,
             job,
             pins_asked: 0,
-            suspect,
+            suspect: partition.suspect,
         };
-        worker.opened_last = job.is_none();
-        worker.calls.insert(partition, call);
+        worker.calls.insert(id, call);
         self.arm_worker(key);
     }
 
-    fn open(&mut self, key: WorkerKey, partition: PartitionId, doubtful: bool) {
+    fn open(&mut self, key: WorkerKey, partition: PartitionId) {
+        self.begin_call(key, partition, None);
         self.set_phase(partition, Phase::Opening);
-        self.begin_call(key, partition, doubtful, None);
         let worker = self.workers[&key].life;
         self.act(Action::Open { worker, partition });
     }
 
-    fn seed(
-        &mut self,
-        key: WorkerKey,
-        partition: PartitionId,
-        doubtful: bool,
-        seed: Seed,
-        made_of: MadeOf,
-    ) {
+    fn seed(&mut self, key: WorkerKey, partition: PartitionId, seed: Seed, made_of: MadeOf) {
         let job = self.new_job();
-        self.set_phase(
-            partition,
-            Phase::Seeding {
-                job,
-                bytes: seed.len(),
-                made_of: made_of.clone(),
-            },
-        );
-        self.begin_call(key, partition, doubtful, Some(job));
+        self.begin_call(key, partition, Some(job));
+        let phase = Phase::Seeding {
+            job,
+            bytes: seed.len(),
+            made_of: made_of.clone(),
+        };
+        self.set_phase(partition, phase);
         let worker = self.workers[&key].life;
         self.act(Action::Seed {
             worker,

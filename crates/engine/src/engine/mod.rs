@@ -3,10 +3,10 @@
 mod configure;
 mod deadlines;
 mod dispatch;
-mod isolation;
 mod once;
 mod partitions;
 mod pins;
+mod quarantine;
 mod standing;
 #[cfg(test)]
 mod steps;
@@ -294,7 +294,7 @@ impl Engine {
                 id: key.module,
                 name: self.modules[&key.module].name.clone(),
             },
-            alone: key.alone,
+            role: key.role,
             worker: self.workers.get(&key).map_or(WorkerId(0), |w| w.life),
         }
     }

@@ -7,12 +7,11 @@ use crate::action::{Action, Next};
 use crate::backoff::CEILING;
 use crate::event::{TokenFailure, TokenFault};
 use crate::fact::Fact;
-use crate::ids::{JobId, PartitionId, WorkerId, WorkerKey};
-use crate::partition::{Phase, SLOW, Trouble};
+use crate::ids::{JobId, PartitionId, WorkerId, WorkerKey, WorkerRole};
+use crate::partition::{Phase, Trouble};
 use crate::reservoir::MadeOf;
-use crate::time::Moment;
 use crate::timers::Timer;
-use crate::worker::Worker;
+use crate::worker::{Call, SLOW, Worker};
 
 /// A token that takes no seeds is looked at again this often.
 const REST: Duration = Duration::from_secs(3600);
@@ -68,7 +67,7 @@ impl Engine {
             return;
         }
         self.timers.set(Timer::Partition(id), None);
-        let (key, doubtful) = (partition.worker, partition.is_doubtful(self.now));
+        let key = partition.worker;
         let Some(worker) = self.workers.get_mut(&key).filter(|worker| worker.is_up()) else {
             return;
         };
@@ -76,7 +75,7 @@ impl Engine {
         if worker.calls.contains_key(&id) {
             return;
         }
-        worker.to_open.line(doubtful).push_back(id);
+        worker.to_open.push_back(id);
         self.set_phase(id, Phase::ToOpen);
     }
 
@@ -84,16 +83,16 @@ impl Engine {
         let Some(partition) = self.partitions.get(&id).filter(|p| !p.finished) else {
             return;
         };
-        let (key, doubtful) = (partition.worker, partition.is_doubtful(self.now));
+        let key = partition.worker;
         if let Some(worker) = self.workers.get_mut(&key) {
-            worker.ready.line(doubtful).push_back(id);
+            worker.ready.push_back(id);
             self.set_phase(id, Phase::Ready);
         }
     }
 
     /// Ends the call of a partition, if it is one of the worker's present life. Returns the worker
-    /// and when the call began.
-    fn end_call(&mut self, life: WorkerId, id: PartitionId) -> Option<(WorkerKey, Moment)> {
+    /// and the call.
+    fn end_call(&mut self, life: WorkerId, id: PartitionId) -> Option<(WorkerKey, Call)> {
         self.pin_unanswered(life, id);
         let key = *self.lives.get(&life)?;
         let worker = self
@@ -101,21 +100,18 @@ impl Engine {
             .get_mut(&key)
             .filter(|worker| worker.life == life)?;
         let call = worker.calls.remove(&id)?;
-        let took = self.now.since(call.began);
-        worker.took(self.now, took);
         self.arm_worker(key);
-        let partition = self.partitions.get_mut(&id).filter(|p| p.worker == key)?;
+        let partition = self.partitions.get(&id).filter(|p| p.worker == key)?;
         if !matches!(partition.phase, Phase::Opening | Phase::Seeding { .. }) {
             // It was removed and is back; what it was asked before says nothing about it.
             self.open_now(id);
             return None;
         }
-        partition.slow = took > SLOW;
-        Some((key, call.began))
+        Some((key, call))
     }
 
     pub(super) fn opened(&mut self, life: WorkerId, id: PartitionId) {
-        let Some((key, began)) = self.end_call(life, id) else {
+        let Some((key, call)) = self.end_call(life, id) else {
             return;
         };
         let now = self.now;
@@ -144,7 +140,7 @@ impl Engine {
         let due = partition.due;
         self.emit(Fact::Opened {
             partition: named,
-            duration: now.since(began),
+            duration: now.since(call.began),
         });
         if let Some(worker) = self.workers.get_mut(&key) {
             worker.last_success = Some(now);
@@ -156,11 +152,12 @@ impl Engine {
         } else {
             self.set_phase(id, Phase::Idle);
             self.timers.set(Timer::Partition(id), Some(due));
+            self.may_come_back(id);
         }
     }
 
     pub(super) fn seeded(&mut self, life: WorkerId, id: PartitionId, job: JobId) {
-        let Some((key, began)) = self.end_call(life, id) else {
+        let Some((key, call)) = self.end_call(life, id) else {
             return;
         };
         let Some((bytes, made_of)) = self.end_seeding(id, job) else {
@@ -170,8 +167,10 @@ impl Engine {
         let now = self.now;
         let is_up = self.is_up(key);
         if let Some(worker) = self.workers.get_mut(&key) {
-            worker.last_seed = Some(now);
             worker.last_success = Some(now);
+            if call.ran(now) <= SLOW {
+                worker.last_quick_seed = Some(now);
+            }
         }
         let partition = self.partitions.get_mut(&id).expect("its call just ended");
         partition.seeds += 1;
@@ -181,7 +180,6 @@ impl Engine {
         let sets_timer = std::mem::take(&mut partition.late) || partition.seeds == 1;
         partition.backoff.succeeded();
         partition.general_errors = 0;
-        partition.suspect_until = None;
         if partition.trouble.take().is_some() || partition.seeds == 1 {
             partition.healthy_since = now;
         }
@@ -196,11 +194,14 @@ impl Engine {
             partition: named,
             bytes,
             made_of,
-            duration: now.since(began),
+            duration: now.since(call.began),
             gap,
         });
         self.finish(id);
-        self.end_isolation(id);
+        if call.ran(now) > SLOW {
+            self.offends(key, id, WorkerRole::Slow);
+        }
+        self.may_come_back(id);
     }
 
     fn is_up(&self, key: WorkerKey) -> bool {
@@ -221,9 +222,9 @@ impl Engine {
     }
 
     pub(super) fn open_failed(&mut self, life: WorkerId, id: PartitionId, failure: TokenFailure) {
-        if let Some((key, began)) = self.end_call(life, id) {
+        if let Some((key, call)) = self.end_call(life, id) {
             self.set_phase(id, Phase::Closed);
-            self.partition_failed(key, id, failure, began, None);
+            self.partition_failed(key, id, failure, call, None);
         }
     }
 
@@ -234,7 +235,7 @@ impl Engine {
         job: JobId,
         failure: TokenFailure,
     ) {
-        let Some((key, began)) = self.end_call(life, id) else {
+        let Some((key, call)) = self.end_call(life, id) else {
             return;
         };
         let Some(seed) = self.end_seeding(id, job) else {
@@ -246,17 +247,17 @@ impl Engine {
             worker: life,
             partition: id,
         });
-        self.partition_failed(key, id, failure, began, Some(seed));
+        self.partition_failed(key, id, failure, call, Some(seed));
     }
 
-    /// Decides what becomes of a closed partition that failed in a call that began at `began`: in
-    /// opening it, or in injecting `seed`.
+    /// Decides what becomes of a closed partition whose `call` failed: in opening it, or in injecting
+    /// `seed`.
     fn partition_failed(
         &mut self,
         key: WorkerKey,
         id: PartitionId,
         failure: TokenFailure,
-        began: Moment,
+        call: Call,
         seed: Option<(usize, MadeOf)>,
     ) {
         let now = self.now;
@@ -274,24 +275,28 @@ impl Engine {
         }
         let next = self.next_try(id, fault);
         let next = self.once_or(next);
-        self.emit_failure(id, failure, next, now.since(began), seed);
+        self.emit_failure(id, failure, next, now.since(call.began), seed);
         match next {
             Next::TryAgain(wait) | Next::Operator(wait) => {
                 self.timers.set(Timer::Partition(id), Some(now + wait));
             }
-            Next::RestartWorker => {
-                // Whatever becomes of the worker: when it is up, the partition is opened.
-                self.timers.set(Timer::Partition(id), Some(now + CEILING));
-                self.library_out_of_order(key, id);
-            }
+            // When the worker is up again, the partition is opened.
+            Next::RestartWorker => self.library_out_of_order(key, id),
             Next::GiveUp => self.finish(id),
         }
         if fault == TokenFault::Missing {
             self.restart_if_all_missing(key);
         }
-        // Where there is one place, a call that fails slowly is all that the others get to see.
-        if now.since(began) > SLOW && self.modules[&key.module].concurrency <= 1 {
-            self.strike(key, id);
+        if call.ran(now) > SLOW {
+            self.offends(key, id, WorkerRole::Quarantine);
+        }
+    }
+
+    /// The partition's call hung or took its worker down: it is not opened as soon as that is up.
+    pub(super) fn retry_later(&mut self, id: PartitionId) {
+        if let Some(partition) = self.partitions.get_mut(&id) {
+            let wait = partition.backoff.failed(&mut self.random);
+            self.timers.set(Timer::Partition(id), Some(self.now + wait));
         }
     }
 

@@ -139,8 +139,8 @@ impl Engine {
         if out != self.tally.entropy_is_out {
             self.tally.entropy_is_out = out;
             self.tally.reserve_is_empty = false;
-            let waiting = self.workers.values().flat_map(|worker| worker.ready.iter());
-            for id in waiting.collect::<Vec<_>>() {
+            let waiting = self.workers.values().flat_map(|worker| &worker.ready);
+            for id in waiting.copied().collect::<Vec<_>>() {
                 self.review(id);
             }
         }

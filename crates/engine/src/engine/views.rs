@@ -38,7 +38,7 @@ impl Engine {
     pub fn workers(&self) -> impl Iterator<Item = WorkerView> {
         self.workers.iter().map(|(key, worker)| WorkerView {
             module: key.module,
-            alone: key.alone,
+            role: key.role,
             worker: worker.life,
             up: worker.is_up(),
             hung: worker.hung,

@@ -61,25 +61,15 @@ impl Engine {
         }
         worker.state = WorkerState::Up { since: now };
         worker.hung = false;
-        let members: Vec<_> = worker.members.iter().copied().collect();
+        // A partition that failed, or was called last, may be why it was down: the others come first.
+        let mut members: Vec<_> = worker.members.iter().copied().collect();
+        members.sort_by_key(|id| {
+            let partition = &self.partitions[id];
+            (partition.backoff.failures() > 0, partition.last_call)
+        });
         self.arm_worker(key);
         for id in members {
-            let rests = self.partitions.get(&id).is_some_and(|partition| {
-                matches!(
-                    partition.trouble,
-                    Some((
-                        Trouble::Token(
-                            TokenFault::PinRefused
-                                | TokenFault::PinHeld
-                                | TokenFault::GuardLost
-                                | TokenFault::PinFlagged
-                                | TokenFault::SeedingRefused
-                        ),
-                        _
-                    ))
-                )
-            });
-            if !rests || self.timers.get(Timer::Partition(id)).is_none() {
+            if self.timers.get(Timer::Partition(id)).is_none() {
                 self.open_now(id);
             }
         }
@@ -114,7 +104,7 @@ impl Engine {
         self.take_down(key);
         if !intended {
             self.mark_members_down(key);
-            self.blame(key, &blamed);
+            self.crashed(key, &blamed);
             if let Some(why) = &failure {
                 self.give_up_members(key, why);
             } else if blamed.is_empty() && restarts + 1 >= STARTS {

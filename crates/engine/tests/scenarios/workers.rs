@@ -44,7 +44,7 @@ fn the_culprit_of_crashes_is_found_among_several_calls() {
         .lines
         .iter()
         .filter_map(|(_, line)| match line {
-            Line::Isolated(partition) => Some(partition.id),
+            Line::Quarantined(partition) => Some(partition.id),
             _ => None,
         })
         .collect();
@@ -57,13 +57,16 @@ fn the_culprit_of_crashes_is_found_among_several_calls() {
 }
 
 #[test]
-fn a_partition_that_alone_finds_the_library_broken_is_isolated() {
+fn a_library_that_is_out_of_order_for_one_partition_puts_it_in_quarantine() {
     let mut story = Story::new(usual(3));
     story.run(secs(15));
     story.seeding.insert(p(0), Call::Fails(TokenFault::General));
     story.run(secs(300));
     let starts = story.count(|did| matches!(did, Did::Start(_)));
-    assert_eq!(story.lines(|line| matches!(line, Line::Isolated { .. })), 1);
+    assert_eq!(
+        story.lines(|line| matches!(line, Line::Quarantined { .. })),
+        1
+    );
     assert!(starts >= 2);
     for number in 1..3 {
         assert_eq!(story.seeds(number).len(), 32, "undisturbed");
@@ -82,13 +85,32 @@ fn a_library_that_is_broken_for_all_restarts_the_worker_with_back_off() {
     story.run(secs(600));
     let starts = story.count(|did| matches!(did, Did::Start(_)));
     assert!(starts < 250, "{starts} starts");
-    assert!(story.engine.workers().count() <= 9);
+    assert!(story.engine.workers().count() <= 2);
     story.seeding.clear();
     let since = story.now();
     story.run(secs(90));
     for number in 0..50 {
         assert!(story.seeds_since(number, since) > 0);
     }
+}
+
+#[test]
+fn a_module_that_is_busy_with_seeds_still_opens_a_partition() {
+    let mut settings = usual(12);
+    settings.modules[0].concurrency = 1;
+    let mut story = Story::new(settings);
+    story
+        .opening
+        .insert(p(11), Call::Fails(TokenFault::Missing));
+    // 11 s of work for each period of 10 s.
+    for busy in 0..11 {
+        story.seeding.insert(p(busy), Call::WorksAfter(1));
+    }
+    story.run(secs(600));
+    story.opening.clear();
+    let since = story.now();
+    story.run(secs(120));
+    assert!(story.seeds_since(11, since) >= 5);
 }
 
 #[test]

@@ -351,7 +351,7 @@ impl World {
     /// The operator reads the log.
     pub(crate) fn reads(&mut self, line: &Line) {
         match line {
-            Line::Isolated(_) => self.summary.isolated += 1,
+            Line::Quarantined(_) => self.summary.quarantined += 1,
             Line::PartitionFailed {
                 partition, failure, ..
             } if matches!(failure.fault, TokenFault::PinRefused | TokenFault::PinHeld) => {

@@ -8,6 +8,9 @@ use qseed_engine::{ModuleId, Moment, PartitionId, PartitionSettings};
 use crate::Checked;
 use crate::scenario::MINUTE;
 
+/// Partitions that take down their worker delay the others by no more than this.
+const DISTURBED_AT_MOST: Duration = Duration::from_secs(5 * 60);
+
 #[derive(Debug)]
 struct Rhythm {
     period: Duration,
@@ -16,6 +19,8 @@ struct Rhythm {
     module: ModuleId,
     /// Since when it is configured like this, or its worker came back.
     since: Moment,
+    /// Since when it is configured like this, however often its worker went down.
+    configured: Moment,
     /// Its last seed that the daemon knows of.
     last_seed: Option<Moment>,
 }
@@ -59,6 +64,7 @@ impl Cadence {
             token,
             module: settings.module,
             since: known.filter(|_| same_period).map_or(now, |r| r.since),
+            configured: known.filter(|_| same_period).map_or(now, |r| r.configured),
             last_seed,
         };
         self.rhythms.insert(settings.id, rhythm);
@@ -72,6 +78,7 @@ impl Cadence {
     pub(crate) fn begin_anew(&mut self, now: Moment) {
         for rhythm in self.rhythms.values_mut() {
             rhythm.since = now;
+            rhythm.configured = now;
             rhythm.last_seed = None;
         }
     }
@@ -100,15 +107,19 @@ impl Cadence {
         self.rhythms.values().map(|r| r.size).min().unwrap_or(0)
     }
 
-    /// When the partition must have been seeded, if everything stays healthy.
+    /// When the partition must have been seeded, if everything stays healthy: a worker that goes
+    /// down again and again, because of others, is no excuse for long.
     fn due(&self, rhythm: &Rhythm) -> Option<Moment> {
         let token = self.tokens[rhythm.token]?;
         let module = self.modules[&rhythm.module]?;
-        let healthy = self.entropy?.max(token).max(module).max(rhythm.since);
-        let on_the_grid = rhythm
-            .last_seed
-            .map_or(rhythm.since, |last| last.next_multiple(rhythm.period));
-        Some(on_the_grid.max(healthy + MINUTE))
+        let healthy = self.entropy?.max(token).max(module);
+        let due = |since: Moment| {
+            let on_the_grid = rhythm
+                .last_seed
+                .map_or(since, |last| last.next_multiple(rhythm.period));
+            on_the_grid.max(healthy.max(since) + MINUTE)
+        };
+        Some(due(rhythm.since).min(due(rhythm.configured) + DISTURBED_AT_MOST))
     }
 
     /// Whether the partition has what it was promised, up to now.

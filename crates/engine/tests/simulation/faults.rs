@@ -253,8 +253,10 @@ impl World {
             Fault::Token(token, trouble) => {
                 let asleep = match trouble {
                     TokenTrouble::SeedingFails(TokenFault::SeedingRefused) => HOUR,
-                    TokenTrouble::OpeningFails(TokenFault::PinFlagged) => 5 * MINUTE,
-                    // One place for all that are in doubt, and others may be slow as well.
+                    TokenTrouble::OpeningFails(TokenFault::PinFlagged | TokenFault::PinNotSet) => {
+                        5 * MINUTE
+                    }
+                    // Others in quarantine may be slow or hang.
                     _ => HUNG_AT_MOST,
                 };
                 self.tokens[token].trouble = None;

@@ -1,6 +1,6 @@
 //! What can be counted on: the judges hear of everything that they must judge by.
 
-use qseed_engine::{Combine, Event, Moment, PartitionId, WorkerId};
+use qseed_engine::{Combine, Event, ModuleId, Moment, PartitionId, WorkerId, WorkerRole};
 use qseed_model::pins::PinTag;
 
 use crate::Checked;
@@ -79,28 +79,27 @@ impl World {
         let Some(process) = self.processes.get(&worker) else {
             return Ok(());
         };
-        let (module, alone) = (process.module, process.alone);
-        let apart: Vec<PartitionId> = self
-            .engine
-            .workers()
-            .filter_map(|view| view.alone)
-            .collect();
-        let members = self
-            .settings
-            .partitions
-            .iter()
-            .filter(|partition| match alone {
-                Some(id) => partition.id == id,
-                None => partition.module == module && !apart.contains(&partition.id),
-            });
-        for partition in members {
-            self.cadence.check(partition.id, self.now)?;
-            self.cadence.disturb(partition.id, gone);
-        }
-        // Whoever was set apart just now lost its session with it.
-        for id in apart {
+        for id in self.members(process.module, process.role) {
+            self.cadence.check(id, self.now)?;
             self.cadence.disturb(id, gone);
         }
+        Ok(())
+    }
+
+    /// The partitions that a worker serves.
+    pub(crate) fn members(&self, module: ModuleId, role: WorkerRole) -> Vec<PartitionId> {
+        let of_module = self.settings.partitions.iter();
+        let ids = of_module.filter(|p| p.module == module).map(|p| p.id);
+        let common = WorkerRole::Common;
+        ids.filter(|id| *self.roles.get(id).unwrap_or(&common) == role)
+            .collect()
+    }
+
+    /// Another worker serves a partition, so that it has lost its session.
+    pub(crate) fn moved(&mut self, id: PartitionId, to: WorkerRole) -> Checked {
+        self.roles.insert(id, to);
+        self.cadence.check(id, self.now)?;
+        self.cadence.disturb(id, self.now);
         Ok(())
     }
 

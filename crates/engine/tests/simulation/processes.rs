@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use qseed_engine::{Event, JobId, ModuleId, Moment, PartitionId, WorkerId};
+use qseed_engine::{Event, JobId, ModuleId, Moment, PartitionId, WorkerId, WorkerRole};
 use qseed_model::pins::PinTag;
 
 use crate::Checked;
@@ -39,7 +39,7 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) module: ModuleId,
-    pub(crate) alone: Option<PartitionId>,
+    pub(crate) role: WorkerRole,
     pub(crate) stage: Stage,
     pub(crate) operations: BTreeMap<PartitionId, Operation>,
     /// Open sessions, with the generation of the token at that time.
@@ -50,10 +50,10 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    pub(crate) fn new(module: ModuleId, alone: Option<PartitionId>, now: Moment) -> Self {
+    pub(crate) fn new(module: ModuleId, role: WorkerRole, now: Moment) -> Self {
         Self {
             module,
-            alone,
+            role,
             stage: Stage::Loads,
             operations: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -84,22 +84,22 @@ impl World {
 
     pub(crate) fn starts(&mut self, worker: WorkerId, module: ModuleId) -> Checked {
         self.summary.workers += 1;
-        let alone = self
+        let role = self
             .engine
             .workers()
             .find(|view| view.worker == worker)
             .ok_or("a worker starts that the engine does not know")?
-            .alone;
+            .role;
         let runs_already = self
             .processes
             .values()
-            .any(|p| p.stage != Stage::Gone && p.module == module && p.alone == alone);
+            .any(|p| p.stage != Stage::Gone && p.module == module && p.role == role);
         if runs_already {
             return Err(format!(
-                "a second worker beside one that has not ended: {alone:?}"
+                "a second worker beside one that has not ended: {role:?}"
             ));
         }
-        let process = Process::new(module, alone, self.now);
+        let process = Process::new(module, role, self.now);
         self.processes.insert(worker, process);
         let takes = match self.module_troubles.get(&module) {
             Some(ModuleTrouble::LoadHangs) => return Ok(()),
@@ -189,27 +189,24 @@ impl World {
         Ok(Some(serial))
     }
 
-    /// A token takes a worker down: one that does so again and again must be kept apart.
+    /// A token takes a worker down: one that does so again and again must be in quarantine.
     pub(crate) fn took_down(&mut self, worker: WorkerId, token: usize) -> Checked {
         let Some(process) = self.processes.get(&worker) else {
             return Ok(());
         };
-        if process.alone.is_some() {
+        if process.role == WorkerRole::Quarantine {
             return Ok(());
         }
-        let module = process.module;
-        let workers = self.engine.workers().filter(|view| view.module == module);
-        let apart: Vec<_> = workers.filter_map(|view| view.alone).collect();
+        let members = self.members(process.module, process.role);
         let reaches = self.reaches.values();
         let partitions = reaches.filter(|reach| reach.token == token).count();
-        let members = self.settings.partitions.iter();
         let well = members
-            .filter(|p| p.module == module && !apart.contains(&p.id))
-            .map(|p| self.reaches[&p.id].token)
+            .iter()
+            .map(|id| self.reaches[id].token)
             .filter(|other| *other != token && self.tokens[*other].trouble.is_none())
             .count();
-        // Where it harms nobody, or as many are kept apart as may be, it goes on.
-        if well == 0 || apart.len() >= 8 {
+        // Where it harms nobody, it goes on.
+        if well == 0 {
             return Ok(());
         }
         let now = self.now;

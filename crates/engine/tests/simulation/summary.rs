@@ -17,7 +17,7 @@ pub(crate) struct Summary {
     pub(crate) held_back: u64,
     pub(crate) checks: u64,
     pub(crate) workers: u64,
-    pub(crate) isolated: u64,
+    pub(crate) quarantined: u64,
     pub(crate) daemons: u64,
     pub(crate) reconfigurations: u64,
     /// The latest that a seed came after its time, faults included.
@@ -37,7 +37,7 @@ impl Summary {
         self.held_back += other.held_back;
         self.checks += other.checks;
         self.workers += other.workers;
-        self.isolated += other.isolated;
+        self.quarantined += other.quarantined;
         self.daemons += other.daemons;
         self.reconfigurations += other.reconfigurations;
         self.latest = self.latest.max(other.latest);

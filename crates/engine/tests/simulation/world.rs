@@ -7,8 +7,8 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use qseed_engine::{
-    Engine, Event, ModuleId, Moment, PartitionId, PartitionSettings, RequestId, Settings, SourceId,
-    Start, WorkerId,
+    Engine, Event, Fact, ModuleId, Moment, PartitionId, PartitionSettings, RequestId, Settings,
+    SourceId, Start, WorkerId, WorkerRole,
 };
 use qseed_model::pins::{PinAnswer, PinTag, PinTags, ProcessTag};
 
@@ -114,6 +114,8 @@ pub(crate) struct World {
     announcements: Announcements,
     pub(crate) services: BTreeMap<SourceId, Service>,
     pub(crate) tokens: Vec<Token>,
+    /// Which worker of its module serves a partition, where it is not the common one.
+    pub(crate) roles: BTreeMap<PartitionId, WorkerRole>,
     pub(crate) module_troubles: BTreeMap<ModuleId, ModuleTrouble>,
     pub(crate) processes: BTreeMap<WorkerId, Process>,
     /// Workers whose end the engine knows of.
@@ -172,6 +174,7 @@ impl World {
             announcements: Announcements::new(scenario.summaries),
             cadence: Cadence::new(scenario.slack, tokens.len()),
             tokens,
+            roles: BTreeMap::new(),
             module_troubles: BTreeMap::new(),
             processes: BTreeMap::new(),
             gone: BTreeSet::new(),
@@ -342,7 +345,7 @@ impl World {
     }
 
     fn carry_out(&mut self) -> Checked {
-        self.take_facts();
+        self.take_facts()?;
         while let Some(action) = self.engine.next_action() {
             let text = format!("{action:?}");
             text.hash(&mut self.hasher);
@@ -356,17 +359,25 @@ impl World {
         Ok(())
     }
 
-    fn take_facts(&mut self) {
+    fn take_facts(&mut self) -> Checked {
         while let Some(fact) = self.engine.next_fact() {
             let text = format!("{fact:?}");
             text.hash(&mut self.hasher);
             if self.trace {
                 println!("{:?}   :: {text}", self.now.since_start());
             }
+            match &fact {
+                Fact::Moved { partition, to, .. } => self.moved(partition.id, *to)?,
+                Fact::PartitionRemoved(id) => {
+                    self.roles.remove(id);
+                }
+                _ => {}
+            }
             for line in self.announcements.take(self.now, &fact) {
                 self.reads(&line);
             }
         }
+        Ok(())
     }
 
     /// What the engine keeps must not grow with time, and every fault is announced.
@@ -388,6 +399,7 @@ impl World {
         self.life += 1;
         self.summary.daemons += 1;
         self.processes.clear();
+        self.roles.clear();
         self.gone.clear();
         self.abandoned.clear();
         self.asked.clear();

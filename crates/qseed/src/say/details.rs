@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use qseed_config::Level;
-use qseed_engine::{Fact, FetchFailure, Named, PartitionId, Process, RequestId, TokenFailure};
+use qseed_engine::{
+    Fact, FetchFailure, Named, PartitionId, Process, RequestId, TokenFailure, WorkerRole,
+};
 
 use crate::log::{Entry, format_duration};
 
@@ -101,8 +103,7 @@ pub(crate) fn entry(fact: &Fact) -> Option<Entry> {
         | Fact::SourceRemoved(_)
         | Fact::Opened { .. }
         | Fact::Late { .. }
-        | Fact::Isolated(_)
-        | Fact::Rejoined(_)
+        | Fact::Moved { .. }
         | Fact::PartitionRemoved(_)
         | Fact::WorkerStuck(_)
         | Fact::WorkerRecovered(_) => return None,
@@ -127,11 +128,11 @@ fn attempt(
 }
 
 fn named(process: &Process) -> String {
-    let alone = if process.alone.is_some() {
-        " of one partition alone"
-    } else {
-        ""
+    let role = match process.role {
+        WorkerRole::Common => "",
+        WorkerRole::Slow => " for slow partitions",
+        WorkerRole::Quarantine => " for the quarantine",
     };
     let number = process.worker.0;
-    format!("{}: worker process {number}{alone}", process.module.name)
+    format!("{}: worker process {number}{role}", process.module.name)
 }

@@ -75,7 +75,7 @@ pub(crate) fn entry(line: &Line, context: &Context<'_>) -> Option<Entry> {
             "reserve-empty",
             "The reserve is empty: qseed seeds no partition until a source delivers.",
         ),
-        Line::Isolated(partition) => partitions::isolated(&partition.name),
+        Line::Quarantined(partition) => partitions::quarantined(&partition.name),
         Line::Rejoined(partition) => partitions::rejoined(&partition.name),
         Line::SourceFailed { .. }
         | Line::CheckFailed { .. }

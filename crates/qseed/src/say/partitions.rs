@@ -79,16 +79,17 @@ pub(super) fn more_failed(count: usize) -> Entry {
     Entry::new(Level::Warn, "more-partitions-failed", message).with("count", count)
 }
 
-pub(super) fn isolated(name: &str) -> Entry {
+pub(super) fn quarantined(name: &str) -> Entry {
     let message = format!(
-        "{name}: repeatedly crashed or wedged the module; isolated in its own worker process."
+        "{name}: repeatedly crashed or blocked the module; moved to the module's quarantine worker \
+         process."
     );
-    Entry::new(Level::Warn, "partition-isolated", message).with("partition", name)
+    Entry::new(Level::Warn, "partition-quarantined", message).with("partition", name)
 }
 
 pub(super) fn rejoined(name: &str) -> Entry {
     let message =
-        format!("{name}: caused no trouble for half a day; back in the common worker process.");
+        format!("{name}: caused no trouble for an hour; back in the common worker process.");
     Entry::info("partition-rejoined", message).with("partition", name)
 }
 
