@@ -137,11 +137,7 @@ impl Announcer {
                 partition,
                 from,
                 to,
-            } => match (from, to) {
-                (_, WorkerRole::Quarantine) => lines.push(Line::Quarantined(partition.clone())),
-                (WorkerRole::Quarantine, _) => lines.push(Line::Rejoined(partition.clone())),
-                _ => {}
-            },
+            } => lines.extend(moved(partition, *from, *to)),
             Fact::PartitionRemoved(id) => self.forget(*id),
             Fact::WorkerEnded { process, failure } => {
                 let line = failure.as_ref().and_then(|failure| {
@@ -360,6 +356,14 @@ impl Announcer {
         self.opened.remove(&id);
         self.troubled.remove(&id);
         self.lateness.forget(id);
+    }
+}
+
+fn moved(partition: &Named<PartitionId>, from: WorkerRole, to: WorkerRole) -> Option<Line> {
+    match (from, to) {
+        (_, WorkerRole::Quarantine) => Some(Line::Quarantined(partition.clone())),
+        (WorkerRole::Quarantine, _) => Some(Line::Rejoined(partition.clone())),
+        _ => None,
     }
 }
 
