@@ -75,24 +75,23 @@ fn usual_config() -> PathBuf {
         .map_or_else(|| DEFAULT_CONFIG.into(), PathBuf::from)
 }
 
-/// What qseed is asked to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Seeds every partition at its period, in the foreground, until it is stopped
     Run(RunArgs),
-    /// Reads the configuration and looks at sources and tokens; says what will happen
+    /// Checks the configuration, the sources and the tokens, and says what will happen
     Check(CheckArgs),
     /// Lists the slots and tokens of a module
     Slots(SlotsArgs),
     /// Lists the PINs that are held back, or lets one be tried again
     Guard(GuardArgs),
-    /// The process that holds a module: started by `qseed run`, of no use otherwise
+    /// The process that loads a module: qseed starts it, of no use otherwise
     #[command(hide = true)]
     Worker,
 }
 
 impl Command {
-    /// Where the configuration of a command that reads one is.
+    /// The configuration that the command reads, if it reads one.
     fn config(&mut self) -> Option<&mut ConfigArgs> {
         match self {
             Self::Run(args) => Some(&mut args.config),
@@ -169,7 +168,7 @@ pub(crate) struct GuardArgs {
     /// Let this partition's PIN be tried again
     #[arg(long, value_name = "NAME")]
     pub(crate) clear: Option<String>,
-    /// Begin anew where the guard's own file or key was lost or replaced
+    /// Start again after the guard's own file or key was lost or replaced
     #[arg(long, conflicts_with = "clear")]
     pub(crate) reset: bool,
     /// The state directory; the configuration is not read then

@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::Duration;
 
 use qseed_config::Module;
@@ -12,7 +11,7 @@ use qseed_tokens::ckr::{Ckr, Function};
 use qseed_tokens::directory::{LibraryInfo, SlotReport};
 use qseed_tokens::failure::TokenFailure;
 use qseed_tokens::supervisor::{
-    KeptPins, LOOK_AGAIN_AFTER, Misbehaviour, Output, Worker, WorkerEvent, WorkerSpec,
+    KeptPins, LOOK_AGAIN_AFTER, Output, Worker, WorkerEvent, WorkerSpec,
 };
 use qseed_tokens::wire::{FromWorker, ToWorker};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -29,74 +28,60 @@ const MAX_OUTPUT: usize = 100;
 const GONE_AFTER: Duration = Duration::from_secs(3);
 
 /// Why a module answers no more questions.
-#[derive(Clone, Debug, thiserror::Error)]
-pub(crate) enum ModuleFailure {
-    #[error("cannot start a worker process: {0}")]
-    Start(String),
-    /// The module cannot be loaded or initialised, or cannot list its slots.
-    #[error("{0}")]
-    Call(TokenFailure),
-    #[error("the module hangs: a call took longer than {}", format_duration(*.0))]
-    Hung(Duration),
-    /// The module crashed or called `exit`.
-    #[error("the module ended its process ({0})")]
-    Ended(ExitStatus),
-    #[error("{0}")]
-    Protocol(Misbehaviour),
+#[derive(Clone, Debug)]
+pub(crate) struct ModuleFailure {
+    pub(crate) text: String,
+    /// What the operator can do.
+    pub(crate) advice: String,
+    pub(crate) code: Code,
 }
 
 impl ModuleFailure {
-    /// What the operator can do.
-    pub(crate) fn advice(&self, module: &Path) -> String {
-        let name = module.display();
-        match self {
-            Self::Start(_) => "see the limits on processes and memory of this user".to_owned(),
-            Self::Call(_) if self.is_permission(module) => {
-                "let this user read the module and the libraries that it needs".to_owned()
-            }
-            Self::Call(failure) if failure.function.is_none() => format!(
-                "check the path, and that it is the vendor's library for this machine; `ldd \
-                 {name}` shows whether a library that it needs is missing"
-            ),
-            Self::Call(failure)
-                if failure.function == Some(Function::Initialize)
-                    && failure.ckr == Some(Ckr::ARGUMENTS_BAD) =>
-            {
-                "set `init_args` in the configuration, --init-args for `qseed slots`, as the \
-                 module's documentation says"
-                    .to_owned()
-            }
-            Self::Call(_) => "the vendor's documentation says which files and environment \
-                 variables the module needs (`modules:`, `environment:` in the configuration)"
-                .to_owned(),
-            Self::Hung(_) => "check the HSM, its driver and its network; `deadline` of the module \
-                 is the longest that one call may take"
-                .to_owned(),
-            Self::Ended(_) | Self::Protocol(_) => {
-                "try the module with another program (pkcs11-tool --module); if it fails there \
-                 too, ask its vendor"
-                    .to_owned()
-            }
+    fn new(text: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            advice: advice.into(),
+            code: Code::Unavailable,
         }
     }
 
-    /// The exit code of a command that needs the module.
-    pub(crate) fn code(&self, module: &Path) -> Code {
-        if self.is_permission(module) {
-            Code::Permission
-        } else {
-            Code::Unavailable
-        }
+    /// The module crashed its worker, called `exit`, or took the worker over.
+    fn crashed(text: String) -> Self {
+        let advice = "try the module with another program (pkcs11-tool --module); if it fails there \
+                      too, ask its vendor";
+        Self::new(text, advice)
     }
 
-    /// Whether this user may not read the module or a library that it needs.
-    fn is_permission(&self, module: &Path) -> bool {
-        let Self::Call(failure) = self else {
-            return false;
-        };
+    /// The module cannot be loaded or initialised, or cannot list its slots.
+    fn call(failure: &TokenFailure, module: &Path) -> Self {
         let is_closed =
             || File::open(module).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
-        failure.function.is_none() && (failure.text.contains("Permission denied") || is_closed())
+        let ldd = format!(
+            "check the path, and that it is the vendor's library for this machine; `ldd {}` shows \
+             whether a library that it needs is missing",
+            module.display()
+        );
+        let (code, advice) = match (failure.function, failure.ckr) {
+            (None, _) if failure.text.contains("Permission denied") || is_closed() => (
+                Code::Permission,
+                "let this user read the module and the libraries that it needs",
+            ),
+            (None, _) => (Code::Unavailable, ldd.as_str()),
+            (Some(Function::Initialize), Some(Ckr::ARGUMENTS_BAD)) => (
+                Code::Unavailable,
+                "set `init_args` in the configuration, --init-args for `qseed slots`, as the \
+                 module's documentation says",
+            ),
+            _ => (
+                Code::Unavailable,
+                "the vendor's documentation says which files and environment variables the module \
+                 needs (`modules:`, `environment:` in the configuration)",
+            ),
+        };
+        Self {
+            code,
+            ..Self::new(failure.to_string(), advice)
+        }
     }
 }
 
@@ -133,12 +118,16 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure>
 }
 
 /// What a module says about itself and its slots.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Listing {
+    /// Nothing where the module was not loaded.
     pub(crate) library: LibraryInfo,
+    pub(crate) is_loaded: bool,
+    /// All slots, or those that were listed before the failure.
     pub(crate) slots: Vec<SlotReport>,
-    /// Why there may be more slots.
     pub(crate) failure: Option<ModuleFailure>,
+    /// The lines that the module wrote to standard output and error.
+    pub(crate) output: Vec<String>,
 }
 
 impl Listing {
@@ -155,29 +144,30 @@ impl Listing {
     }
 }
 
-/// Lists a module's slots in a worker process of its own, which gets no PIN and no seed. The lines
-/// are what the module wrote to standard output and error.
-pub(crate) async fn list(
-    mut spec: WorkerSpec,
-    deadline: Duration,
-) -> (Result<Listing, ModuleFailure>, Vec<String>) {
+/// Lists a module's slots in a worker process of its own, which gets no PIN and no seed.
+pub(crate) async fn list(mut spec: WorkerSpec, deadline: Duration) -> Listing {
     spec.output = Output::Lines;
-    let mut worker = match ModuleWorker::start(&spec, None, deadline) {
-        Ok(worker) => worker,
-        Err(failure) => return (Err(failure), Vec::new()),
-    };
-    let listing = worker.list().await;
-    (listing, worker.end().await)
+    let mut listing = Listing::default();
+    match ModuleWorker::start(&spec, None, deadline) {
+        Ok(mut worker) => {
+            listing.failure = worker.list(&mut listing).await.err();
+            listing.output = worker.end().await;
+        }
+        Err(failure) => listing.failure = Some(failure),
+    }
+    listing
 }
 
 /// A worker process and what it wrote.
 #[derive(Debug)]
 pub(crate) struct ModuleWorker {
+    module: PathBuf,
     worker: Worker,
     events: Receiver<(u32, WorkerEvent)>,
     deadline: Duration,
     output: Vec<String>,
     failed: bool,
+    exited: bool,
 }
 
 impl ModuleWorker {
@@ -188,14 +178,18 @@ impl ModuleWorker {
         deadline: Duration,
     ) -> Result<Self, ModuleFailure> {
         let (sender, events) = channel(WAITING_EVENTS);
-        let worker = Worker::spawn_with_pins(spec, pins, 0, sender)
-            .map_err(|error| ModuleFailure::Start(error.to_string()))?;
+        let worker = Worker::spawn_with_pins(spec, pins, 0, sender).map_err(|error| {
+            let text = format!("cannot start a worker process: {error}");
+            ModuleFailure::new(text, "see the limits on processes and memory of this user")
+        })?;
         Ok(Self {
+            module: spec.module.clone(),
             worker,
             events,
             deadline,
             output: Vec::new(),
             failed: false,
+            exited: false,
         })
     }
 
@@ -203,84 +197,87 @@ impl ModuleWorker {
         self.worker.send(message);
     }
 
-    /// The worker's next answer. After a failure there are no more.
-    pub(crate) async fn answer(&mut self) -> Result<FromWorker, ModuleFailure> {
-        let answer = self.next().await;
-        self.failed = answer.is_err();
-        answer
-    }
-
-    async fn next(&mut self) -> Result<FromWorker, ModuleFailure> {
-        loop {
-            // The channel stays open until the worker has exited.
-            let Ok(Some((_, event))) = timeout(self.deadline, self.events.recv()).await else {
-                return Err(ModuleFailure::Hung(self.deadline));
-            };
-            match event {
-                WorkerEvent::Message(FromWorker::Progress { .. } | FromWorker::Waits { .. }) => {}
-                WorkerEvent::Message(FromWorker::InitFailed(failure)) => {
-                    return Err(ModuleFailure::Call(failure));
-                }
-                WorkerEvent::Message(message) => return Ok(message),
-                WorkerEvent::Output { line, .. } if self.output.len() < MAX_OUTPUT => {
-                    self.output.push(line);
-                }
-                WorkerEvent::Output { .. } | WorkerEvent::OutputWithheld { .. } => {}
-                WorkerEvent::Misbehaves(how) => return Err(ModuleFailure::Protocol(how)),
-                WorkerEvent::Exited(status) => return Err(ModuleFailure::Ended(status)),
+    /// The next event; none if the worker exited before, or if the deadline passed.
+    async fn event(&mut self) -> Option<WorkerEvent> {
+        let (_, event) = timeout(self.deadline, self.events.recv()).await.ok()??;
+        match &event {
+            WorkerEvent::Exited(_) => self.exited = true,
+            WorkerEvent::Output { line, .. } if self.output.len() < MAX_OUTPUT => {
+                self.output.push(line.clone());
             }
+            _ => {}
         }
+        Some(event)
     }
 
-    /// Waits until the module is loaded, and lists its slots: all, or those before a failure.
-    async fn list(&mut self) -> Result<Listing, ModuleFailure> {
-        let library = self.ready().await?;
-        self.send(ToWorker::List { request: 0 });
-        let mut slots = Vec::new();
+    /// The worker's next answer.
+    ///
+    /// # Errors
+    /// There are no more answers.
+    pub(crate) async fn answer(&mut self) -> Result<FromWorker, ModuleFailure> {
         let failure = loop {
-            match self.answer().await {
-                Ok(FromWorker::Slot { slot, .. }) => slots.push(slot),
-                Ok(FromWorker::Listed { failure, .. }) => break failure.map(ModuleFailure::Call),
-                Ok(_) => {}
-                Err(failure) => break Some(failure),
+            match self.event().await {
+                Some(WorkerEvent::Message(message)) => match message {
+                    FromWorker::Progress { .. } | FromWorker::Waits { .. } => {}
+                    FromWorker::InitFailed(failure) => {
+                        break ModuleFailure::call(&failure, &self.module);
+                    }
+                    answer => return Ok(answer),
+                },
+                Some(WorkerEvent::Output { .. } | WorkerEvent::OutputWithheld { .. }) => {}
+                Some(WorkerEvent::Misbehaves(how)) => {
+                    break ModuleFailure::crashed(how.to_string());
+                }
+                Some(WorkerEvent::Exited(status)) => {
+                    let text = format!("the module ended its process ({status})");
+                    break ModuleFailure::crashed(text);
+                }
+                None => {
+                    let deadline = format_duration(self.deadline);
+                    let text = format!("the module hangs: a call took longer than {deadline}");
+                    let advice = "check the HSM, its driver and its network; `deadline` of the \
+                                  module is the longest that one call may take";
+                    break ModuleFailure::new(text, advice);
+                }
             }
         };
-        Ok(Listing {
-            library,
-            slots,
-            failure,
-        })
+        self.failed = true;
+        Err(failure)
     }
 
-    /// Waits until the module is loaded.
-    pub(crate) async fn ready(&mut self) -> Result<LibraryInfo, ModuleFailure> {
+    async fn list(&mut self, listing: &mut Listing) -> Result<(), ModuleFailure> {
+        self.send(ToWorker::List { request: 0 });
         loop {
-            if let FromWorker::Ready(ready) = self.answer().await? {
-                return Ok(ready.library);
+            match self.answer().await? {
+                FromWorker::Ready(ready) => {
+                    listing.library = ready.library;
+                    listing.is_loaded = true;
+                }
+                FromWorker::Slot { slot, .. } => listing.slots.push(slot),
+                FromWorker::Listed { failure, .. } => {
+                    let failed = |failure| Err(ModuleFailure::call(&failure, &self.module));
+                    return failure.map_or(Ok(()), failed);
+                }
+                _ => {}
             }
         }
     }
 
     /// Ends the worker, at once if it failed, and returns what the module wrote.
     pub(crate) async fn end(mut self) -> Vec<String> {
-        let mut ended = false;
         if !self.failed {
             self.send(ToWorker::Shutdown);
-            ended = loop {
-                match self.next().await {
-                    Ok(_) => {}
-                    Err(failure) => break matches!(failure, ModuleFailure::Ended(_)),
-                }
-            };
+            self.wait_for_exit().await;
         }
-        self.worker.kill();
-        self.deadline = GONE_AFTER;
-        while !ended {
-            ended = matches!(
-                self.next().await,
-                Err(ModuleFailure::Ended(_) | ModuleFailure::Hung(_))
-            );
+        if !self.exited {
+            self.worker.kill();
+            self.deadline = GONE_AFTER;
+            self.wait_for_exit().await;
         }
         self.output
+    }
+
+    async fn wait_for_exit(&mut self) {
+        while !self.exited && self.event().await.is_some() {}
     }
 }

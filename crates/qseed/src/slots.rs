@@ -26,28 +26,20 @@ pub(crate) fn slots(args: &SlotsArgs) -> Result<(), Failure> {
     };
     // No PIN is presented, so the PIN guard's files do not matter.
     let spec = worker_spec(&module, Vec::new(), Path::new(""));
-    let (listing, output) = block_on(list(spec, DEADLINE))?;
-    for line in &output {
+    let listing = block_on(list(spec, DEADLINE))?;
+    for line in &listing.output {
         remark(&format!("the module wrote: {line}"));
     }
-    let (listing, failure) = match listing {
-        Ok(mut listing) => {
-            let failure = listing.failure.take();
-            (Some(listing), failure)
-        }
-        Err(failure) => (None, Some(failure)),
-    };
     if args.json {
-        let document = document(path, listing.as_ref(), failure.as_ref(), &output);
-        print_json(&document)?;
+        print_json(&document(path, &listing))?;
     }
-    if let Some(failure) = failure {
-        let text = format!("{}: {failure}; {}", path.display(), failure.advice(path));
-        return Err(Failure::new(failure.code(path), text));
-    }
-    match listing {
-        Some(listing) if !args.json => print(&text(path, &listing)),
-        _ => Ok(()),
+    match &listing.failure {
+        Some(ModuleFailure { text, advice, code }) => {
+            let text = format!("{}: {text}; {advice}", path.display());
+            Err(Failure::new(*code, text))
+        }
+        None if args.json => Ok(()),
+        None => print(&text(path, &listing)),
     }
 }
 
@@ -149,17 +141,11 @@ fn flags_in_words(token: &TokenInfo) -> impl Iterator<Item = &'static str> {
     no_generator.into_iter().chain(no_pin).chain(said)
 }
 
-fn document(
-    module: &Path,
-    listing: Option<&Listing>,
-    failure: Option<&ModuleFailure>,
-    output: &[String],
-) -> Value {
-    let slots = listing.map_or(Vec::new(), |listing| {
-        let slots = listing.slots.iter();
-        slots.map(|slot| slot_document(slot, listing)).collect()
-    });
-    let library = listing.map(|Listing { library, .. }| {
+fn document(module: &Path, listing: &Listing) -> Value {
+    let slots = listing.slots.iter();
+    let slots: Vec<_> = slots.map(|slot| slot_document(slot, listing)).collect();
+    let library = &listing.library;
+    let library = listing.is_loaded.then(|| {
         json!({
             "manufacturer": library.manufacturer,
             "description": library.description,
@@ -172,8 +158,8 @@ fn document(
         "module": module.to_string_lossy(),
         "library": library,
         "slots": slots,
-        "error": failure.map(ToString::to_string),
-        "module_output": output,
+        "error": listing.failure.as_ref().map(|failure| &failure.text),
+        "module_output": listing.output,
     })
 }
 

@@ -55,40 +55,28 @@ pub(super) async fn check(
     module: config::Module,
 ) -> Vec<Verdict> {
     let subject = Subject::new("module", module.path.to_string_lossy());
-    let (listing, mut output) = list(shared.worker_spec(&module), module.deadline).await;
-    let mut partitions = Vec::new();
-    let verdict = match &listing {
-        Ok(listing) => {
-            let mut tokens = Tokens {
-                shared: &shared,
-                id,
-                module: &module,
-                worker: None,
-                failures: 0,
-                output: &mut output,
-            };
-            partitions = tokens.check(listing).await;
-            match &listing.failure {
-                Some(failure) => failed(&subject, failure, &module),
-                None => loaded(&subject, listing),
-            }
-        }
-        Err(failure) => {
-            let text = format!("its module does not answer: {failure}");
-            for (_, planned) in shared.partitions(&module) {
-                let partition = Subject::new("partition", planned.config.name.as_str());
-                partitions.push(partition.fault("token", &text, "see the module's verdict"));
-            }
-            failed(&subject, failure, &module)
-        }
+    let mut listing = list(shared.worker_spec(&module), module.deadline).await;
+    let mut output = std::mem::take(&mut listing.output);
+    let mut verdicts = vec![match &listing.failure {
+        Some(failure) => subject.fault_of(failure.code, "module", &failure.text, &failure.advice),
+        None => loaded(&subject, &listing),
+    }];
+    let mut tokens = Tokens {
+        shared: &shared,
+        id,
+        module: &module,
+        worker: None,
+        failures: 0,
+        output: &mut output,
     };
+    let partitions = tokens.check(&listing).await;
     let shown = output.iter().take(MAX_OUTPUT);
     let shown = shown.map(|line| format!("it wrote: {line}"));
     let more = output.len().saturating_sub(MAX_OUTPUT);
     let more = (more > 0).then(|| format!("it wrote {}", count(more, "more line")));
-    let output = shown.chain(more).map(|text| subject.ok("output", text));
-    let verdicts = std::iter::once(verdict).chain(output);
-    verdicts.chain(partitions).collect()
+    verdicts.extend(shown.chain(more).map(|text| subject.ok("output", text)));
+    verdicts.extend(partitions);
+    verdicts
 }
 
 fn loaded(subject: &Subject, listing: &Listing) -> Verdict {
@@ -101,16 +89,6 @@ fn loaded(subject: &Subject, listing: &Listing) -> Verdict {
         count(tokens.count(), "token"),
     );
     subject.ok("module", text)
-}
-
-fn failed(subject: &Subject, failure: &ModuleFailure, module: &config::Module) -> Verdict {
-    let code = failure.code(&module.path);
-    subject.fault_of(
-        code,
-        "module",
-        failure.to_string(),
-        failure.advice(&module.path),
-    )
 }
 
 /// The tokens of one module's partitions.
@@ -187,15 +165,13 @@ impl Tokens<'_> {
         if let Err(failure) = self.try_calls(id, found, guard, &mut tried).await {
             self.failures += 1;
             self.end_worker().await;
-            let mut text = failure.to_string();
+            let mut text = failure.text;
             if tried.check == "login" {
                 text += "; if qseed was presenting the PIN, it presents it once more and then holds \
                          it back";
             }
-            let advice = failure.advice(&self.module.path);
-            tried
-                .verdicts
-                .push(found.subject.fault(tried.check, text, advice));
+            let verdict = found.subject.fault(tried.check, text, failure.advice);
+            tried.verdicts.push(verdict);
         }
         tried
     }

@@ -41,8 +41,13 @@ pub(super) fn find<'a>(
         }
         Err(failure) => failure,
     };
-    if let Some(failure) = &listing.failure {
-        let text = format!("the token was not found before the module failed: {failure}");
+    if let Some(lost) = &listing.failure {
+        let why = if listing.is_loaded {
+            "the token was not found before the module failed"
+        } else {
+            "its module does not answer"
+        };
+        let text = format!("{why}: {}", lost.text);
         return Err(subject.fault("token", text, "see the module's verdict"));
     }
     let fix = match failure.class {

@@ -1,4 +1,4 @@
-//! What a look at an entropy source finds. It costs no entropy.
+//! Checks an entropy source. That costs no entropy.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -6,17 +6,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use qseed_config as config;
 use qseed_config::PostQuantum;
-use qseed_sources::{
-    Capabilities, CredentialVerdict, FailureClass, FetchError, HealthTest, Inspection, Link,
-    SystemRoots,
-};
+use qseed_sources::{CredentialVerdict, FailureClass, HealthTest, Inspection, Link, SystemRoots};
 
 use super::verdict::{Subject, Verdict};
 use crate::assemble::source_adapter;
 use crate::exit::Code;
-use crate::log::{format_duration, format_time, printable};
+use crate::log::{format_duration, format_time};
 
-/// Requests of one look, each within the source's time-out: to connect, for capabilities, for
+/// Requests of one check, each within the source's time-out: to connect, for capabilities, for
 /// health tests, to show the token.
 const REQUESTS: u32 = 4;
 /// A certificate that ends earlier is warned of: renewals take weeks in some houses.
@@ -26,7 +23,7 @@ const HYBRID: &str = "X25519MLKEM768";
 /// Health tests that are shown.
 const MAX_TESTS: usize = 10;
 
-/// Looks at a source, for as long as its time-outs allow.
+/// Checks a source, for as long as its time-outs allow.
 pub(super) async fn check(source: config::Source, roots: SystemRoots) -> Vec<Verdict> {
     let subject = Subject::new("source", source.name.as_str());
     let mut adapter = match qseed_sources::open(source_adapter(&source.kind), &roots) {
@@ -38,11 +35,30 @@ pub(super) async fn check(source: config::Source, roots: SystemRoots) -> Vec<Ver
         }
     };
     let patience = time_out(&source.kind) * REQUESTS;
-    if let Ok(seen) = tokio::time::timeout(patience, adapter.inspect()).await {
-        return Look { subject, source }.verdicts(&seen);
+    let Ok(seen) = tokio::time::timeout(patience, adapter.inspect()).await else {
+        let text = format!("no answer within {}", format_duration(patience));
+        return vec![subject.fault("reachable", text, advice("timeout"))];
+    };
+    let link = match &seen.reached {
+        Ok(link) => link,
+        Err(error) => {
+            let fix = advice(error.code());
+            return vec![subject.fault("reachable", error.to_string(), fix)];
+        }
+    };
+    let text = format!("{} is reachable", seen.target);
+    let mut verdicts = vec![subject.ok("reachable", text)];
+    if let Some(http) = source.kind.http() {
+        let service = Service { subject, http };
+        match link {
+            Some(link) => service.link(link, seen.trust.as_deref(), &mut verdicts),
+            None => verdicts.push(service.without_tls()),
+        }
+        verdicts.push(service.credential(&seen.credential));
+        verdicts.extend(service.capabilities(&seen));
+        verdicts.extend(service.health(&seen));
     }
-    let text = format!("nothing was learnt within {}", format_duration(patience));
-    vec![subject.fault("reachable", text, fix_of_reach("timeout"))]
+    verdicts
 }
 
 fn time_out(kind: &config::SourceKind) -> Duration {
@@ -52,100 +68,39 @@ fn time_out(kind: &config::SourceKind) -> Duration {
     }
 }
 
-struct Look {
+/// A source that is reached over HTTP.
+struct Service<'a> {
     subject: Subject,
-    source: config::Source,
+    http: &'a config::Http,
 }
 
-impl Look {
-    fn verdicts(&self, seen: &Inspection) -> Vec<Verdict> {
-        let mut verdicts = Vec::new();
-        match &seen.reached {
-            Err(error) => {
-                let fix = fix_of_reach(error.code());
-                verdicts.push(self.subject.fault("reachable", error.to_string(), fix));
-                return verdicts;
-            }
-            Ok(link) => {
-                let text = format!("{} is reachable", seen.target);
-                verdicts.push(self.subject.ok("reachable", text));
-                match link {
-                    Some(link) => verdicts.extend(self.link(link, seen.trust.as_deref())),
-                    None => verdicts.extend(self.without_tls()),
-                }
-            }
-        }
-        verdicts.extend(self.credential(&seen.credential));
-        match &seen.capabilities {
-            Some(Ok(told)) => verdicts.push(self.capabilities(told)),
-            Some(Err(error)) => verdicts.extend(self.no_capabilities(seen, error)),
-            None => {}
-        }
-        match &seen.health {
-            Some(Ok(tests)) => verdicts.extend(self.health(tests)),
-            Some(Err(error)) if !is_in_trouble(seen) => {
-                let text = format!("the service's own tests cannot be read: {error}");
-                let fix = "ask the service's operator; seeding goes on without";
-                verdicts.push(self.subject.warning("health", text, fix));
-            }
-            Some(Err(_)) | None => {}
-        }
-        verdicts
-    }
-
-    /// The daemon asks for the capabilities before it asks for entropy, and goes on without them
-    /// where the answer is none. What is wrong with everything is said once.
-    fn no_capabilities(&self, seen: &Inspection, error: &FetchError) -> Option<Verdict> {
-        let text = format!("the service's capabilities cannot be read: {error}");
-        if is_in_trouble(seen) {
-            return None;
-        }
-        Some(if error.class() == FailureClass::Invalid {
-            let fix = "ask the service's operator; seeding goes on within the usual limits";
-            self.subject.warning("capabilities", text, fix)
-        } else {
-            let fix = fix_of_answer(error);
-            self.subject.fault("capabilities", text, fix)
-        })
-    }
-
-    fn http(&self) -> Option<&config::Http> {
-        self.source.kind.http()
-    }
-
-    fn link(&self, link: &Link, trust: Option<&str>) -> Vec<Verdict> {
+impl Service<'_> {
+    fn link(&self, link: &Link, trust: Option<&str>, verdicts: &mut Vec<Verdict>) {
         let Link { version, group, .. } = link;
         let trust = trust.unwrap_or("the system's certificates");
-        let said = format!("{version}, {group}, trust: {trust}");
-        let asked = self
-            .http()
-            .map_or(PostQuantum::Prefer, |http| http.tls.post_quantum);
-        let mut verdicts = vec![match (group == HYBRID, asked) {
-            (true, _) => self.subject.ok("tls", said),
-            (false, PostQuantum::Off) => self.subject.warning(
-                "tls",
-                format!(
-                    "{said}: whoever records the traffic can decrypt it with a quantum computer \
-                     later, since `post_quantum` is off"
-                ),
-                "set post_quantum: prefer or require",
-            ),
-            (false, _) => self.subject.warning(
-                "tls",
-                format!(
-                    "{said}: the service does not offer {HYBRID}, so whoever records the traffic \
-                     can decrypt it with a quantum computer later"
-                ),
-                "ask the service's operator for TLS 1.3 with X25519MLKEM768",
-            ),
-        }];
+        let text = format!("{version}, {group}, trust: {trust}");
+        let (why, fix) = if self.http.tls.post_quantum == PostQuantum::Off {
+            let fix = "set post_quantum: prefer or require";
+            ("`post_quantum` is off", fix)
+        } else {
+            let fix = "ask the service's operator for TLS 1.3 with X25519MLKEM768";
+            ("the service does not offer X25519MLKEM768", fix)
+        };
+        verdicts.push(if group == HYBRID {
+            self.subject.ok("tls", text)
+        } else {
+            let text = format!(
+                "{text}: {why}, and anyone who records the traffic can decrypt it with a quantum \
+                 computer later"
+            );
+            self.subject.warning("tls", text, fix)
+        });
         if *version != "TLSv1.3" {
             let text = format!("the service speaks {version} at best");
             let fix = "ask the service's operator for TLS 1.3";
             verdicts.push(self.subject.warning("tls-version", text, fix));
         }
         verdicts.extend(link.certificate_expires.map(|end| self.certificate(end)));
-        verdicts
     }
 
     fn certificate(&self, end: Timestamp) -> Verdict {
@@ -163,49 +118,44 @@ impl Look {
         self.subject.warning("certificate", text, fix)
     }
 
-    fn without_tls(&self) -> Option<Verdict> {
-        let host = &self.http()?.url.host;
-        Some(if host.is_loopback() {
+    fn without_tls(&self) -> Verdict {
+        if self.http.url.host.is_loopback() {
             let text = "plain HTTP, on this machine alone";
-            self.subject.ok("tls", text)
-        } else {
-            let text = "plain HTTP: whoever listens on the way knows the entropy and the token";
-            let fix = "use https://, or make sure that the way is a cable that nobody else reaches";
-            self.subject.warning("tls", text, fix)
-        })
+            return self.subject.ok("tls", text);
+        }
+        let text =
+            "plain HTTP: anyone on the network path can read the entropy and the access token";
+        let fix = "use https://, unless nobody else can reach the network path";
+        self.subject.warning("tls", text, fix)
     }
 
-    fn credential(&self, verdict: &CredentialVerdict) -> Option<Verdict> {
-        let http = self.http()?;
-        let has_token = http.access_token.is_some();
-        let has_certificate = http.tls.client_cert.is_some();
-        let shown = match (has_token, has_certificate) {
-            (true, _) => "the access token",
-            (false, true) => "qseed's client certificate",
-            (false, false) => "qseed without a token",
+    fn credential(&self, verdict: &CredentialVerdict) -> Verdict {
+        const CHECK: &str = "credential";
+        let has_token = self.http.access_token.is_some();
+        let (shown, fix) = match (has_token, &self.http.tls.client_cert) {
+            (true, _) => (
+                "the access token",
+                "get a valid token from the service's operator and put it where `access_token` \
+                 points to; a changed file takes effect at once",
+            ),
+            (false, Some(_)) => (
+                "qseed's client certificate",
+                "ask the service's operator whether it accepts the certificate in \
+                 `tls.client_cert`, or wants an access token as well",
+            ),
+            (false, None) => (
+                "qseed without a token",
+                "the service wants to know who asks: set `access_token` (and `auth`)",
+            ),
         };
-        Some(match verdict {
-            CredentialVerdict::Accepted => self
-                .subject
-                .ok("credential", format!("the service accepts {shown}")),
-            CredentialVerdict::Refused(error) => {
-                let fix = match (has_token, has_certificate) {
-                    (true, _) => {
-                        "get a valid token from the service's operator and put it where \
-                         `access_token` points to; a changed file takes effect at once"
-                    }
-                    (false, true) => {
-                        "ask the service's operator whether it accepts the certificate in \
-                         `tls.client_cert`, or wants an access token as well"
-                    }
-                    (false, false) => {
-                        "the service wants to know who asks: set `access_token` (and `auth`)"
-                    }
-                };
-                self.subject.fault("credential", error.to_string(), fix)
+        match verdict {
+            CredentialVerdict::Accepted => {
+                let text = format!("the service accepts {shown}");
+                self.subject.ok(CHECK, text)
             }
+            CredentialVerdict::Refused(error) => self.subject.fault(CHECK, error.to_string(), fix),
             CredentialVerdict::OutOfOrder(error) => {
-                let fix = fix_of_answer(error);
+                let fix = advice(error.code());
                 self.subject.fault("service", error.to_string(), fix)
             }
             CredentialVerdict::Unknown => {
@@ -214,12 +164,28 @@ impl Look {
                      entropy"
                 );
                 let fix = "qseed run --once shows it, and seeds every partition once";
-                self.subject.warning("credential", text, fix)
+                self.subject.warning(CHECK, text, fix)
             }
-        })
+        }
     }
 
-    fn capabilities(&self, told: &Capabilities) -> Verdict {
+    /// The daemon asks for the capabilities before it asks for entropy. It goes on without them
+    /// if the answer is not valid, and only then.
+    fn capabilities(&self, seen: &Inspection) -> Option<Verdict> {
+        const CHECK: &str = "capabilities";
+        let told = match seen.capabilities.as_ref()? {
+            Ok(told) => told,
+            Err(_) if is_in_trouble(seen) => return None,
+            Err(error) => {
+                let text = format!("the service's capabilities cannot be read: {error}");
+                return Some(if error.class() == FailureClass::Invalid {
+                    let fix = "ask the service's operator; seeding goes on within the usual limits";
+                    self.subject.warning(CHECK, text, fix)
+                } else {
+                    self.subject.fault(CHECK, text, advice(error.code()))
+                });
+            }
+        };
         let (size, count) = (&told.limits.block_size, &told.limits.block_count);
         let mut text = format!(
             "one request may ask for {} to {} blocks of {} to {} bytes",
@@ -229,43 +195,45 @@ impl Look {
             size.end()
         );
         if !told.entropy_types.is_empty() {
-            let types: Vec<_> = told
-                .entropy_types
-                .iter()
-                .map(|name| printable(name))
-                .collect();
-            let _ = write!(text, "; entropy types: {}", types.join(", "));
+            let _ = write!(text, "; entropy types: {}", told.entropy_types.join(", "));
         }
         if let Some(sources) = told.source_count {
             let _ = write!(text, "; generators: {sources}");
         }
-        self.subject.ok("capabilities", text)
+        Some(self.subject.ok(CHECK, text))
     }
 
-    /// The service's own words: what they mean is the service's matter, except for one.
-    fn health(&self, tests: &[HealthTest]) -> Vec<Verdict> {
-        let shown = tests.iter().take(MAX_TESTS);
+    /// The service's own tests, in its own words.
+    fn health(&self, seen: &Inspection) -> Vec<Verdict> {
+        const CHECK: &str = "health";
+        let tests = match &seen.health {
+            Some(Ok(tests)) => tests,
+            Some(Err(error)) if !is_in_trouble(seen) => {
+                let text = format!("the service's own tests cannot be read: {error}");
+                let fix = "ask the service's operator; seeding goes on without them";
+                return vec![self.subject.warning(CHECK, text, fix)];
+            }
+            Some(Err(_)) | None => return Vec::new(),
+        };
         let verdict = |test: &HealthTest| {
-            let when = test
-                .time
-                .as_ref()
-                .map_or(String::new(), |time| format!(" ({time})"));
+            let time = test.time.as_ref();
+            let when = time.map_or(String::new(), |time| format!(" ({time})"));
             let text = format!(
                 "the service's own test {}: {}{when}",
                 test.name, test.result
             );
             if test.result.to_lowercase().contains("fail") {
                 let fix = "ask the service's operator; qseed's own delivery checks go on";
-                self.subject.warning("health", text, fix)
+                self.subject.warning(CHECK, text, fix)
             } else {
-                self.subject.ok("health", text)
+                self.subject.ok(CHECK, text)
             }
         };
-        shown.map(verdict).collect()
+        tests.iter().take(MAX_TESTS).map(verdict).collect()
     }
 }
 
-/// Whether what is wrong with the service as a whole has been said.
+/// Whether another verdict says that the whole service is in trouble.
 fn is_in_trouble(seen: &Inspection) -> bool {
     matches!(
         seen.credential,
@@ -273,22 +241,15 @@ fn is_in_trouble(seen: &Inspection) -> bool {
     )
 }
 
-/// What to do about a service that is there and does not answer as such a service does.
-fn fix_of_answer(error: &FetchError) -> &'static str {
-    match error {
-        FetchError::Status { status: 429, .. } => {
+/// What to do about a source, by the error's stable word.
+fn advice(code: &str) -> &'static str {
+    match code {
+        "status-429" => {
             "wait and check again; if it stays, lower `rate_limit` or ask the service's operator"
         }
-        FetchError::Status {
-            status: 500..=599, ..
-        } => "check again later; if it stays, ask the service's operator",
-        other => fix_of_reach(other.code()),
-    }
-}
-
-/// What to do about a source that is out of reach, by the error's stable word.
-fn fix_of_reach(code: &str) -> &'static str {
-    match code {
+        _ if code.starts_with("status-5") => {
+            "check again later; if it stays, ask the service's operator"
+        }
         "dns" => "check the host in `url` and this machine's resolver",
         "connect" => "check `url`, whether the service runs, and the firewalls on the way",
         "timeout" => "check the network and the service; `timeout` is how long a request may take",
@@ -302,7 +263,7 @@ fn fix_of_reach(code: &str) -> &'static str {
         "tls-client-certificate" => {
             "set `tls.client_cert` and `tls.client_key` to a certificate that the service accepts"
         }
-        "tls-files" => "mend the file in `tls`",
+        "tls-files" => "fix the file in `tls`",
         "status-404" | "status-4xx" | "redirect" | "content-type" => {
             "check `url` and `type`: another kind of service answers there, or a proxy or portal"
         }

@@ -83,22 +83,25 @@ pub(crate) fn load(args: &ConfigArgs, acting: Acting) -> Result<Loaded, Failure>
 fn load_failure(error: &LoadError) -> Failure {
     match error {
         LoadError::Unreadable { path, source } => {
-            let (code, advice) = match source.kind() {
-                std::io::ErrorKind::PermissionDenied => (
-                    Code::Permission,
-                    "let the user that qseed runs as read it".to_owned(),
-                ),
-                std::io::ErrorKind::NotFound => (
-                    Code::Configuration,
-                    "write it there, or name another one with --config FILE or $QSEED_CONFIG_FILE"
-                        .to_owned(),
-                ),
-                _ => (Code::Configuration, "name a configuration file".to_owned()),
-            };
+            let (code, advice) = unreadable(source);
             Failure::new(code, format!("{}: {source}; {advice}", path.display()))
         }
         LoadError::Faulty(report) => Failure::new(Code::Configuration, report.to_string()),
         LoadError::Exposed(_) => Failure::new(Code::Permission, error.to_string()),
+    }
+}
+
+/// What a configuration file that cannot be read means, and what to do.
+pub(crate) fn unreadable(error: &std::io::Error) -> (Code, &'static str) {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            (Code::Permission, "let the user that qseed runs as read it")
+        }
+        std::io::ErrorKind::NotFound => (
+            Code::Configuration,
+            "write it there, or name another one with --config FILE or $QSEED_CONFIG_FILE",
+        ),
+        _ => (Code::Configuration, "name a configuration file"),
     }
 }
 

@@ -261,10 +261,7 @@ fn an_unwritable_state_directory_is_a_fault_if_pins_are_presented() {
     bench.config(&partition("pin: 864209"));
     let ran = bench.check(&["--login"]);
     assert_eq!(ran.code, 78, "{ran:?}");
-    ran.verdict(
-        "fault    configuration: ",
-        &["state", "no PIN is presented"],
-    );
+    ran.verdict("fault    configuration: ", &["state", "presents no PIN"]);
     ran.verdict("fault    partition ca: no PIN was presented", &[]);
     assert_eq!(module.logins(), 0);
     bench.config(&partition("login: none"));
