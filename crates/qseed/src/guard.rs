@@ -6,15 +6,15 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use qseed_config::{Config, Partition, near};
-use qseed_engine::guard::PinRecord;
+use qseed_engine::guard::{Contents, PinRecord};
 use qseed_model::pins::{HeldBack, Standing};
 use serde_json::{Value, json};
 
 use crate::advice::clear_command;
 use crate::cli::GuardArgs;
 use crate::exit::{Code, Failure};
-use crate::guard_file::{self, Contents, Entry, GuardFile};
-use crate::log::{format_time, printable};
+use crate::guard_file::{self, Entry, GuardFile};
+use crate::log::printable;
 use crate::print::{count, print, print_json};
 use crate::state_dir::{Acting, StateDirError};
 
@@ -111,7 +111,7 @@ impl Scene {
                 text,
                 "\n{}\n  since  {}\n  why    {}\n  to do  {}\n",
                 printable(&record.partition),
-                self.since(record),
+                printable(&record.since),
                 self.reason(record),
                 self.to_do(record)
             );
@@ -119,19 +119,10 @@ impl Scene {
         print(&text)
     }
 
-    fn since(&self, record: &PinRecord) -> String {
-        let remark = self.contents.remark(record.tag);
-        remark.map_or_else(String::new, |remark| format_time(remark.since))
-    }
-
-    fn answer(&self, record: &PinRecord) -> Option<&str> {
-        self.contents.remark(record.tag)?.answer.as_deref()
-    }
-
     /// Why a PIN is held back, with the token's own words.
     fn reason(&self, record: &PinRecord) -> String {
         let why = why(record).unwrap_or_default();
-        match self.answer(record) {
+        match &record.answer {
             Some(answer) => format!("{why} ({})", printable(answer)),
             None => why.to_owned(),
         }
@@ -224,9 +215,7 @@ impl Scene {
         change: impl FnOnce(&mut GuardFile) -> Result<(), StateDirError>,
     ) -> Result<(), Failure> {
         let dir = guard_file::operators_dir(&self.state_dir);
-        let mut file = dir
-            .and_then(GuardFile::open_in)
-            .map_err(|why| failed(&why))?;
+        let mut file = dir.and_then(GuardFile::open).map_err(|why| failed(&why))?;
         change(&mut file).map_err(|why| failed(&why))
     }
 
@@ -306,10 +295,10 @@ impl Scene {
                     "partition": &*record.partition,
                     "configured": self.config.is_some().then(|| self.is_configured(&record.partition)),
                     "superseded": self.is_superseded(record),
-                    "since": self.since(record),
+                    "since": record.since,
                     "standing": record.standing,
                     "why": why(record),
-                    "answer": self.answer(record),
+                    "answer": record.answer,
                     "fix": self.to_do(record),
                 })
             })

@@ -1,13 +1,20 @@
-//! The state directory: its files are opened relative to the folder, never through links, and only
-//! where nobody else could have written them.
+//! The state directory: qseed opens its files relative to the folder, never through links, and only
+//! if nobody else could have written them.
 
-use std::ffi::OsString;
+mod shared_file;
+
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use qseed_config::shell_quoted;
 use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
+
+pub(crate) use shared_file::{Found, SharedFile};
+
+/// How the name of a file begins that has not got its own name yet.
+const NEW: &str = ".qseed-";
 
 /// Why a state directory, or a file in it, cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -15,10 +22,10 @@ pub(crate) enum StateDirError {
     /// The system refuses.
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    /// Another user owns it, who could have written what he likes.
+    /// Another user owns it, who could have written anything there.
     #[error(
         "{path} belongs to user {owner}, not to root or qseed's own user; \
-         run: chown {wanted} {path}"
+         run: chown {wanted} {}", quoted(.path)
     )]
     NotOurs {
         path: PathBuf,
@@ -26,19 +33,20 @@ pub(crate) enum StateDirError {
         wanted: u32,
     },
     /// Others can write it.
-    #[error("{path} can be written by other users (mode {mode:04o}); run: chmod go-w {path}")]
+    #[error(
+        "{path} can be written by other users (mode {mode:04o}); run: chmod go-w {}", quoted(.path)
+    )]
     WritableByOthers { path: PathBuf, mode: u32 },
     /// It is a link, a pipe, a folder or a device.
     #[error("{path} is no regular file; move it away")]
     NotAFile { path: PathBuf },
     /// It is far longer than such a file gets.
-    #[error("{path} is longer than {limit} bytes, so it is none of qseed's; move it away")]
+    #[error("{path} is longer than {limit} bytes, so qseed did not write it; move it away")]
     TooLong { path: PathBuf, limit: u64 },
 }
 
 impl StateDirError {
-    /// Whether it is the folder or file's owner or mode that must be mended, or the system that
-    /// denies access.
+    /// Whether somebody must change the owner or mode of the folder or file.
     pub(crate) fn is_permission(&self) -> bool {
         match self {
             Self::NotOurs { .. } | Self::WritableByOthers { .. } | Self::NotAFile { .. } => true,
@@ -111,7 +119,12 @@ impl StateDir {
                 let path = path.to_owned();
                 Err(StateDirError::Io { path, source })
             }
-            _ => Self::open(path, Acting::ForItself),
+            _ => {
+                let dir = Self::open(path, Acting::ForItself)?;
+                // Left by a process that was killed while it replaced a file.
+                dir.remove_abandoned(NEW);
+                Ok(dir)
+            }
         }
     }
 
@@ -125,7 +138,9 @@ impl StateDir {
         &self.path
     }
 
-    fn error(&self, name: &str, source: io::Error) -> StateDirError {
+    /// What the system says of one of its files.
+    pub(crate) fn error(&self, name: &str, source: impl Into<io::Error>) -> StateDirError {
+        let source = source.into();
         StateDirError::Io {
             path: self.path.join(name),
             source,
@@ -152,7 +167,7 @@ impl StateDir {
             Err(rustix::io::Errno::LOOP | rustix::io::Errno::ISDIR | rustix::io::Errno::NXIO) => {
                 return Err(StateDirError::NotAFile { path: path() });
             }
-            Err(why) => return Err(self.error(name, why.into())),
+            Err(why) => return Err(self.error(name, why)),
         };
         let meta = file.metadata().map_err(|source| self.error(name, source))?;
         if !meta.is_file() {
@@ -199,7 +214,7 @@ impl StateDir {
         let (new, file) = self.write_new(name, content)?;
         if let Err(why) = rustix::fs::renameat(&self.folder, &new, &self.folder, name) {
             let _ = self.remove(&new);
-            return Err(self.error(name, why.into()));
+            return Err(self.error(name, why));
         }
         self.sync(name)?;
         Ok(file)
@@ -213,13 +228,13 @@ impl StateDir {
         match named {
             Ok(()) => self.sync(name).map(|()| Some(file)),
             Err(rustix::io::Errno::EXIST) => Ok(None),
-            Err(why) => Err(self.error(name, why.into())),
+            Err(why) => Err(self.error(name, why)),
         }
     }
 
     /// Writes a file under a name that nobody can foresee, to the disk.
     fn write_new(&self, name: &str, content: &[u8]) -> Result<(String, File), StateDirError> {
-        let new = format!(".{name}.{}", random_name());
+        let new = format!("{NEW}{:016x}", crate::random::random_number());
         let file = self.create_new(&new)?;
         let written = (&file).write_all(content).and_then(|()| file.sync_all());
         if let Err(why) = written {
@@ -240,14 +255,19 @@ impl StateDir {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let for_owner = Mode::RUSR | Mode::WUSR;
         let made = || -> io::Result<File> {
-            let file = File::from(rustix::fs::openat(&self.folder, name, flags, for_owner)?);
-            if rustix::process::geteuid().is_root() {
-                let (user, group) = self.owner;
-                let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
-                rustix::fs::fchown(&file, Some(user), Some(group))?;
+            loop {
+                let file = File::from(rustix::fs::openat(&self.folder, name, flags, for_owner)?);
+                if rustix::process::geteuid().is_root() {
+                    let (user, group) = self.owner;
+                    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+                    rustix::fs::fchown(&file, Some(user), Some(group))?;
+                }
+                rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+                // Until it was locked, another process could take it for abandoned and remove it.
+                if file.metadata()?.nlink() > 0 {
+                    return Ok(file);
+                }
             }
-            rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-            Ok(file)
         };
         made().map_err(|source| self.error(name, source))
     }
@@ -256,20 +276,43 @@ impl StateDir {
     pub(crate) fn remove(&self, name: &str) -> Result<(), StateDirError> {
         match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-            Err(why) => Err(self.error(name, why.into())),
+            Err(why) => Err(self.error(name, why)),
         }
     }
 
-    /// The names of its files.
-    pub(crate) fn names(&self) -> Vec<OsString> {
+    /// Whether the process that made a file with [`StateDir::create_new`] still lives. If not, the
+    /// file is removed. If that cannot be found out, the process counts as living.
+    pub(crate) fn is_in_use(&self, name: &str) -> bool {
+        match self.open_file(name, false) {
+            Ok(None) => false,
+            Ok(Some(file)) => {
+                let free = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+                if free.is_ok() {
+                    let _ = self.remove(name);
+                }
+                free.is_err()
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// Removes the files that begin with `prefix` and whose processes are gone.
+    pub(crate) fn remove_abandoned(&self, prefix: &str) {
         let entries = std::fs::read_dir(&self.path).into_iter().flatten();
-        entries.flatten().map(|entry| entry.file_name()).collect()
+        for entry in entries.flatten() {
+            if let Some(name) = entry
+                .file_name()
+                .to_str()
+                .filter(|it| it.starts_with(prefix))
+            {
+                self.is_in_use(name);
+            }
+        }
     }
 }
 
-/// Sixteen hexadecimal digits that nobody can foresee.
-pub(crate) fn random_name() -> String {
-    format!("{:016x}", crate::random::random_number())
+fn quoted(path: &Path) -> String {
+    shell_quoted(&path.to_string_lossy())
 }
 
 fn not_writable_by_others(path: &Path, mode: u32) -> Result<(), StateDirError> {
@@ -316,7 +359,8 @@ mod tests {
         assert_eq!(std::fs::read(&victim).expect("there"), b"precious");
         let content = state.read("file", 10).expect("readable");
         assert_eq!(content.as_deref(), Some(&b"new"[..]));
-        assert_eq!(state.names().len(), 1, "nothing else is left");
+        let left = std::fs::read_dir(folder.path()).expect("a folder");
+        assert_eq!(left.count(), 1, "nothing else is left");
     }
 
     #[test]
@@ -368,6 +412,33 @@ mod tests {
         let file = state.replace("file", b"x").expect("made");
         let meta = file.metadata().expect("a file");
         assert_eq!(std::os::unix::fs::MetadataExt::uid(&meta), 65534);
+    }
+
+    #[test]
+    fn the_next_start_removes_what_a_killed_process_left_and_nothing_else() {
+        let folder = folder();
+        let state = StateDir::create(folder.path()).expect("a state directory");
+        let in_use = state.create_new(".qseed-1").expect("made");
+        for name in [".qseed-2", ".other"] {
+            std::fs::write(folder.path().join(name), "").expect("written");
+        }
+        StateDir::create(folder.path()).expect("a state directory");
+        let left = [".qseed-1", ".qseed-2", ".other"].map(|name| state.exists(name));
+        assert_eq!(left, [true, false, true]);
+        drop(in_use);
+        StateDir::create(folder.path()).expect("a state directory");
+        assert!(!state.exists(".qseed-1"));
+    }
+
+    #[test]
+    fn the_advice_can_be_pasted_into_a_shell() {
+        let folder = folder();
+        let path = folder.path().join("a state's folder");
+        StateDir::create(&path).expect("made");
+        set_mode(&path, 0o777);
+        let why = open(&path).expect_err("writable by others").to_string();
+        assert!(why.contains(r"run: chmod go-w '/"), "{why}");
+        assert!(why.ends_with(r"/a state'\''s folder'"), "{why}");
     }
 
     #[test]

@@ -6,8 +6,10 @@
 //! (`tests/guard.rs`) ask the same function. `Pins` is what the engine knows beside it: which
 //! presentations are under way and which wait for them.
 
+mod contents;
 mod pins;
 mod records;
 
+pub use contents::{Contents, line_of};
 pub(crate) use pins::{Judged, Pins, Wish};
 pub use records::{PinRecord, Records};

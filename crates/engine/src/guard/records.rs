@@ -1,15 +1,15 @@
 //! What is known of every PIN, and whether one may be presented.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use qseed_model::pins::{
     DevicePinTag, DeviceTag, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, ProcessTag, Standing,
     TokenTag,
 };
+use serde::{Deserialize, Serialize};
 
-/// The last record of one PIN at one token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The last record of one PIN at one token: a line of the guard's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PinRecord {
     /// Its place in the order in which all processes record: a later record has a higher number.
     pub seq: u64,
@@ -22,13 +22,20 @@ pub struct PinRecord {
     /// The device.
     pub device: DeviceTag,
     /// The partition that presented it.
-    pub partition: Arc<str>,
+    pub partition: String,
     /// What is known; none: nothing, since the operator cleared it or the token never judged it.
     pub standing: Option<Standing>,
     /// What was known before it was presented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was: Option<Standing>,
     /// The process that presents it, or did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<ProcessTag>,
+    /// For people: when this was recorded.
+    pub since: String,
+    /// For people: what the token answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<String>,
 }
 
 impl PinRecord {
@@ -40,7 +47,7 @@ impl PinRecord {
     /// Whether two records are of one partition. Its name alone does not say so: daemons that
     /// share a state directory may each have a partition of that name.
     fn is_of(&self, partition: &str, token: TokenTag) -> bool {
-        &*self.partition == partition && self.token == token
+        self.partition == partition && self.token == token
     }
 }
 
@@ -94,15 +101,17 @@ impl Records {
             self.judge_device(wish, partition, standing.is_none())?;
         }
         Ok(PinRecord {
-            seq: self.last + 1,
+            seq: self.last.saturating_add(1),
             tag: wish.tag,
             at_device: wish.at_device,
             token: wish.token,
             device: wish.device,
-            partition: partition.into(),
+            partition: partition.to_owned(),
             standing: Some(next),
             was: standing,
             by: Some(by),
+            since: String::new(),
+            answer: None,
         })
     }
 
@@ -166,9 +175,10 @@ impl Records {
 
     fn with_standing(&self, record: &PinRecord, standing: Option<Standing>) -> PinRecord {
         PinRecord {
-            seq: self.last + 1,
+            seq: self.last.saturating_add(1),
             standing,
             by: None,
+            answer: None,
             ..record.clone()
         }
     }
@@ -195,10 +205,10 @@ impl Records {
         self.lost = why;
     }
 
-    /// Takes a record in; it takes the place of an earlier one of its PIN.
-    pub fn put(&mut self, record: PinRecord) {
+    /// Adds a record. Returns the earlier one of its PIN, which it replaces.
+    pub fn put(&mut self, record: PinRecord) -> Option<PinRecord> {
         let (tag, token, device) = (record.tag, record.token, record.device);
-        self.remove(tag);
+        let before = self.remove(tag);
         self.last = self.last.max(record.seq);
         if record.is_failed() {
             self.failed.entry(device).or_default().insert(tag);
@@ -207,9 +217,10 @@ impl Records {
             self.accepted.entry(token).or_default().insert(tag);
         }
         self.by_tag.insert(tag, record);
+        before
     }
 
-    /// Takes a record out.
+    /// Removes a record.
     pub fn remove(&mut self, tag: PinTag) -> Option<PinRecord> {
         let record = self.by_tag.remove(&tag)?;
         if let Some(tags) = self.failed.get_mut(&record.device) {

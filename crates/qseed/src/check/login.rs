@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use qseed_engine::guard::Contents;
 use qseed_model::pins::{HeldBack, PinTags, ProcessTag, Standing};
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict as GuardVerdict};
@@ -12,8 +13,9 @@ use super::configuration::belongs_to_other_user;
 use super::partitions::Found;
 use super::verdict::Verdict;
 use crate::exit::Code;
-use crate::guard_file::{self, Contents, Entry, GuardFile};
+use crate::guard_file::{self, Entry, GuardFile};
 use crate::module_worker::{ModuleFailure, ModuleWorker};
+use crate::state_dir::StateDir;
 
 /// The PIN guard's file, for one command.
 pub(super) struct PinGuard(Mutex<Access>);
@@ -46,7 +48,9 @@ impl PinGuard {
                  run the check as that user",
                 state_dir.display()
             )),
-            None => GuardFile::open(state_dir).map_err(|error| error.to_string()),
+            None => StateDir::create(state_dir)
+                .and_then(GuardFile::open)
+                .map_err(|error| error.to_string()),
         };
         Self(Mutex::new(Access::Presents(file)))
     }
@@ -109,7 +113,7 @@ impl PinGuard {
         };
         let mut records = contents.records.iter();
         let record = records.find(|record| record.tag == tags.tag);
-        let presenter = record.map(|record| record.partition.to_string());
+        let presenter = record.map(|record| record.partition.clone());
         Err(Held::Back(reason, presenter))
     }
 

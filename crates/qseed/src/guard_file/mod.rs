@@ -11,38 +11,33 @@
 //! nothing is presented until `qseed guard --reset`. A process that has the file open writes down
 //! again what it knows.
 
-mod contents;
-mod disk;
 mod presenter;
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use jiff::Timestamp;
-use qseed_engine::guard::PinRecord;
+use qseed_engine::guard::{Contents, PinRecord, line_of};
 use qseed_model::pins::{DeviceTag, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, ProcessTag};
-use rustix::fs::FallocateFlags;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use contents::{Contents, Remark};
+use crate::log::format_time;
+use crate::state_dir::{Acting, Found, SharedFile, StateDir, StateDirError};
 use presenter::Presenter;
-
-use crate::state_dir::{Acting, StateDir, StateDirError};
 
 /// The file's name.
 pub(crate) const NAME: &str = "pin-guard.jsonl";
 /// The key's name. Only workers read it.
 pub(crate) const KEY: &str = "pin-guard.key";
 const SEAL: &str = "pin-guard.seal";
-/// A file that is longer than this, in bytes, and than twice what it has to say, is rewritten.
+/// A file is rewritten when it is longer than this, in bytes, and than twice what it has to hold.
 const COMPACT_ABOVE: u64 = 256 * 1024;
-/// A file that is longer than this, in bytes, is none of ours.
+/// qseed writes no longer file, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// Room on the disk that a presentation takes beforehand, so that its answer can be recorded.
 const ROOM_FOR_AN_ANSWER: u64 = 1024;
-/// A reset counts on from here, so that no process takes its file for an older one.
+/// A reset adds this to the number of the last record, so that no process takes the new file for an
+/// older one.
 const RESET: u64 = 1 << 32;
 
 const OLDER: &str = "an older copy took the place of the PIN guard's file, or its end was cut off";
@@ -67,10 +62,7 @@ struct Seal {
 /// The guard's file, open.
 #[derive(Debug)]
 pub(crate) struct GuardFile {
-    dir: StateDir,
-    file: File,
-    /// The bytes of it that were read or written.
-    read: u64,
+    file: SharedFile,
     contents: Contents,
     presenter: Option<Presenter>,
     /// Presentations of this process that have no answer yet.
@@ -81,25 +73,26 @@ pub(crate) struct GuardFile {
     changed: BTreeSet<DeviceTag>,
 }
 
-/// Reads what the guard's file says, and writes nothing; none: there is nothing of a guard.
+/// Reads the guard's file, and writes nothing; none: there is nothing of a guard.
 pub(crate) fn read(dir: &StateDir) -> Result<Option<Contents>, StateDirError> {
-    let mut contents = Contents::default();
-    match dir.read(NAME, MAX_BYTES)? {
+    let mut contents = match dir.read(NAME, MAX_BYTES)? {
         Some(text) => {
-            contents.read(&text);
-            contents.check_end();
+            let mut contents = Contents::of(&text);
             judge_by_seal(dir, &mut contents)?;
+            contents
         }
         None => match missing(dir) {
             None => return Ok(None),
-            why => contents.records.lose(why),
+            Some(why) => {
+                let mut contents = Contents::default();
+                contents.lose(&why);
+                contents
+            }
         },
-    }
+    };
     if contents.records.key().is_some() && !dir.exists(KEY) {
-        let why = format!(
-            "the PIN guard's key {} is missing",
-            dir.path().join(KEY).display()
-        );
+        let key = dir.path().join(KEY);
+        let why = format!("the PIN guard's key {} is missing", key.display());
         contents.records.lose(Some(why));
     }
     Ok(Some(contents))
@@ -120,35 +113,22 @@ fn judge_by_seal(dir: &StateDir, contents: &mut Contents) -> Result<(), StateDir
     let sealed = serde_json::from_slice::<Seal>(&text).map_or(0, |seal| seal.last);
     if contents.records.last() < sealed {
         contents.records.count_from(sealed);
-        contents.lose_once(OLDER);
+        contents.lose(OLDER);
     }
     Ok(())
 }
 
 impl GuardFile {
-    /// Opens the guard's file, and makes it and the state directory where they are missing.
-    pub(crate) fn open(state_dir: &Path) -> Result<Self, StateDirError> {
-        Self::open_in(StateDir::create(state_dir)?)
-    }
-
     /// Opens the guard's file in a state directory, and makes it where it is missing.
-    pub(crate) fn open_in(dir: StateDir) -> Result<Self, StateDirError> {
-        let file = loop {
-            if let Some(file) = dir.open_file(NAME, true)? {
-                break file;
-            }
+    pub(crate) fn open(dir: StateDir) -> Result<Self, StateDirError> {
+        let file = SharedFile::open(dir, NAME, MAX_BYTES, |dir| {
             let mut contents = Contents::default();
-            contents.records.lose(missing(&dir));
-            judge_by_seal(&dir, &mut contents)?;
-            // Another process may be first.
-            if let Some(file) = dir.make(NAME, contents.header(0).as_bytes())? {
-                break file;
-            }
-        };
+            contents.records.lose(missing(dir));
+            judge_by_seal(dir, &mut contents)?;
+            Ok(contents.header(0))
+        })?;
         let mut guard = Self {
-            dir,
             file,
-            read: 0,
             contents: Contents::default(),
             presenter: None,
             open: 0,
@@ -156,10 +136,12 @@ impl GuardFile {
             changed: BTreeSet::new(),
         };
         guard.locked(|guard| {
-            guard.read_all()?;
-            let needs_it = guard.read > COMPACT_ABOVE
-                && guard.read / 2 > guard.contents.compact().len() as u64;
-            if needs_it { guard.rewrite() } else { Ok(()) }
+            let length = guard.file.known();
+            let compact = || guard.contents.compact().len() as u64;
+            if length > COMPACT_ABOVE && length / 2 > compact() {
+                guard.rewrite()?;
+            }
+            Ok(())
         })?;
         guard.changed.clear();
         Ok(guard)
@@ -187,7 +169,6 @@ impl GuardFile {
         entries: &[Entry],
     ) -> Result<Vec<Option<HeldBack>>, StateDirError> {
         self.locked(|guard| {
-            guard.catch_up()?;
             let mut draft = Draft::of(&guard.contents);
             let drafted = guard.draft_all(entries, &mut draft);
             let written = drafted.and_then(|held| guard.write(&draft).map(|()| held));
@@ -222,7 +203,7 @@ impl GuardFile {
         draft: &mut Draft,
     ) -> Result<Option<HeldBack>, StateDirError> {
         let records = &self.contents.records;
-        let (record, answer) = match entry {
+        let (mut record, answer) = match entry {
             Entry::Present(tags, partition) => {
                 if records.key().is_some_and(|key| key != tags.key) && records.lost().is_none() {
                     let why = format!("another key took the place of the PIN guard's key {KEY}");
@@ -231,7 +212,7 @@ impl GuardFile {
                     draft.lines.push_str(&self.contents.header(0));
                 }
                 let by = self.presenter()?;
-                let lives = |other| presenter::lives(&self.dir, other);
+                let lives = |other| presenter::lives(self.file.dir(), other);
                 match self.contents.records.judge(tags, partition, by, lives) {
                     Ok(record) => {
                         if self.contents.records.key().is_none() {
@@ -259,26 +240,21 @@ impl GuardFile {
         };
         let held = record.standing.is_none_or(|it| it.held_back().is_some());
         draft.seals |= held;
-        let remark = Remark {
-            since: Timestamp::now(),
-            answer,
-        };
-        draft.lines.push_str(&contents::line_of(&record, &remark));
+        record.since = format_time(Timestamp::now());
+        record.answer = answer;
+        draft.lines.push_str(&line_of(&record));
         let tag = record.tag;
-        draft
-            .replaced
-            .push((tag, self.contents.put(record, remark)));
+        let before = self.contents.records.put(record);
+        draft.replaced.push((tag, before));
         Ok(None)
     }
 
     fn presenter(&mut self) -> Result<ProcessTag, StateDirError> {
-        if self.presenter.is_none() {
-            self.presenter = Some(Presenter::new(&self.dir)?);
-        }
-        Ok(self
-            .presenter
-            .as_ref()
-            .map_or(ProcessTag([0; 8]), |it| it.tag))
+        let presenter = match self.presenter.take() {
+            Some(presenter) => presenter,
+            None => Presenter::new(self.file.dir())?,
+        };
+        Ok(self.presenter.insert(presenter).tag)
     }
 
     fn write(&mut self, draft: &Draft) -> Result<(), StateDirError> {
@@ -287,24 +263,9 @@ impl GuardFile {
         }
         if draft.opened > 0 {
             let answers = (self.open + draft.opened) * ROOM_FOR_AN_ANSWER;
-            let room = draft.lines.len() as u64 + answers;
-            let flags = FallocateFlags::KEEP_SIZE;
-            match rustix::fs::fallocate(&self.file, flags, self.read, room) {
-                // Some file systems cannot.
-                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
-                Err(why) => return Err(self.error(why.into())),
-            }
+            self.file.reserve(draft.lines.len() as u64 + answers)?;
         }
-        let written = (&self.file)
-            .write_all(draft.lines.as_bytes())
-            .and_then(|()| self.file.sync_data());
-        if let Err(why) = written {
-            // A torn record must not stand before the next one.
-            let _ = self.file.set_len(self.read);
-            return Err(self.error(why));
-        }
-        self.read += draft.lines.len() as u64;
-        Ok(())
+        self.file.append(&draft.lines, true)
     }
 
     fn take_back(&mut self, draft: Draft) {
@@ -317,46 +278,107 @@ impl GuardFile {
         records.lose(draft.lost);
     }
 
-    /// Reads what other processes appended. The devices whose records they changed since this was
-    /// asked last.
+    /// Reads what other processes appended. Returns the devices whose records they changed since the
+    /// last call.
     pub(crate) fn refresh(&mut self) -> Result<BTreeSet<DeviceTag>, StateDirError> {
-        let unchanged = self.is_in_place() && self.length()? == self.read;
-        if !unchanged {
-            self.locked(Self::catch_up)?;
+        if !self.file.is_known() {
+            self.locked(|_| Ok(()))?;
         }
         Ok(std::mem::take(&mut self.changed))
     }
 
-    /// Begins anew where records were lost: keeps those that were made with the present key, and
+    /// Starts again after records were lost: keeps those that were made with the present key, and
     /// forgets the others.
     pub(crate) fn reset(&mut self) -> Result<(), StateDirError> {
         self.locked(|guard| {
-            guard.catch_up()?;
-            let last = guard.contents.records.last();
-            let mut fresh = Contents::default();
-            fresh.records.count_from(last.saturating_add(RESET));
             let key = guard.contents.records.key();
-            if key.is_some() && guard.dir.exists(KEY) {
-                fresh.records.bind(key);
-                let known: Vec<PinRecord> = guard.contents.records.iter().cloned().collect();
-                for record in known {
-                    if let Some(remark) = guard.contents.remark(record.tag).cloned() {
-                        fresh.put(record, remark);
-                    }
-                }
+            let mut fresh = Contents::default();
+            if key.is_some() && guard.file.dir().exists(KEY) {
+                fresh.add_missing(&guard.contents);
             }
+            let last = guard.contents.records.last();
+            fresh.records.count_from(last.saturating_add(RESET));
             guard.contents = fresh;
             guard.rewrite()?;
             guard.seal();
             Ok(())
         })
     }
+
+    /// Does something under the file's lock, knowing all that other processes recorded.
+    fn locked<T>(
+        &mut self,
+        action: impl FnOnce(&mut Self) -> Result<T, StateDirError>,
+    ) -> Result<T, StateDirError> {
+        let found = self.file.lock()?;
+        let result = self.take_in(found).and_then(|()| action(self));
+        self.file.unlock();
+        result
+    }
+
+    fn take_in(&mut self, found: Found) -> Result<(), StateDirError> {
+        match found {
+            Found::Appended(text) => {
+                let last = self.contents.records.last();
+                self.contents.read(&text);
+                let records = self.contents.records.iter();
+                let new = records.filter(|record| record.seq > last);
+                self.changed.extend(new.map(|record| record.device));
+                Ok(())
+            }
+            Found::Replaced(text) => {
+                let taken = self.take_other_file(&text);
+                if taken.is_err() {
+                    self.file.read_again();
+                }
+                taken
+            }
+            Found::Removed => {
+                let why = format!("the PIN guard's file {NAME} was removed");
+                self.contents.records.lose(Some(why));
+                self.rewrite()
+            }
+        }
+    }
+
+    /// Takes in another file that took the place of this one. If that lost records, what this
+    /// process knows is written again.
+    fn take_other_file(&mut self, text: &[u8]) -> Result<(), StateDirError> {
+        let mut found = Contents::of(text);
+        let is_older = found.records.last() < self.contents.records.last();
+        judge_by_seal(self.file.dir(), &mut found)?;
+        if is_older {
+            found.lose(OLDER);
+        }
+        let ours = std::mem::replace(&mut self.contents, found);
+        let records = ours.records.iter().chain(self.contents.records.iter());
+        self.changed = records.map(|record| record.device).collect();
+        if self.lost().is_some() && self.contents.add_missing(&ours) | is_older {
+            self.rewrite()?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the file by one with the last record of each PIN.
+    fn rewrite(&mut self) -> Result<(), StateDirError> {
+        let text = self.contents.compact();
+        self.file.replace(&text)?;
+        self.contents = Contents::of(text.as_bytes());
+        Ok(())
+    }
+
+    /// Remembers how far the records have come. If that fails, the next record tries again.
+    fn seal(&mut self) {
+        let last = self.contents.records.last();
+        let text = serde_json::to_vec(&Seal { last }).expect("a seal is plain data");
+        self.unsealed = self.file.dir().replace(SEAL, &text).is_err();
+    }
 }
 
 impl Drop for GuardFile {
     fn drop(&mut self) {
         if let Some(presenter) = &self.presenter {
-            presenter.leave(&self.dir);
+            presenter.leave(self.file.dir());
         }
     }
 }
@@ -365,7 +387,7 @@ impl Drop for GuardFile {
 #[derive(Default)]
 struct Draft {
     lines: String,
-    replaced: Vec<(PinTag, Option<(PinRecord, Remark)>)>,
+    replaced: Vec<(PinTag, Option<PinRecord>)>,
     /// Presentations, and answers to them.
     opened: u64,
     closed: u64,

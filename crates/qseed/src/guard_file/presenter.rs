@@ -1,10 +1,9 @@
-//! Which processes that recorded a presentation still live: each holds a lock on a file of its own
-//! for as long as it does, which other processes see in other containers as well.
+//! Which processes that recorded a presentation still live. Each locks a file of its own for as long
+//! as it lives, which processes in other containers see as well.
 
 use std::fs::File;
 
 use qseed_model::pins::ProcessTag;
-use rustix::fs::FlockOperation;
 
 use crate::state_dir::{StateDir, StateDirError};
 
@@ -14,56 +13,31 @@ const PREFIX: &str = "presenter-";
 #[derive(Debug)]
 pub(super) struct Presenter {
     pub(super) tag: ProcessTag,
-    name: String,
     /// Locked.
     _file: File,
 }
 
 impl Presenter {
-    /// Takes a name and its lock, and removes the files of processes that are gone.
+    /// Makes and locks this process's file, and removes those of processes that are gone.
     pub(super) fn new(dir: &StateDir) -> Result<Self, StateDirError> {
-        for name in dir.names() {
-            if let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) {
-                let _ = is_locked(dir, name);
-            }
-        }
+        dir.remove_abandoned(PREFIX);
         let tag = ProcessTag(crate::random::random_number().to_be_bytes());
-        let name = name_of(tag);
-        let file = dir.create_new(&name)?;
-        Ok(Self {
-            tag,
-            name,
-            _file: file,
-        })
+        let file = dir.create_new(&name_of(tag))?;
+        Ok(Self { tag, _file: file })
     }
 
     /// Removes this process's file, at its end.
     pub(super) fn leave(&self, dir: &StateDir) {
-        let _ = dir.remove(&self.name);
+        let _ = dir.remove(&name_of(self.tag));
     }
 }
 
-/// Whether another process still lives. Where that cannot be seen, it counts as living: then a PIN
-/// is held back.
+/// Whether a process still lives. If that cannot be seen, it counts as living, and its PIN is held
+/// back.
 pub(super) fn lives(dir: &StateDir, tag: ProcessTag) -> bool {
-    is_locked(dir, &name_of(tag))
-}
-
-fn is_locked(dir: &StateDir, name: &str) -> bool {
-    match dir.open_file(name, false) {
-        Ok(None) => false,
-        Ok(Some(file)) => {
-            let free = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-            if free.is_ok() {
-                let _ = dir.remove(name);
-            }
-            free.is_err()
-        }
-        Err(_) => true,
-    }
+    dir.is_in_use(&name_of(tag))
 }
 
 fn name_of(tag: ProcessTag) -> String {
-    let digits: Vec<String> = tag.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{PREFIX}{}", digits.concat())
+    format!("{PREFIX}{:016x}", u64::from_be_bytes(tag.0))
 }

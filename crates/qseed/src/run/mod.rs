@@ -7,13 +7,13 @@
 mod alarm;
 mod config_source;
 mod daemon;
-mod keeper;
 mod manager;
 mod orphans;
 mod processes;
 mod reports;
 mod service;
 mod sources;
+mod state_files;
 mod usage;
 mod watch;
 
@@ -105,5 +105,5 @@ pub(crate) fn unreadable(error: &std::io::Error) -> (Code, &'static str) {
     }
 }
 
-/// What the keeper of the guard's file and the daemon share.
+/// What the daemon and the thread of the state files share.
 type Flag = Arc<std::sync::atomic::AtomicBool>;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::json;
 
+use crate::pins::RIGHT;
 use crate::support::daemon::{Ended, QSEED, qseed, run};
 use crate::support::faulty::Faulty;
 use crate::support::service;
@@ -157,4 +158,28 @@ fn partitions_that_name_one_token_with_excluding_logins_are_named_at_the_start()
         "{message}"
     );
     qseed.stop();
+}
+
+#[test]
+fn a_state_directory_in_which_somebody_else_could_plant_files_is_refused() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| {});
+    std::fs::create_dir(site.state_dir()).expect("made");
+    std::fs::write(site.state_dir().join("pin-guard.key"), [7; 32]).expect("planted");
+    // A budget can be forged as well, so a PIN makes no difference.
+    for partition in [
+        faulty.partition_with_pin("p", 0, RIGHT),
+        faulty.partition("p", 0),
+    ] {
+        site.configure_full(&site.full(&service, &json!([partition])));
+        for (owner, mode, fix) in [(0, 0o777, "chmod go-w"), (4321, 0o700, "chown 0")] {
+            std::os::unix::fs::chown(site.state_dir(), Some(owner), None).expect("chown");
+            std::fs::set_permissions(site.state_dir(), Permissions::from_mode(mode))
+                .expect("chmod");
+            let ended = site.once();
+            assert_eq!(ended.code, Some(77), "{ended:?}");
+            assert!(ended.errors.contains(fix), "{ended:?}");
+        }
+    }
+    assert_eq!(faulty.presentations(0), 0);
 }

@@ -72,12 +72,14 @@ impl SmallDisk {
         Path::new(&root).join(folder).join(name)
     }
 
-    /// Leaves no room, not even the room that the PIN guard has taken behind its last record.
+    /// Leaves no room, not even the room that the PIN guard has taken behind its last record, and
+    /// the rest of the last block of other files.
     pub fn fill(&self) {
         self.fill_again();
-        let guard = self.path("pin-guard.jsonl");
-        for lines in [BLOCK, 1] {
-            while append(&guard, &vec![b'\n'; lines]).is_ok() {}
+        for file in ["pin-guard.jsonl", "usage.jsonl"] {
+            for lines in [BLOCK, 1] {
+                while append(&self.path(file), &vec![b'\n'; lines]).is_ok() {}
+            }
         }
     }
 

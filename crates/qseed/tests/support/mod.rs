@@ -17,6 +17,7 @@ pub mod figures;
 pub mod lines;
 pub mod site;
 pub mod tpm;
+pub mod usage;
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::log::{Entry, Log, Style};
 use crate::run::manager::notify;
 use crate::run::sources::Adapter;
 use crate::run::watch::Watch;
-use crate::state_dir::StateDirError;
+use crate::state_dir::{StateDir, StateDirError};
 
 impl Daemon {
     /// Starts the tasks of new sources and ends those of sources that are gone.
@@ -88,7 +88,7 @@ impl Daemon {
             self.reports
                 .write(Entry::new(Level::Warn, "configuration", warning));
         }
-        // Its files are open, and the keeper's.
+        // Its files are open.
         let state_dir = std::mem::take(&mut self.plan.config.state_dir);
         self.plan = plan;
         self.plan.config.state_dir = state_dir;
@@ -202,20 +202,36 @@ fn excluding_logins(config: &Config) -> Vec<String> {
     conflicts
 }
 
-/// Opens the guard's file where a partition logs in with a PIN.
+/// Opens the state directory, and makes it if it is missing. The inner error is why it cannot be
+/// used now.
 ///
 /// # Errors
-/// That the state directory is not to be trusted. The inner error is why it cannot be written.
-pub(super) fn open_guard(plan: &Plan) -> Result<Result<Option<GuardFile>, String>, Failure> {
-    let needed = plan
-        .partitions
-        .values()
-        .any(|partition| partition.config.login != qseed_config::Login::None);
-    if !needed {
+/// That others could have written in it.
+pub(super) fn open_state_dir(plan: &Plan) -> Result<Result<StateDir, String>, Failure> {
+    trusted(StateDir::create(&plan.config.state_dir))
+}
+
+/// Opens the guard's file, if a partition logs in with a PIN. The inner error is why it cannot be
+/// written now.
+///
+/// # Errors
+/// That others could have written it.
+pub(super) fn open_guard(
+    plan: &Plan,
+    dir: Result<StateDir, String>,
+) -> Result<Result<Option<GuardFile>, String>, Failure> {
+    let mut partitions = plan.partitions.values();
+    if partitions.all(|partition| partition.config.login == Login::None) {
         return Ok(Ok(None));
     }
-    match GuardFile::open(&plan.config.state_dir) {
-        Ok(file) => Ok(Ok(Some(file))),
+    let opened = dir.map(|dir| trusted(GuardFile::open(dir).map(Some)));
+    opened.unwrap_or_else(|why| Ok(Err(why)))
+}
+
+/// Ends the start where files are not to be trusted. What the system refuses may pass.
+fn trusted<T>(opened: Result<T, StateDirError>) -> Result<Result<T, String>, Failure> {
+    match opened {
+        Ok(opened) => Ok(Ok(opened)),
         Err(why @ StateDirError::Io { .. }) => Ok(Err(why.to_string())),
         Err(why) => Err(Failure::new(Code::Permission, why.to_string())),
     }

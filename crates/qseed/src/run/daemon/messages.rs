@@ -97,7 +97,7 @@ impl Daemon {
             bytes: bytes as u64,
             requests: 1 + u32::from(spare_attempt),
         });
-        self.keeper.write_usage();
+        self.state_files.write_usage();
         allowed
     }
 
@@ -109,7 +109,6 @@ impl Daemon {
         };
         let now = Timestamp::now();
         self.usage.answered(&planned.config.name, now, bytes, sent);
-        self.keeper.write_usage();
         self.tell_budget(id);
     }
 

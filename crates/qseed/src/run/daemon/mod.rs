@@ -19,13 +19,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::Incoming;
 use super::alarm::Alarm;
 use super::config_source::ConfigSource;
-use super::keeper::Keeper;
 use super::orphans;
 use super::processes::Processes;
 use super::reports::Reports;
 use super::service::{Service, Wish};
 use super::sources::Sources;
-use super::usage::Usage;
+use super::state_files::StateFiles;
+use super::usage::{Usage, UsageFile};
 use super::watch::{self, Exposures, Watch, Whose};
 use crate::assemble::{Plan, PlannedSource};
 use crate::cli::RunArgs;
@@ -33,7 +33,7 @@ use crate::exit::Failure;
 use crate::log::{Entry, Log};
 use crate::random::random_number;
 use crate::say::shell;
-use configuration::{open_guard, say_start, style};
+use configuration::{open_guard, open_state_dir, say_start, style};
 use workers::mix_local;
 
 /// Everything that the daemon holds.
@@ -50,7 +50,7 @@ pub(super) struct Daemon {
     held_back: BTreeMap<PartitionId, HeldBack>,
     /// What the token answered to a PIN, while that is being written down.
     token_said: Option<String>,
-    keeper: Keeper,
+    state_files: StateFiles,
     usage: Usage,
     watch: Watch,
     exposures: Exposures,
@@ -79,11 +79,12 @@ impl Daemon {
         say_start(&mut log, &plan, warnings, shortcomings);
         let reports = Reports::new(log, &plan);
         let (incoming, to_handle) = unbounded_channel();
-        let guard = open_guard(&plan)?;
+        let state_dir = plan.config.state_dir.clone();
+        let dir = open_state_dir(&plan)?;
+        let (usage, read) = Usage::read(dir.as_ref().ok());
+        let guard = open_guard(&plan, dir)?;
         let good_pins = guard.as_ref().ok().and_then(Option::as_ref);
         let good_pins = good_pins.map(|file| file.contents().records.good().collect());
-        let state_dir = plan.config.state_dir.clone();
-        let (usage, read) = Usage::read(&state_dir);
         let engine = Engine::new(Start {
             settings: plan.engine_settings(),
             now: Moment::START,
@@ -92,8 +93,10 @@ impl Daemon {
             once,
             sent_before: requests_before(&plan, &usage),
         });
-        let keeper = Keeper::start(state_dir, guard, (usage.clone(), read), incoming.clone())
-            .map_err(|error| Failure::internal("cannot start the PIN guard", error))?;
+        let usage_file = UsageFile::new(usage.clone(), &state_dir);
+        let events = incoming.clone();
+        let state_files = StateFiles::start(state_dir, guard, (usage_file, read), events)
+            .map_err(|error| Failure::internal("cannot start a thread", error))?;
         let mut daemon = Self {
             watch: Watch::new(&plan),
             exposures,
@@ -107,7 +110,7 @@ impl Daemon {
             workers: Processes::default(),
             held_back: BTreeMap::new(),
             token_said: None,
-            keeper,
+            state_files,
             usage,
             to_handle,
             service,
@@ -197,7 +200,8 @@ impl Daemon {
                 }
                 Action::PresentPin { partition, tags } => self.present_pin(tags, partition),
                 Action::RecordPin { tag, answer, .. } => {
-                    self.keeper.record(tag, answer, self.token_said.clone());
+                    self.state_files
+                        .record(tag, answer, self.token_said.clone());
                 }
                 Action::Verdict {
                     worker,
@@ -279,7 +283,7 @@ impl Daemon {
     /// Looks whether the operator changed what something waits for.
     fn look_at_files(&mut self) {
         self.tell_budgets();
-        self.keeper.look();
+        self.state_files.refresh();
         for whose in self.watch.changed() {
             self.handle(match whose {
                 Whose::Source(id) => Event::SourceSecretChanged(id),

@@ -63,7 +63,7 @@ impl Daemon {
     pub(super) fn present_pin(&mut self, tags: PinTags, partition: PartitionId) {
         let planned = self.plan.partitions.get(&partition);
         let name = planned.map(|planned| planned.config.name.clone());
-        self.keeper.present(tags, name.unwrap_or_default());
+        self.state_files.present(tags, name.unwrap_or_default());
     }
 
     pub(super) fn give_verdict(

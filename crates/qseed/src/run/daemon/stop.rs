@@ -29,7 +29,7 @@ impl Daemon {
             .await;
         self.workers.kill_all();
         self.wait_for_workers(Instant::now() + KILLED_WITHIN).await;
-        self.keeper.finish();
+        self.state_files.finish();
         self.reports.write(Entry::info("stopped", "qseed stops."));
     }
 

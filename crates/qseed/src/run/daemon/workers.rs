@@ -21,7 +21,7 @@ impl Daemon {
         };
         let withheld = self.config_source.secret_variables();
         let spec = WorkerSpec {
-            guard_key_may_be_made: self.keeper.key_may_be_made.load(Ordering::Relaxed),
+            guard_key_may_be_made: self.state_files.key_may_be_made.load(Ordering::Relaxed),
             ..worker_spec(config, withheld, &self.plan.config.state_dir)
         };
         let pins = self.config_source.kept_pins(module);

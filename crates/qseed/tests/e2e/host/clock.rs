@@ -12,6 +12,7 @@ use crate::support::daemon::{Qseed, is_event, kill};
 use crate::support::faulty::{Faulty, calls_of};
 use crate::support::service;
 use crate::support::site::Site;
+use crate::support::usage::months;
 
 /// A daemon with a clock of its own, whose worker has the host's.
 struct Scene {
@@ -62,16 +63,9 @@ impl Scene {
     }
 
     /// What is counted of the budget in each month, by its first day.
-    fn months(&self) -> Vec<(String, u64)> {
-        let text = std::fs::read(self.site.state_dir().join("usage.json")).expect("a file");
-        let months: Value = serde_json::from_slice(&text).expect("JSON");
-        let months = months["sim"]["months"].as_array().expect("a list").iter();
-        months
-            .map(|month| {
-                let began = month["began"].as_str().expect("a date");
-                (began.to_owned(), month["bytes"].as_u64().expect("a number"))
-            })
-            .collect()
+    fn months(&self) -> Vec<(String, i64)> {
+        let text = std::fs::read_to_string(self.site.state_dir().join("usage.jsonl"));
+        months(&text.expect("a file"))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::support::daemon::{Qseed, is_event, kill, run};
 use crate::support::disk::SmallDisk;
 use crate::support::faulty::Faulty;
 use crate::support::site::Site;
+use crate::support::usage::months;
 use crate::support::{for_each_case, service};
 
 const BUDGET: u64 = 100 * 1024 * 1024;
@@ -69,13 +70,12 @@ impl Scene {
 
     /// Nothing that was delivered is missing from the budget's count.
     fn assert_counted(&self) {
-        let text = std::fs::read(self.disk.path("usage.json")).expect("a file");
-        let months: Value = serde_json::from_slice(&text).expect("JSON");
-        let month = &months["sim"]["months"][0];
+        let text = std::fs::read_to_string(self.disk.path("usage.jsonl")).expect("a file");
+        let counted: i64 = months(&text).iter().map(|(_, bytes)| bytes).sum();
         let served = self.service.served();
         let served: usize = served.iter().map(|answer| answer.blocks.total()).sum();
-        let counted = month["bytes"].as_u64().expect("a number");
-        assert!(counted >= served as u64, "{served}: {months}");
+        let counted = usize::try_from(counted).expect("not fewer than none");
+        assert!(counted >= served, "{served}: {text}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! The keeper of the state directory's files: a thread that writes and syncs, so that a slow disk
-//! makes nobody wait but the PIN or the request that it is about.
+//! A thread that writes and syncs the files of the state directory: a slow disk delays only the PIN
+//! or the request that needs the record.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -10,9 +10,10 @@ use std::time::Duration;
 use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::usage::Usage;
+use super::usage::UsageFile;
 use super::{Flag, Incoming};
 use crate::guard_file::{Entry, GuardFile};
+use crate::state_dir::{StateDir, StateDirError};
 
 /// How long the last records may take to be written.
 const LAST_RECORDS_WITHIN: Duration = Duration::from_millis(500);
@@ -23,50 +24,50 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 enum Order {
     Guard(Entry),
-    /// Look whether the operator, or another process, changed something.
-    Look,
-    /// Write what sources were asked for by then.
+    /// Reads what the operator, or another process, recorded.
+    Refresh,
+    /// Writes what sources were asked for by then.
     Usage,
 }
 
-/// The handle of the keeper. Dropping it ends the thread once everything is written.
+/// The handle of the thread. Dropping it ends the thread once everything is written.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(super) struct StateFiles {
     orders: Option<Sender<Order>>,
     thread: Option<std::thread::JoinHandle<()>>,
     /// Disconnected when the thread has written everything.
     finished: Receiver<()>,
-    /// Whether the guard holds no PIN back: only then may its key be made anew.
+    /// Whether the guard's key may be made: it has no record that was made with another one.
     pub(super) key_may_be_made: Flag,
 }
 
-impl Keeper {
-    /// Starts the keeper with the guard's file, where one is needed, and with what sources were
-    /// asked for. What is in trouble is said.
+impl StateFiles {
+    /// Starts the thread with the guard's file, if the daemon needs one, and with the file of what
+    /// sources were asked for. Reports what is wrong with them.
     pub(super) fn start(
         state_dir: PathBuf,
         guard: Result<Option<GuardFile>, String>,
-        (usage, read): (Usage, Result<(), String>),
+        (usage, read): (UsageFile, Result<(), String>),
         events: UnboundedSender<Incoming>,
     ) -> std::io::Result<Self> {
-        let (file, guard_trouble) = match guard {
+        let (guard, guard_fault) = match guard {
             Ok(file) => (file, None),
-            Err(why) => (None, Some(Trouble::CannotWrite(why))),
+            Err(why) => (None, Some(GuardFault::CannotWrite(why))),
         };
-        let mut book = Book {
+        let mut writer = Writer {
             state_dir,
-            file,
+            guard,
             events,
-            guard_trouble: None,
+            guard_fault: None,
             usage,
-            usage_trouble: None,
+            usage_fault: None,
             unwritten: Vec::new(),
             key_may_be_made: Arc::new(AtomicBool::new(false)),
         };
-        book.tell_guard_trouble(guard_trouble.or(book.lost()));
-        book.tell_usage_trouble(read.err());
-        book.set_flag();
-        let key_may_be_made = Arc::clone(&book.key_may_be_made);
+        writer.report_guard(guard_fault.or(writer.lost()));
+        writer.report_usage(read.err());
+        writer.set_flag();
+        let key_may_be_made = Arc::clone(&writer.key_may_be_made);
         let (orders, to_do) = channel();
         let (until_written, finished) = channel();
         let thread = std::thread::Builder::new()
@@ -74,7 +75,7 @@ impl Keeper {
             .stack_size(256 * 1024)
             .spawn(move || {
                 let _until_written = until_written;
-                book.keep(&to_do);
+                writer.run(&to_do);
             })?;
         Ok(Self {
             orders: Some(orders),
@@ -89,7 +90,8 @@ impl Keeper {
         self.order(Order::Usage);
     }
 
-    /// Has the guard's file judge a presentation, and record it. Answered by `PinJudged`.
+    /// Asks the guard's file whether a PIN may be presented, and records that it is. Answered by
+    /// `PinJudged`.
     pub(super) fn present(&self, tags: PinTags, partition: String) {
         self.order(Order::Guard(Entry::Present(tags, partition)));
     }
@@ -99,9 +101,9 @@ impl Keeper {
         self.order(Order::Guard(Entry::Answer(tag, answer, said)));
     }
 
-    /// Looks for changes that others made. Answered by `GuardChanged` for each.
-    pub(super) fn look(&self) {
-        self.order(Order::Look);
+    /// Reads what others recorded. Answered by a `GuardChanged` for each device.
+    pub(super) fn refresh(&self) {
+        self.order(Order::Refresh);
     }
 
     fn order(&self, order: Order) {
@@ -110,8 +112,7 @@ impl Keeper {
         }
     }
 
-    /// Waits until everything is written, for as long as a disk may take: a daemon that is told to
-    /// end must not hang with it.
+    /// Waits until everything is written, but not for a disk that hangs.
     pub(super) fn finish(&mut self) {
         self.orders.take();
         if let Some(thread) = self.thread.take()
@@ -124,7 +125,7 @@ impl Keeper {
 
 /// Why nobody can log in.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum GuardFault {
     #[error(
         "{0}. Until it can be written, no PIN is presented. Let qseed write to `state_dir`, or name \
          another one"
@@ -137,91 +138,87 @@ enum Trouble {
     Lost(String),
 }
 
-struct Book {
+/// What the thread works with.
+struct Writer {
     state_dir: PathBuf,
-    file: Option<GuardFile>,
+    guard: Option<GuardFile>,
     events: UnboundedSender<Incoming>,
-    /// The trouble that was told last.
-    guard_trouble: Option<Trouble>,
-    usage: Usage,
-    usage_trouble: Option<String>,
+    /// The faults that were reported last.
+    guard_fault: Option<GuardFault>,
+    usage_fault: Option<String>,
+    usage: UsageFile,
     /// Answers that could not be recorded yet.
     unwritten: Vec<Entry>,
     key_may_be_made: Flag,
 }
 
-impl Book {
-    fn keep(&mut self, to_do: &Receiver<Order>) {
+impl Writer {
+    fn run(&mut self, to_do: &Receiver<Order>) {
         loop {
             let first = if self.unwritten.is_empty() {
                 to_do.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 to_do.recv_timeout(RETRY)
             };
-            if matches!(first, Err(RecvTimeoutError::Disconnected)) {
-                break;
-            }
+            let ends = matches!(first, Err(RecvTimeoutError::Disconnected));
             // What has queued up meanwhile shares one sync.
             let mut entries = std::mem::take(&mut self.unwritten);
-            let mut look = false;
-            let mut usage = false;
+            let (mut refresh, mut usage) = (false, ends);
             for order in first.into_iter().chain(to_do.try_iter()) {
                 match order {
                     Order::Guard(entry) => entries.push(entry),
-                    Order::Look => look = true,
+                    Order::Refresh => refresh = true,
                     Order::Usage => usage = true,
                 }
             }
             if !entries.is_empty() {
-                self.write(entries);
+                self.record(entries);
+                refresh = true;
             }
-            if look {
-                self.look();
+            if refresh {
+                self.refresh();
+                self.set_flag();
             }
-            self.set_flag();
             if usage {
-                let trouble = self.usage.write(&self.state_dir).err();
-                self.tell_usage_trouble(trouble);
+                let fault = self.usage.write().err();
+                self.report_usage(fault);
             }
-        }
-        let last = std::mem::take(&mut self.unwritten);
-        if !last.is_empty() {
-            self.write(last);
+            if ends {
+                return;
+            }
         }
     }
 
-    fn say(&self, event: Incoming) {
+    fn report(&self, event: Incoming) {
         let _ = self.events.send(event);
     }
 
     fn set_flag(&self) {
-        let may_be = self.file.as_ref().is_some_and(GuardFile::key_may_be_made);
+        let may_be = self.guard.as_ref().is_some_and(GuardFile::key_may_be_made);
         self.key_may_be_made.store(may_be, Ordering::Relaxed);
     }
 
-    /// Says that the guard's file is in trouble or out of it, when that changes.
-    fn tell_guard_trouble(&mut self, trouble: Option<Trouble>) {
-        let kind = |trouble: &Option<Trouble>| trouble.as_ref().map(std::mem::discriminant);
-        if kind(&trouble) != kind(&self.guard_trouble) {
-            let told = trouble
-                .as_ref()
-                .map_or(Ok(()), |trouble| Err(trouble.to_string()));
-            self.say(Incoming::GuardFile(told));
+    /// Reports a fault of the guard's file, or its end, when that changes.
+    fn report_guard(&mut self, fault: Option<GuardFault>) {
+        let kind = |fault: &Option<GuardFault>| fault.as_ref().map(std::mem::discriminant);
+        if kind(&fault) != kind(&self.guard_fault) {
+            let why = fault.as_ref().map(ToString::to_string);
+            self.report(Incoming::GuardFile(why.map_or(Ok(()), Err)));
         }
-        self.guard_trouble = trouble;
+        self.guard_fault = fault;
     }
 
-    /// The same of the file of what sources were asked for.
-    fn tell_usage_trouble(&mut self, trouble: Option<String>) {
-        if trouble != self.usage_trouble {
-            self.usage_trouble.clone_from(&trouble);
-            self.say(Incoming::UsageFile(trouble.map_or(Ok(()), Err)));
+    /// The same for the file of what sources were asked for.
+    fn report_usage(&mut self, fault: Option<String>) {
+        if fault != self.usage_fault {
+            self.usage_fault.clone_from(&fault);
+            self.report(Incoming::UsageFile(fault.map_or(Ok(()), Err)));
         }
     }
 
-    /// Hands entries to the guard's file. What a token answered is kept until it is recorded.
-    fn write(&mut self, entries: Vec<Entry>) {
-        let (held, trouble) = match self.append(&entries) {
+    /// Hands entries to the guard's file. Answers of tokens are kept until they are recorded.
+    fn record(&mut self, entries: Vec<Entry>) {
+        let (held, fault) = match self.append(&entries) {
             Ok(held) => (held, self.lost()),
             Err(why) => {
                 let held = vec![Some(HeldBack::NotRecorded); entries.len()];
@@ -229,54 +226,50 @@ impl Book {
                     .iter()
                     .filter(|it| !matches!(it, Entry::Present(..)));
                 self.unwritten = answers.cloned().collect();
-                (held, Some(Trouble::CannotWrite(why)))
+                (held, Some(GuardFault::CannotWrite(why.to_string())))
             }
         };
-        self.tell_guard_trouble(trouble);
+        self.report_guard(fault);
         for (entry, held_back) in entries.into_iter().zip(held) {
             if let Entry::Present(tags, _) = entry {
                 let tag = tags.tag;
-                self.say(Incoming::PinJudged { tag, held_back });
+                self.report(Incoming::PinJudged { tag, held_back });
             }
         }
-        self.look();
     }
 
-    fn append(&mut self, entries: &[Entry]) -> Result<Vec<Option<HeldBack>>, String> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => {
-                let opened = GuardFile::open(&self.state_dir);
-                none.insert(opened.map_err(|why| why.to_string())?)
-            }
+    fn append(&mut self, entries: &[Entry]) -> Result<Vec<Option<HeldBack>>, StateDirError> {
+        let guard = match self.guard.take() {
+            Some(guard) => guard,
+            None => GuardFile::open(StateDir::create(&self.state_dir)?)?,
         };
-        file.append(entries).map_err(|why| why.to_string())
+        self.guard.insert(guard).append(entries)
     }
 
-    fn lost(&self) -> Option<Trouble> {
-        let why = self.file.as_ref()?.lost()?;
-        Some(Trouble::Lost(why.to_owned()))
+    fn lost(&self) -> Option<GuardFault> {
+        let why = self.guard.as_ref()?.lost()?;
+        Some(GuardFault::Lost(why.to_owned()))
     }
 
-    /// Tells the engine what other processes changed.
-    fn look(&mut self) {
-        let Some(file) = &mut self.file else { return };
-        let was_lost = file.lost().is_some();
-        match file.refresh() {
+    /// Tells the engine what other processes recorded.
+    fn refresh(&mut self) {
+        let Some(guard) = &mut self.guard else { return };
+        let was_lost = guard.lost().is_some();
+        match guard.refresh() {
             Ok(changed) => {
-                let found = was_lost && file.lost().is_none();
-                if was_lost != file.lost().is_some() {
-                    self.tell_guard_trouble(self.lost());
+                let is_lost = guard.lost().is_some();
+                if was_lost != is_lost {
+                    self.report_guard(self.lost());
                 }
-                if found {
-                    self.say(Incoming::GuardChanged { device: None });
+                if was_lost && !is_lost {
+                    self.report(Incoming::GuardChanged { device: None });
                 }
                 for device in changed {
                     let device = Some(device);
-                    self.say(Incoming::GuardChanged { device });
+                    self.report(Incoming::GuardChanged { device });
                 }
             }
-            Err(why) => self.tell_guard_trouble(Some(Trouble::CannotWrite(why.to_string()))),
+            Err(why) => self.report_guard(Some(GuardFault::CannotWrite(why.to_string()))),
         }
     }
 }
