@@ -112,7 +112,7 @@ impl Scene {
                 "\n{}\n  since  {}\n  why    {}\n  to do  {}\n",
                 printable(&record.partition),
                 printable(&record.since),
-                self.reason(record),
+                Self::reason(record),
                 self.to_do(record)
             );
         }
@@ -120,7 +120,7 @@ impl Scene {
     }
 
     /// Why a PIN is held back, with the token's own words.
-    fn reason(&self, record: &PinRecord) -> String {
+    fn reason(record: &PinRecord) -> String {
         let why = why(record).unwrap_or_default();
         match &record.answer {
             Some(answer) => format!("{why} ({})", printable(answer)),

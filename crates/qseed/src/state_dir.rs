@@ -330,7 +330,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
-    use super::{Acting, StateDir, StateDirError};
+    use super::{Acting, Found, SharedFile, StateDir, StateDirError};
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().expect("a folder")
@@ -361,6 +361,22 @@ mod tests {
         assert_eq!(content.as_deref(), Some(&b"new"[..]));
         let left = std::fs::read_dir(folder.path()).expect("a folder");
         assert_eq!(left.count(), 1, "nothing else is left");
+    }
+
+    /// As systemd makes it for a service with `DynamicUser=`.
+    #[test]
+    fn the_folder_itself_may_be_a_link() {
+        let folder = folder();
+        let link = folder.path().join("link");
+        std::fs::create_dir(folder.path().join("private")).expect("made");
+        symlink("private", &link).expect("linked");
+        let state = StateDir::create(&link).expect("a state directory");
+        let mut file = SharedFile::open(state, "file", 10, |_| Ok("a\n".to_owned()));
+        let file = file.as_mut().expect("made");
+        let found = file.lock().expect("locked");
+        assert!(matches!(found, Found::Replaced(text) if text == b"a\n"));
+        file.append("b\n", true).expect("written");
+        assert!(file.is_known());
     }
 
     #[test]

@@ -363,12 +363,11 @@ impl UsageFile {
         changes: &[(Change, Option<Waiting>)],
     ) -> Result<(Vec<bool>, bool), StateDirError> {
         // After an error, the next writing opens it again.
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => {
-                let dir = StateDir::create(&self.state_dir)?;
-                SharedFile::open(dir, NAME, MAX_BYTES, |_| Ok(String::new()))?
-            }
+        let mut file = if let Some(file) = self.file.take() {
+            file
+        } else {
+            let dir = StateDir::create(&self.state_dir)?;
+            SharedFile::open(dir, NAME, MAX_BYTES, |_| Ok(String::new()))?
         };
         let found = file.lock()?;
         let appended = self.append_locked(&mut file, found, changes)?;
