@@ -31,7 +31,7 @@ pub(crate) fn token_failure(
             (TokenFault::of_held(reason), held_back(reason).to_owned())
         }
         (FailureClass::PinUnavailable, _) => match known.partition.and_then(pin_not_set) {
-            Some(why) => (TokenFault::PinNotSet, format!("the PIN: {why}")),
+            Some(why) => (TokenFault::PinNotSet, why.to_string()),
             None => (TokenFault::PinUnavailable, failure.to_string()),
         },
         // The vendor decided that, so the text names the vendor.

@@ -94,6 +94,9 @@ fn class_of_missing(slots: &[SlotReport]) -> FailureClass {
 }
 
 fn describe(token: &TokenInfo) -> String {
+    if !token.has(TokenFlag::TokenInitialized) {
+        return format!("one in slot {} that is not initialised", token.slot_id);
+    }
     format!(
         "{:?} (serial {}, slot {})",
         token.label, token.serial, token.slot_id

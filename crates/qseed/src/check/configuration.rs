@@ -1,7 +1,6 @@
 //! Checks the configuration, the files that it refers to, and the state directory.
 
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use qseed_config::{Config, LoadError, Login, Report, Warning};
@@ -204,12 +203,6 @@ fn guard_verdict(subject: &Subject, folder: &Path) -> Option<Verdict> {
         }
     };
     Some(subject.fault_of(Code::Permission, "guard", text, fix))
-}
-
-/// The other user who owns the state directory, and could not use what this user makes there.
-pub(super) fn belongs_to_other_user(state_dir: &Path) -> Option<u32> {
-    let owner = std::fs::metadata(state_dir).ok()?.uid();
-    (owner != rustix::process::geteuid().as_raw()).then_some(owner)
 }
 
 #[cfg(test)]

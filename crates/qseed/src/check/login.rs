@@ -4,18 +4,18 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use qseed_config::Login;
 use qseed_engine::guard::Contents;
 use qseed_model::pins::{HeldBack, PinTags, ProcessTag, Standing};
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict as GuardVerdict};
 
-use super::configuration::belongs_to_other_user;
 use super::partitions::Found;
 use super::verdict::Verdict;
 use crate::exit::Code;
 use crate::guard_file::{self, Entry, GuardFile};
 use crate::module_worker::{ModuleFailure, ModuleWorker};
-use crate::state_dir::StateDir;
+use crate::state_dir::{StateDir, StateDirError};
 
 /// The PIN guard's file, for one command.
 pub(super) struct PinGuard(Mutex<Access>);
@@ -39,19 +39,16 @@ enum Held {
 }
 
 impl PinGuard {
-    /// For presenting PINs. Opens the guard's file, and makes it if it is missing, unless the
-    /// daemon's user could not use it then.
+    /// For presenting PINs. Opens the guard's file, and makes it if it is missing.
     pub(super) fn presenting(state_dir: &Path) -> Self {
-        let file = match belongs_to_other_user(state_dir) {
-            Some(owner) => Err(format!(
-                "{} belongs to user {owner}, who could not use a file that this user makes there; \
-                 run the check as that user",
-                state_dir.display()
-            )),
-            None => StateDir::create(state_dir)
-                .and_then(GuardFile::open)
-                .map_err(|error| error.to_string()),
-        };
+        let file = StateDir::create(state_dir).and_then(GuardFile::open);
+        let file = file.map_err(|error| match error {
+            StateDirError::NotOurs { path, owner, .. } => {
+                let path = path.display();
+                format!("{path} belongs to user {owner}; run the check as that user")
+            }
+            error => error.to_string(),
+        });
         Self(Mutex::new(Access::Presents(file)))
     }
 
@@ -187,6 +184,7 @@ pub(super) async fn open(
                 match failure.class {
                     // The token's flags have a verdict of their own.
                     FailureClass::PinGuarded if asked.is_none() => {}
+                    FailureClass::PinUnavailable if found.partition.login == Login::Protected => {}
                     // The worker could not make the key, since there is no place for it.
                     FailureClass::GuardKeyMissing => {
                         held = held.or_else(|| guard.and_then(PinGuard::trouble));

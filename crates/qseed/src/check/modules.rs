@@ -118,10 +118,11 @@ impl Tokens<'_> {
         for (id, planned) in self.shared.partitions(self.module) {
             match find(listing, planned, self.module) {
                 Ok(found) => {
-                    let tried = self.try_token(id, &found).await;
+                    let mut tried = self.try_token(id, &found).await;
                     let same = earlier.iter().find(|other| other.is_same_slot(&found));
+                    let same = same.map(|other| found.shares_token_with(other.partition));
+                    tried.verdicts.extend(same);
                     verdicts.extend(found.verdicts(listing, tried.verdicts, tried.took_seeds));
-                    verdicts.extend(same.map(|other| found.shares_token_with(other.partition)));
                     earlier.push(found);
                 }
                 Err(missing) => verdicts.push(missing),

@@ -121,7 +121,7 @@ impl Found<'_> {
         }
         if let Some(note) = GeneratorNote::of(&listing.library, self.token) {
             let fix = match note {
-                GeneratorNote::InCallingProcess => "none: seed a software token for trials only",
+                GeneratorNote::InCallingProcess => "seed a software token for trials only",
                 GeneratorNote::VirtualSlot => "configure a partition for each member's own slot",
                 GeneratorNote::RefusesSeeding => TRY_IT,
             };
@@ -181,7 +181,7 @@ impl Found<'_> {
             verdicts.push(subject.fault(CHECK, format!("{why}; qseed presents none"), fix));
         } else if flags.count_low {
             let text = "the token says that a wrong PIN was entered since the last login";
-            let fix = "if it was not you, find out who tries PINs on it";
+            let fix = "if neither you nor qseed entered it (see qseed guard), find out who tries PINs on it";
             verdicts.push(subject.warning(CHECK, text, fix));
         }
         let to_be_changed = match login {

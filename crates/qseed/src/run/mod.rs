@@ -82,9 +82,9 @@ pub(crate) fn load(args: &ConfigArgs, acting: Acting) -> Result<Loaded, Failure>
 
 fn load_failure(error: &LoadError) -> Failure {
     match error {
-        LoadError::Unreadable { path, source } => {
+        LoadError::Unreadable { source, .. } => {
             let (code, advice) = unreadable(source);
-            Failure::new(code, format!("{}: {source}; {advice}", path.display()))
+            Failure::new(code, format!("{error}; {advice}"))
         }
         LoadError::Faulty(report) => Failure::new(Code::Configuration, report.to_string()),
         LoadError::Exposed(_) => Failure::new(Code::Permission, error.to_string()),

@@ -48,7 +48,10 @@ fn a_token_is_found_or_the_existing_ones_are_listed() {
     );
     ran.verdict(
         "fault    partition nowhere: no token matches",
-        &["\"faulty-0\" (serial FT0, slot 0)", "qseed slots"],
+        &[
+            "\"faulty-0\" (serial FT0, slot 0), one in slot 1 that is not initialised",
+            "qseed slots",
+        ],
     );
     ran.verdict(
         "fault    partition several: several tokens match",

@@ -272,7 +272,7 @@ fn read_pin(worker: &Worker, how: &Open) -> Result<Secret, TokenFailure> {
     })?;
     reference
         .read()
-        .map_err(|error| unavailable(format!("the PIN: {error}")))
+        .map_err(|error| unavailable(error.to_string()))
 }
 
 /// The number of the kind of user that logs in (`CK_USER_TYPE`).
