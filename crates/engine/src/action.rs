@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use qseed_entropy::Seed;
+use qseed_model::Shape;
 use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
 
 use crate::ids::{JobId, ModuleId, PartitionId, RequestId, SourceId, WorkerId};
 use crate::reservoir::MadeOf;
-use crate::shape::Shape;
 
 /// Something to be done outside. Each is carried out in the order in which it is given.
 #[expect(missing_docs, reason = "the names of the fields say it")]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use qseed_entropy::Entropy;
 use qseed_model::pins::{DeviceTag, HeldBack, PinAnswer, PinTag, PinTags};
+use qseed_model::{FetchFault, Limits};
 
-use crate::checks::Check;
 use crate::ids::{JobId, PartitionId, RequestId, SourceId, WorkerId};
-use crate::settings::{Limits, Settings};
+use crate::settings::Settings;
 
 /// Something that happened outside.
 #[expect(missing_docs, reason = "the names of the fields say it")]
@@ -141,23 +141,6 @@ pub struct FetchFailure {
     pub sent: u32,
     /// The secret that was refused is not the one that its file holds now.
     pub secret_changed: bool,
-}
-
-/// What a failed request asks of the schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FetchFault {
-    /// Try again with back-off.
-    Transient,
-    /// The service refuses this request or this token: every 5 minutes, and at once when the
-    /// secret or the configuration changes.
-    Refused,
-    /// The service answered with something that is no delivery: as a delivery that failed this
-    /// check.
-    Invalid(Check),
-    /// No entropy was asked for: the source's limits had to be learnt first, or the request turned
-    /// out to be beyond them. The next one follows at once, within them; a second time in a row it
-    /// is as `Transient`.
-    Limits,
 }
 
 /// Why a partition could not be opened or seeded.

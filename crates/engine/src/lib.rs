@@ -39,14 +39,14 @@ mod worker;
 
 pub use action::{Action, Next};
 pub use engine::{Engine, Start};
-pub use event::{Event, FetchFailure, FetchFault, Returned, TokenFailure, TokenFault};
+pub use event::{Event, FetchFailure, Returned, TokenFailure, TokenFault};
 pub use fact::{Fact, Process, WorkerFailure};
 pub use ids::{JobId, ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId, WorkerRole};
+pub use qseed_model::{FetchFault, Limits, Shape};
 pub use reservoir::{MadeOf, Portion};
 pub use settings::{
-    Combine, Limits, ModuleSettings, PartitionSettings, Rate, Reserve, Settings, SourceSettings,
+    Combine, ModuleSettings, PartitionSettings, Rate, Reserve, Settings, SourceSettings,
 };
-pub use shape::Shape;
 pub use source::SourceCounts;
 pub use time::Moment;
 pub use view::{PartitionState, PartitionView, SourceView, WorkerView};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use qseed_model::Limits;
 pub use qseed_model::{Combine, Rate, Reserve};
 
 use crate::ids::{ModuleId, PartitionId, SourceId};
@@ -41,40 +42,6 @@ pub struct SourceSettings {
     pub service: u64,
     /// Anything else that is configured for it, as a number that changes when it does.
     pub revision: u64,
-}
-
-/// What one request can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limits {
-    /// `block_count` blocks of `block_size` bytes each. Where the least is more than a seed needs,
-    /// the rest serves the next ones.
-    Blocks {
-        /// The shortest block, in bytes, at least 1.
-        min_size: u32,
-        /// The longest block, in bytes.
-        max_size: u32,
-        /// The fewest blocks, at least 1.
-        min_count: u32,
-        /// The most blocks.
-        max_count: u32,
-    },
-    /// Whole units of 1,024 bytes: what a seed does not need serves the next ones.
-    Kibibytes {
-        /// The most units.
-        max: u32,
-    },
-}
-
-impl Limits {
-    /// Qrypt's interface: up to 512 blocks, of up to 512 bytes since its cloud may refuse longer ones.
-    pub const QRYPT: Self = Self::Blocks {
-        min_size: 1,
-        max_size: 512,
-        min_count: 1,
-        max_count: 512,
-    };
-    /// Qrypt's older interface: up to 512 KiB.
-    pub const QRYPT_KIB: Self = Self::Kibibytes { max: 512 };
 }
 
 /// One module.

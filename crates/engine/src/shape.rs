@@ -2,67 +2,21 @@
 
 use std::ops::RangeInclusive;
 
-use crate::settings::Limits;
+use qseed_model::{Limits, Shape};
 
-/// What one request asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Bytes a block, at least 1; 1,024 where the interface counts kibibytes.
-    pub block_size: u32,
-    /// Blocks, at least 1.
-    pub block_count: u32,
-}
-
-impl Shape {
-    /// The bytes that the answer must have.
-    #[must_use]
-    pub fn bytes(self) -> usize {
-        self.block_size as usize * self.block_count as usize
-    }
-
-    /// Whether a request may ask for it.
-    pub(crate) fn fits(self, limits: Limits) -> bool {
-        match limits {
-            Limits::Kibibytes { max } => {
-                self.block_size == 1024 && (1..=max).contains(&self.block_count)
-            }
-            Limits::Blocks {
-                min_size,
-                max_size,
-                min_count,
-                max_count,
-            } => {
-                (min_size..=max_size).contains(&self.block_size)
-                    && (min_count..=max_count).contains(&self.block_count)
-            }
-        }
-    }
-
-    /// The first request towards `bytes` in all, where each seed takes `seed` bytes (`None`:
-    /// seeds of several sizes).
-    ///
-    /// One block a seed where all fit into one request. Otherwise a single request for exactly
-    /// `bytes` where the number can be split into blocks, preferring long ones; otherwise the most
-    /// that whole blocks can carry, and a second request brings the rest. Where the interface asks
-    /// for more than is needed, the smallest request that covers it: what is left over serves the
-    /// next seeds.
-    pub(crate) fn towards(bytes: usize, seed: Option<usize>, limits: Limits) -> Self {
-        match limits {
-            Limits::Kibibytes { max } => {
-                let units = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-                Self {
-                    block_size: 1024,
-                    block_count: units.clamp(1, max.max(1)),
-                }
-            }
-            Limits::Blocks {
-                min_size,
-                max_size,
-                min_count,
-                max_count,
-            } => Blocks::new(min_size..=max_size, min_count..=max_count).towards(bytes, seed),
-        }
-    }
+/// The first request towards `bytes` in all, where each seed takes `seed` bytes (`None`: seeds of
+/// several sizes).
+///
+/// One block a seed where all fit into one request. Otherwise a single request for exactly `bytes`
+/// where the number can be split into blocks, preferring long ones; otherwise the most that whole
+/// blocks can carry, and a second request brings the rest. Where the interface asks for more than
+/// is needed, the smallest request that covers it: what is left over serves the next seeds.
+pub(crate) fn towards(bytes: usize, seed: Option<usize>, limits: Limits) -> Shape {
+    Blocks::new(
+        limits.min_size..=limits.max_size,
+        limits.min_count..=limits.max_count,
+    )
+    .towards(bytes, seed)
 }
 
 /// What may be asked for in blocks.
@@ -147,10 +101,10 @@ impl Blocks {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, Shape};
+    use super::{Limits, Shape, towards};
 
     /// Up to 512 blocks of up to 1,024 bytes.
-    const USUAL: Limits = Limits::Blocks {
+    const USUAL: Limits = Limits {
         min_size: 1,
         max_size: 1024,
         min_count: 1,
@@ -162,7 +116,7 @@ mod tests {
         let mut left = bytes;
         let mut requests = Vec::new();
         while left > 0 {
-            let shape = Shape::towards(left, Some(bytes), USUAL);
+            let shape = towards(left, Some(bytes), USUAL);
             requests.push((shape.block_size, shape.block_count));
             assert!(shape.block_size <= 1024 && shape.block_count <= 512);
             left -= shape.bytes();
@@ -195,7 +149,7 @@ mod tests {
 
     #[test]
     fn seeds_of_one_size_take_a_block_each() {
-        let shape = Shape::towards(48 * 500, Some(48), USUAL);
+        let shape = towards(48 * 500, Some(48), USUAL);
         assert_eq!(
             shape,
             Shape {
@@ -203,7 +157,7 @@ mod tests {
                 block_count: 500
             }
         );
-        let shape = Shape::towards(48 * 5000, Some(48), USUAL);
+        let shape = towards(48 * 5000, Some(48), USUAL);
         assert_eq!(
             shape,
             Shape {
@@ -216,7 +170,7 @@ mod tests {
 
     #[test]
     fn kibibytes_are_rounded_up_and_bounded() {
-        let blocks = |bytes| Shape::towards(bytes, None, Limits::QRYPT_KIB).block_count;
+        let blocks = |bytes| towards(bytes, None, Limits::QRYPT_KIB).block_count;
         assert_eq!(
             (blocks(1), blocks(1024), blocks(1025), blocks(1 << 30)),
             (1, 1, 2, 512)
@@ -226,7 +180,7 @@ mod tests {
     /// A service that gives no small amounts: `min_size` to 64 bytes a block, `min_count` to 8
     /// blocks.
     fn coarse(min_size: u32, min_count: u32) -> Limits {
-        Limits::Blocks {
+        Limits {
             min_size,
             max_size: 64,
             min_count,
@@ -235,7 +189,7 @@ mod tests {
     }
 
     fn ask(bytes: usize, limits: Limits) -> (u32, u32) {
-        let shape = Shape::towards(bytes, Some(48), limits);
+        let shape = towards(bytes, Some(48), limits);
         (shape.block_size, shape.block_count)
     }
 
@@ -268,8 +222,8 @@ mod tests {
         for (min_size, min_count) in coarse {
             let limits = self::coarse(min_size, min_count);
             for bytes in 1..=1200 {
-                let shape = Shape::towards(bytes, Some(48), limits);
-                assert!(shape.fits(limits), "{bytes}: {shape:?}");
+                let shape = towards(bytes, Some(48), limits);
+                assert!(limits.allow(shape), "{bytes}: {shape:?}");
                 let asked = shape.bytes();
                 let least = (min_size * min_count) as usize;
                 // Never a block more than is needed, unless that is the least there is.

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use qseed_model::{Limits, Shape};
+
 use crate::backoff::Backoff;
 use crate::checks::{Check, Checks};
 use crate::ids::{Named, RequestId, SourceId};
 use crate::rate::RateLimit;
 use crate::reservoir::Reservoir;
-use crate::settings::{Limits, SourceSettings};
-use crate::shape::Shape;
+use crate::settings::SourceSettings;
 use crate::time::Moment;
 
 /// Deliveries in a row that fail a check before what the source delivered earlier is dropped too.

@@ -11,7 +11,7 @@ use qseed_engine::{
 const SOURCE: SourceId = SourceId(0);
 
 /// At least four blocks, of at least 16 bytes.
-const COARSE: Limits = Limits::Blocks {
+const COARSE: Limits = Limits {
     min_size: 16,
     max_size: 64,
     min_count: 4,

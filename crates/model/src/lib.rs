@@ -5,6 +5,8 @@
 mod login;
 pub mod pins;
 mod source;
+mod sources;
 
 pub use login::Login;
 pub use source::{Combine, PostQuantum, Rate, Reserve};
+pub use sources::{Check, FetchFault, Limits, Shape};

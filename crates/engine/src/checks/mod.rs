@@ -11,6 +11,7 @@ mod seen;
 
 use qseed_entropy::Entropy;
 
+pub use qseed_model::Check;
 pub use seen::SeenBefore;
 
 use crate::ids::SourceId;
@@ -22,71 +23,6 @@ pub const WINDOW: u32 = 512;
 
 /// Answers up to this length, in bytes, are not judged as text.
 const TEXT_EXEMPT: usize = 32;
-
-/// The check that a delivery failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Check {
-    /// The delivery has not the length that was asked for.
-    Length,
-    /// The same byte too many times in a row.
-    Repetition,
-    /// One byte value too often in a window.
-    Proportion,
-    /// A block that was delivered before.
-    SeenBefore,
-    /// A block that another source delivered, or streams that would cancel each other out under XOR.
-    OtherSource,
-    /// Printable text where entropy was asked for.
-    Text,
-    /// Text that is not strict base64 (RFC 4648, section 4). The source's adapter finds it.
-    Base64,
-    /// An answer that is not of the interface's form at all. The source's adapter finds it.
-    Form,
-}
-
-impl Check {
-    /// Every check, in the order in which they are made.
-    pub const ALL: [Self; 8] = [
-        Self::Form,
-        Self::Base64,
-        Self::Length,
-        Self::Text,
-        Self::Repetition,
-        Self::Proportion,
-        Self::SeenBefore,
-        Self::OtherSource,
-    ];
-
-    /// Its stable name, as in metrics, status and ledger.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Length => "length",
-            Self::Repetition => "repetition",
-            Self::Proportion => "proportion",
-            Self::SeenBefore => "seen-before",
-            Self::OtherSource => "other-source",
-            Self::Text => "text",
-            Self::Base64 => "base64",
-            Self::Form => "form",
-        }
-    }
-
-    /// What a failure means, for the log.
-    #[must_use]
-    pub const fn meaning(self) -> &'static str {
-        match self {
-            Self::Length => "it has not the length that was asked for",
-            Self::Repetition => "one byte is repeated too many times in a row",
-            Self::Proportion => "one byte value occurs too often",
-            Self::SeenBefore => "it repeats a block that was delivered before",
-            Self::OtherSource => "it equals what another source delivered",
-            Self::Text => "it is printable text",
-            Self::Base64 => "it is not strict base64",
-            Self::Form => "it is not an answer of this interface",
-        }
-    }
-}
 
 /// Entropy that passed every check. Only [`Checks`] makes it, and only from it are seeds made.
 #[derive(Debug)]

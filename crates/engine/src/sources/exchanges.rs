@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use qseed_entropy::{Entropy, Seed};
+use qseed_model::FetchFault;
 
 use super::Sources;
 use crate::action::Next;
 use crate::checks::Check;
-use crate::event::{FetchFailure, FetchFault};
+use crate::event::FetchFailure;
 use crate::fact::Fact;
 use crate::ids::{RequestId, SourceId};
 use crate::reservoir::{MadeOf, Portion, take_in_turn, take_xored};
@@ -184,7 +185,7 @@ impl Sources {
             return;
         };
         let learnt = failure.sent > 0
-            || !in_flight.shape.fits(source.limits)
+            || !source.limits.allow(in_flight.shape)
             || in_flight.shape.bytes() as u64 > source.budget.left();
         if failure.kind == FetchFault::Limits
             && learnt

@@ -6,11 +6,13 @@ mod planning;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use qseed_model::Limits;
+
 use crate::checks::{Checks, SeenBefore};
 use crate::fact::Fact;
 use crate::ids::{RequestId, SourceId};
 use crate::reservoir::MadeOf;
-use crate::settings::{Combine, Limits, Reserve, SourceSettings};
+use crate::settings::{Combine, Reserve, SourceSettings};
 use crate::source::Source;
 use crate::time::Moment;
 use crate::timers::Timer;

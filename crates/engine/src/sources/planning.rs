@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::ids::SourceId;
 use crate::partitions::Partitions;
 use crate::settings::{Combine, PartitionSettings, Reserve};
-use crate::shape::Shape;
+use crate::shape::towards;
 use crate::source::{InFlight, Source};
 use crate::timers::Timer;
 use crate::turn::Turn;
@@ -180,11 +180,11 @@ impl Sources {
         }
         // A budget is used up to its last whole seed, and never exceeded.
         let left = usize::try_from(source.budget.left()).unwrap_or(usize::MAX);
-        let shape = Shape::towards(bytes.min(left), seed_size, source.limits);
+        let shape = towards(bytes.min(left), seed_size, source.limits);
         // Where that is more than is left, since requests have a least size, perhaps one seed's is
         // not.
         let shape = if shape.bytes() > left {
-            Shape::towards(smallest_seed, seed_size, source.limits)
+            towards(smallest_seed, seed_size, source.limits)
         } else {
             shape
         };

@@ -91,7 +91,7 @@ fn limits_that_the_service_announces_are_kept() {
     let mut story = Story::new(usual(4));
     story.tell(Event::LimitsLearnt {
         source: s(0),
-        limits: Limits::Blocks {
+        limits: Limits {
             min_size: 1,
             max_size: 48,
             min_count: 1,

@@ -303,7 +303,7 @@ fn xor_takes_as_much_from_each_and_stops_when_one_is_missing() {
 fn start_up_bytes_are_checked_first_and_then_used() {
     let mut settings = usual(1);
     settings.sources[0].startup_bytes = 1024;
-    settings.sources[0].limits = Limits::Blocks {
+    settings.sources[0].limits = Limits {
         min_size: 1,
         max_size: 512,
         min_count: 1,

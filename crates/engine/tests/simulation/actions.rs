@@ -89,19 +89,7 @@ impl World {
         let Some(service) = self.services.get_mut(&source) else {
             return Err(format!("{source:?} is not configured"));
         };
-        let fits = match service.limits {
-            Limits::Blocks {
-                min_size,
-                max_size,
-                min_count,
-                max_count,
-            } => {
-                (min_size..=max_size).contains(&shape.block_size)
-                    && (min_count..=max_count).contains(&shape.block_count)
-            }
-            Limits::Kibibytes { max } => shape.block_size == 1024 && shape.block_count <= max,
-        };
-        if !fits || shape.bytes() == 0 {
+        if !service.limits.allow(shape) || shape.bytes() == 0 {
             return Err(format!("{shape:?} is beyond {:?}", service.limits));
         }
         let Exchange {
@@ -375,18 +363,8 @@ impl World {
 
 /// The bytes that a request may bring beyond those that are needed.
 fn most_left_over(limits: Limits) -> usize {
-    match limits {
-        Limits::Kibibytes { .. } => 1023,
-        Limits::Blocks {
-            min_size: 1,
-            min_count: 1,
-            ..
-        } => 0,
-        Limits::Blocks {
-            min_size,
-            max_size,
-            min_count,
-            ..
-        } => (min_size * min_count).max(max_size) as usize,
+    if (limits.min_size, limits.min_count) == (1, 1) {
+        return 0;
     }
+    (limits.min_size * limits.min_count).max(limits.max_size) as usize - 1
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qseed_engine::{Event, Limits, PartitionId, SourceId};
+use qseed_engine::{Event, PartitionId, SourceId};
 use qseed_model::pins::{PinAnswer, PinTag, ProcessTag};
 
 use crate::Checked;
@@ -151,9 +151,7 @@ impl World {
                 let index = self.dice.index(self.settings.sources.len());
                 let source = &mut self.settings.sources[index];
                 source.startup_bytes = 0;
-                if let Limits::Blocks { max_count, .. } = &mut source.limits {
-                    *max_count *= 2;
-                }
+                source.limits.max_count *= 2;
                 if let Some(service) = self.services.get_mut(&source.id) {
                     service.limits = source.limits;
                     service.settings = source.clone();

@@ -124,20 +124,23 @@ fn sources(dice: &mut Dice) -> Vec<SourceSettings> {
                 Limits::QRYPT,
                 Limits::QRYPT,
                 Limits::QRYPT_KIB,
-                Limits::Kibibytes { max: 3 },
-                Limits::Blocks {
+                Limits {
+                    max_count: 3,
+                    ..Limits::QRYPT_KIB
+                },
+                Limits {
                     min_size: 1,
                     max_size: 512,
                     min_count: 1,
                     max_count: 16,
                 },
-                Limits::Blocks {
+                Limits {
                     min_size: 1,
                     max_size: 65_536,
                     min_count: 1,
                     max_count: 1,
                 },
-                Limits::Blocks {
+                Limits {
                     min_size: 32,
                     max_size: 256,
                     min_count: 3,
@@ -202,14 +205,8 @@ fn partitions(dice: &mut Dice, count: u64, modules: &[ModuleSettings]) -> Vec<Pa
 
 /// Bytes and requests that a source can serve: what one request brings, and how long it takes.
 fn service(source: &SourceSettings) -> (u64, Duration) {
-    let bytes = match source.limits {
-        Limits::Blocks {
-            max_size,
-            max_count,
-            ..
-        } => u64::from(max_size) * u64::from(max_count),
-        Limits::Kibibytes { max } => u64::from(max) * 1024,
-    };
+    let limits = source.limits;
+    let bytes = u64::from(limits.max_size) * u64::from(limits.max_count);
     let spacing = source
         .rate_limit
         .map_or(Duration::ZERO, |rate| 2 * rate.per / rate.requests);

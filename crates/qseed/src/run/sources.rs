@@ -329,16 +329,12 @@ fn check(code: &str) -> Check {
 /// What one request may ask for, in the engine's words.
 pub(crate) fn engine_limits(limits: &Limits) -> qseed_engine::Limits {
     if limits.granularity > 1 {
-        let most = *limits.block_count.end() * limits.block_size.end() / limits.granularity;
-        qseed_engine::Limits::Kibibytes {
-            max: most.clamp(1, 512),
-        }
-    } else {
-        qseed_engine::Limits::Blocks {
-            min_size: *limits.block_size.start(),
-            max_size: *limits.block_size.end(),
-            min_count: *limits.block_count.start(),
-            max_count: *limits.block_count.end(),
-        }
+        return qseed_engine::Limits::QRYPT_KIB;
+    }
+    qseed_engine::Limits {
+        min_size: *limits.block_size.start(),
+        max_size: *limits.block_size.end(),
+        min_count: *limits.block_count.start(),
+        max_count: *limits.block_count.end(),
     }
 }
