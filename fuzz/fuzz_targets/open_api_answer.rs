@@ -6,9 +6,10 @@ use qseed_sources::answer::{parse_capabilities, parse_healthtest};
 
 fuzz_target!(|body: &[u8]| {
     if let Ok(told) = parse_capabilities(body) {
-        let (size, count) = (told.limits.block_size, told.limits.block_count);
-        assert!(1 <= *size.start() && size.start() <= size.end() && *size.end() <= 1024);
-        assert!(1 <= *count.start() && count.start() <= count.end() && *count.end() <= 512);
+        let limits = told.limits;
+        assert!(1 <= limits.min_size && limits.min_size <= limits.max_size);
+        assert!(1 <= limits.min_count && limits.min_count <= limits.max_count);
+        assert!(limits.max_size <= 1024 && limits.max_count <= 512);
     }
     for test in parse_healthtest(body).unwrap_or_default() {
         let shown = [Some(test.name), Some(test.result), test.time];

@@ -4,9 +4,9 @@
 
 mod login;
 pub mod pins;
+mod request;
 mod source;
-mod sources;
 
 pub use login::Login;
+pub use request::{Check, FetchFault, Limits, Shape};
 pub use source::{Combine, PostQuantum, Rate, Reserve};
-pub use sources::{Check, FetchFault, Limits, Shape};

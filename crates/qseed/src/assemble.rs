@@ -317,8 +317,9 @@ fn source_settings(id: SourceId, planned: &PlannedSource) -> engine::SourceSetti
         id,
         name: Arc::from(source.name.as_str()),
         limits: match source.kind {
+            config::SourceKind::Qrypt { .. } => engine::Limits::QRYPT,
             config::SourceKind::QryptKib { .. } => engine::Limits::QRYPT_KIB,
-            _ => engine::Limits::QRYPT,
+            _ => engine::Limits::COMMON,
         },
         rate_limit: source.rate_limit,
         startup_bytes: source.startup_bytes,
@@ -374,7 +375,6 @@ fn http_settings(http: &config::Http, auth: sources::Auth) -> sources::Http {
         },
         auth,
         timeout: http.timeout,
-        user_agent: concat!("qseed/", env!("CARGO_PKG_VERSION")).to_owned(),
     }
 }
 

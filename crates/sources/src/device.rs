@@ -1,29 +1,27 @@
 //! A character device or a named pipe: a QRNG card, a hardware generator.
 //!
 //! Drivers differ: some say when they have bytes, some return early, some block in spite of
-//! `O_NONBLOCK`. So each fetch reads on a short-lived thread of its own, which nothing else waits
-//! for. While one hangs in its driver no second one is started.
+//! `O_NONBLOCK`. So each fetch opens and reads on a helper thread. While one hangs in its driver no
+//! second one is started.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use qseed_entropy::Entropy;
+use qseed_model::Limits;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::beside::beside;
-use crate::delivery::{Ask, Delivery, Limits, Ready};
-use crate::error::{Failed, FetchError, Phase};
+use crate::error::{FetchError, Phase};
+use crate::helper::Helper;
 use crate::inspection::{CredentialVerdict, Inspection};
-use crate::settings::SettingsError;
-use crate::{BoxFuture, Source};
+use crate::link::Traffic;
+use crate::{Ask, BoxFuture, Source};
 
 /// The pause before a device is read again that claims to have something and gives nothing: a pipe
 /// without a writer.
@@ -33,112 +31,72 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) struct Device {
     path: PathBuf,
     timeout: Duration,
-    file: Option<Arc<File>>,
-    /// A reading whose end is still to come.
-    under_way: Option<oneshot::Receiver<Reading>>,
+    /// Stays open between fetches: closing a pipe would end its writer.
+    file: Option<File>,
+    reading: Helper<Reading>,
     /// What was read by a fetch that ran out of time: a slow device needs several.
     held: Zeroizing<Vec<u8>>,
+    sent: u32,
 }
 
-/// How a reading ended, and what it brought until then.
+/// What a reading brought, and the device to read on from or why that is not possible.
 struct Reading {
     bytes: Zeroizing<Vec<u8>>,
-    ended: io::Result<()>,
+    file: io::Result<File>,
 }
 
 impl Device {
-    pub(crate) fn open(path: PathBuf, timeout: Duration) -> Result<Self, SettingsError> {
-        if timeout.is_zero() {
-            return Err(SettingsError::Timeout);
-        }
-        let held = Zeroizing::new(Vec::new());
-        Ok(Self {
+    pub(crate) fn new(path: PathBuf, timeout: Duration) -> Self {
+        Self {
             path,
             timeout,
             file: None,
-            under_way: None,
-            held,
-        })
+            reading: Helper::new("device"),
+            held: Zeroizing::new(Vec::new()),
+            sent: 0,
+        }
     }
 
     fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    fn failed(&self, source: io::Error) -> FetchError {
-        FetchError::Device {
-            path: self.path.clone(),
-            source,
-        }
-    }
-
-    /// The open device. It stays open: closing a pipe would end its writer.
-    fn file(&mut self) -> Result<Arc<File>, FetchError> {
-        if let Some(file) = &self.file {
-            return Ok(Arc::clone(file));
-        }
-        let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits())
-            .expect("flags of open(2) are an int");
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(&self.path)
-            .map_err(|error| self.failed(error))?;
-        let kind = file
-            .metadata()
-            .map_err(|error| self.failed(error))?
-            .file_type();
-        if !kind.is_char_device() && !kind.is_fifo() {
-            return Err(FetchError::NoDevice {
-                path: self.path.clone(),
-            });
-        }
-        Ok(Arc::clone(self.file.insert(Arc::new(file))))
-    }
-
-    async fn read_exactly(&mut self, wanted: usize) -> Result<Entropy, FetchError> {
-        match timeout(self.timeout, self.fill(wanted)).await {
-            Ok(Ok(())) => Ok(self.split_off(wanted)),
-            Ok(Err(error)) => {
+    /// Opens the device, and holds at least `wanted` bytes of it.
+    async fn hold(&mut self, wanted: usize) -> Result<(), FetchError> {
+        let error = match timeout(self.timeout, self.read(wanted)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(source)) => {
                 // The next fetch begins afresh: the device may have been unplugged.
-                self.file = None;
                 self.held = Zeroizing::new(Vec::new());
-                Err(error)
+                FetchError::Device {
+                    path: self.name(),
+                    source,
+                }
             }
-            Err(_) => Err(FetchError::Timeout {
+            Err(_) => FetchError::Timeout {
                 endpoint: self.name(),
                 phase: Phase::Device,
                 limit: self.timeout,
-            }),
-        }
+            },
+        };
+        Err(error)
     }
 
-    async fn fill(&mut self, wanted: usize) -> Result<(), FetchError> {
-        while self.held.len() < wanted {
-            if self.under_way.is_none() {
-                let missing = wanted - self.held.len();
-                let file = self.file()?;
-                let begun = read_on_thread(file, missing, Instant::now() + self.timeout);
-                self.under_way = Some(begun.map_err(|error| self.failed(error))?);
-            }
-            let Some(under_way) = &mut self.under_way else {
-                continue;
-            };
-            let reading = under_way.await;
-            self.under_way = None;
-            let reading = reading.map_err(|lost| self.failed(io::Error::other(lost)))?;
-            self.hold(&reading.bytes);
-            reading.ended.map_err(|error| self.failed(error))?;
+    async fn read(&mut self, wanted: usize) -> io::Result<()> {
+        while self.file.is_none() || self.held.len() < wanted {
+            let missing = wanted.saturating_sub(self.held.len());
+            let (path, file) = (self.path.clone(), self.file.take());
+            let deadline = Instant::now() + self.timeout;
+            let work = move || read(&path, file, missing, deadline);
+            let Reading { bytes, file } = self.reading.run(work).await?;
+            // In a buffer of the final size: one that grows would leave copies.
+            let mut all = Zeroizing::new(Vec::with_capacity(self.held.len() + bytes.len()));
+            all.extend_from_slice(&self.held);
+            all.extend_from_slice(&bytes);
+            self.held = all;
+            self.file = Some(file?);
         }
         Ok(())
-    }
-
-    /// Adds to what is held, in a buffer of the final size: one that grows would leave copies.
-    fn hold(&mut self, bytes: &[u8]) {
-        let mut all = Zeroizing::new(Vec::with_capacity(self.held.len() + bytes.len()));
-        all.extend_from_slice(&self.held);
-        all.extend_from_slice(bytes);
-        self.held = all;
     }
 
     fn split_off(&mut self, wanted: usize) -> Entropy {
@@ -150,20 +108,34 @@ impl Device {
     }
 }
 
-/// Reads `missing` bytes, or as many as come until `deadline`. What nobody waits for any more is
-/// wiped.
-fn read_on_thread(
-    file: Arc<File>,
-    missing: usize,
-    deadline: Instant,
-) -> io::Result<oneshot::Receiver<Reading>> {
+/// Reads `missing` bytes, or as many as come until `deadline`. If nobody waits for them any more,
+/// they are wiped.
+fn read(path: &Path, file: Option<File>, missing: usize, deadline: Instant) -> Reading {
     let mut bytes = Zeroizing::new(vec![0; missing]);
-    beside("device", move || {
-        let mut filled = 0;
-        let ended = read_until(&file, &mut bytes, &mut filled, deadline);
-        bytes.truncate(filled);
-        Reading { bytes, ended }
-    })
+    let mut filled = 0;
+    let read = || {
+        let file = file.map_or_else(|| open(path), Ok)?;
+        read_until(&file, &mut bytes, &mut filled, deadline)?;
+        Ok(file)
+    };
+    let file = read();
+    bytes.truncate(filled);
+    Reading { bytes, file }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits())
+        .expect("flags of open(2) are an int");
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let kind = file.metadata()?.file_type();
+    if !kind.is_char_device() && !kind.is_fifo() {
+        let why = "it is neither a character device nor a named pipe";
+        return Err(io::Error::other(why));
+    }
+    Ok(file)
 }
 
 fn read_until(
@@ -197,22 +169,14 @@ fn read_until(
 }
 
 impl Source for Device {
-    fn fetch(&mut self, ask: Ask) -> BoxFuture<'_, Result<Delivery, Failed>> {
+    fn fetch(&mut self, ask: Ask) -> BoxFuture<'_, Result<Entropy, FetchError>> {
         Box::pin(async move {
-            Limits::COMMON.check(&ask, &self.name())?;
-            let wanted = ask.block_size as usize * ask.block_count as usize;
-            match self.read_exactly(wanted).await {
-                Ok(entropy) => Ok(Delivery {
-                    entropy,
-                    link: None,
-                    attempts: 1,
-                    downloaded: ask.bytes(),
-                }),
-                Err(error) => Err(Failed {
-                    attempts: 1,
-                    ..Failed::early(error)
-                }),
+            if !self.limits().allow(ask.shape) {
+                return Err(FetchError::Limits);
             }
+            self.sent += 1;
+            self.hold(ask.shape.bytes()).await?;
+            Ok(self.split_off(ask.shape.bytes()))
         })
     }
 
@@ -220,14 +184,8 @@ impl Source for Device {
         Limits::COMMON
     }
 
-    fn connect(&mut self) -> BoxFuture<'_, Result<Ready, Failed>> {
-        Box::pin(async {
-            self.file().map_err(Failed::early)?;
-            Ok(Ready {
-                link: None,
-                attempts: 0,
-            })
-        })
+    fn connect(&mut self) -> BoxFuture<'_, Result<(), FetchError>> {
+        Box::pin(self.hold(0))
     }
 
     fn inspect(&mut self) -> BoxFuture<'_, Inspection> {
@@ -235,13 +193,19 @@ impl Source for Device {
             Inspection {
                 target: self.name(),
                 trust: None,
-                reached: self.file().map(|_| None),
+                reached: self.hold(0).await.map(|()| None),
                 credential: CredentialVerdict::Unknown,
                 limits: Limits::COMMON,
                 capabilities: None,
                 health: None,
-                attempts: 0,
             }
         })
+    }
+
+    fn take_traffic(&mut self) -> Traffic {
+        Traffic {
+            sent: std::mem::take(&mut self.sent),
+            link: None,
+        }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use qseed_model::Limits;
+
 use crate::answer::{Capabilities, HealthTest};
-use crate::delivery::{Limits, Link};
-use crate::error::{Failed, FetchError};
+use crate::error::FetchError;
 use crate::http::{Call, HttpClient};
+use crate::link::Link;
 
 /// The state of a source, for `qseed check`.
 #[derive(Debug)]
@@ -20,12 +22,10 @@ pub struct Inspection {
     pub credential: CredentialVerdict,
     /// What one fetch may ask for.
     pub limits: Limits,
-    /// What the service tells of itself; `None` where it was not asked or tells nothing.
+    /// What the service tells of itself; `None` if it was not asked or tells nothing.
     pub capabilities: Option<Result<Capabilities, FetchError>>,
-    /// The service's own health tests; `None` where it was not asked or offers none.
+    /// The service's own health tests; `None` if it was not asked or offers none.
     pub health: Option<Result<Vec<HealthTest>, FetchError>>,
-    /// Requests that were sent; they count towards a rate limit.
-    pub attempts: u32,
 }
 
 /// Whether a service takes the credentials it was shown (or that none were shown).
@@ -44,7 +44,7 @@ pub enum CredentialVerdict {
 impl Inspection {
     /// Looks whether an HTTP service can be reached.
     pub(crate) async fn begin(client: &mut HttpClient, limits: Limits) -> Self {
-        let reached = client.connect().await.map_err(|failed| failed.error);
+        let reached = client.connect().await.map(|()| client.link());
         Self {
             target: client.url(),
             trust: client.trust(),
@@ -53,7 +53,6 @@ impl Inspection {
             limits,
             capabilities: None,
             health: None,
-            attempts: 0,
         }
     }
 
@@ -63,37 +62,26 @@ impl Inspection {
         if self.reached.is_err() {
             return;
         }
-        let (credential, attempts) = match client.call(malformed).await {
+        self.credential = match client.call(malformed).await {
             // Nothing of nothing was served: that says nothing of who may have something.
-            Ok(answer) => (CredentialVerdict::Unknown, answer.attempts),
-            Err(Failed {
-                error, attempts, ..
-            }) if self.may_be_too_soon(&error) => (CredentialVerdict::Unknown, attempts),
-            Err(Failed {
-                error, attempts, ..
-            }) => (judge(error), attempts),
+            Ok(_) => CredentialVerdict::Unknown,
+            // The questions before, which were answered, may have used up what is allowed.
+            Err(FetchError::Status { status: 429, .. })
+                if matches!(self.capabilities, Some(Ok(_)))
+                    || matches!(self.health, Some(Ok(_))) =>
+            {
+                CredentialVerdict::Unknown
+            }
+            Err(FetchError::Status {
+                status: 400 | 422, ..
+            }) => CredentialVerdict::Accepted,
+            Err(
+                error @ (FetchError::Status {
+                    status: 401 | 403, ..
+                }
+                | FetchError::AccessToken(_)),
+            ) => CredentialVerdict::Refused(error),
+            Err(error) => CredentialVerdict::OutOfOrder(error),
         };
-        self.credential = credential;
-        self.attempts += attempts;
-    }
-
-    /// Whether this look's own questions, which were answered, may have used up what is allowed.
-    fn may_be_too_soon(&self, error: &FetchError) -> bool {
-        matches!(error, FetchError::Status { status: 429, .. })
-            && (matches!(self.capabilities, Some(Ok(_))) || matches!(self.health, Some(Ok(_))))
-    }
-}
-
-fn judge(error: FetchError) -> CredentialVerdict {
-    match error {
-        FetchError::Status {
-            status: 400 | 422, ..
-        } => CredentialVerdict::Accepted,
-        FetchError::Status {
-            status: 401 | 403, ..
-        }
-        | FetchError::Secret(_)
-        | FetchError::TokenCharacters { .. } => CredentialVerdict::Refused(error),
-        _ => CredentialVerdict::OutOfOrder(error),
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! # The link
 //! - HTTP/1.1 over TLS 1.3 (1.2 only where the server has no better) on one kept connection a
-//!   source. What the server closed while it was idle is replaced without a fault.
+//!   source. If the server closed it while it was idle, a new one replaces it without a fault.
 //! - Redirects are never followed, bodies are cut off at what the request could need, and no body,
 //!   token or reason phrase of a server gets into an error.
 //! - **No proxy**: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are not honoured. Entropy is fetched
@@ -20,57 +20,73 @@
 //!   `rustls` buffer on the way is theirs: a few KiB a connection that the next answer overwrites.
 //!
 //! # Running
-//! Futures of this crate need a tokio runtime with I/O and time; one thread is enough. Dropping a
-//! future that is under way abandons its connection, so nothing of a late answer is taken for the
-//! answer to a later question.
+//! Futures of this crate need a tokio runtime with I/O and time; one thread is enough. Whatever may
+//! block for long runs on threads beside it: files, devices, the resolver. Dropping a future that
+//! is under way abandons its connection, so nothing of a late answer is taken for the answer to a
+//! later question.
 
 pub mod answer;
-mod beside;
-mod delivery;
 mod device;
 mod error;
+mod helper;
 mod http;
 mod inspection;
-mod limits;
 mod link;
 mod qrng_open_api;
 mod qrypt;
 mod settings;
-mod stamp;
 mod tls;
 
 use std::pin::Pin;
 
+use qseed_entropy::Entropy;
+use qseed_model::{Limits, Shape};
+
 pub use answer::{AnswerError, Capabilities, HealthTest};
-pub use delivery::{Ask, Delivery, Limits, Link, Ready};
-pub use error::{Asked, Failed, FailureClass, FetchError, Phase};
+pub use error::{FetchError, Phase};
 pub use inspection::{CredentialVerdict, Inspection};
+pub use link::{Link, Traffic};
 pub use settings::{Auth, ClientIdentity, Http, Settings, SettingsError, Tls, Transport};
-pub use tls::{SystemRoots, TlsFault, TlsFilesError};
+pub use tls::{SystemRoots, TlsFault, UnusableFile};
 
 /// A future that a trait object hands out.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// One request for entropy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// What to ask for, within [`Source::limits`].
+    pub shape: Shape,
+    /// Whether a second request may be sent at once, on a new connection, if the server turns out
+    /// to have closed the kept one.
+    pub spare_attempt: bool,
+}
+
 /// Something that delivers entropy.
 pub trait Source: Send {
-    /// Asks for entropy once, within the source's time-out.
+    /// Asks for entropy once, within the source's time-out. Delivers the asked bytes in the order
+    /// of the answer, otherwise unchecked.
     ///
     /// # Errors
-    /// [`Failed`]; whatever of the answer had arrived is wiped.
-    fn fetch(&mut self, ask: Ask) -> BoxFuture<'_, Result<Delivery, Failed>>;
+    /// [`FetchError`]; whatever of the answer had arrived is wiped.
+    fn fetch(&mut self, ask: Ask) -> BoxFuture<'_, Result<Entropy, FetchError>>;
 
-    /// What one fetch may ask for, as far as it is known. [`Source::connect`] may learn better.
+    /// What one fetch may ask for, as far as it is known. [`Source::connect`] and
+    /// [`Source::fetch`] may learn better.
     fn limits(&self) -> Limits;
 
-    /// Opens the connection beforehand and, where the service tells its limits, asks for them.
+    /// Opens the connection beforehand and, if the service tells its limits, asks for them.
     /// Costs no entropy.
     ///
     /// # Errors
-    /// [`Failed`], as a fetch would.
-    fn connect(&mut self) -> BoxFuture<'_, Result<Ready, Failed>>;
+    /// [`FetchError`], as a fetch would.
+    fn connect(&mut self) -> BoxFuture<'_, Result<(), FetchError>>;
 
     /// Looks at the source for a person who asks whether it will work. Costs no entropy.
     fn inspect(&mut self) -> BoxFuture<'_, Inspection>;
+
+    /// What went over the network since the last call, whatever came of it.
+    fn take_traffic(&mut self) -> Traffic;
 }
 
 /// Makes a source ready for use, without touching the network or a file yet.
@@ -78,12 +94,12 @@ pub trait Source: Send {
 /// `roots` is shared, so that the system's certificates are read once for all sources.
 ///
 /// # Errors
-/// [`SettingsError`] where no request could ever be made with these settings.
+/// [`SettingsError`] if no request could ever be made with these settings.
 pub fn open(settings: Settings, roots: &SystemRoots) -> Result<Box<dyn Source>, SettingsError> {
     Ok(match settings {
         Settings::Qrypt(http) => Box::new(qrypt::Qrypt::open(http, roots)?),
         Settings::QryptKib(http) => Box::new(qrypt::Qrypt::open_older(http, roots)?),
         Settings::QrngOpenApi(http) => Box::new(qrng_open_api::QrngOpenApi::open(http, roots)?),
-        Settings::Device { path, timeout } => Box::new(device::Device::open(path, timeout)?),
+        Settings::Device { path, timeout } => Box::new(device::Device::new(path, timeout)),
     })
 }

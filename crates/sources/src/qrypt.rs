@@ -3,37 +3,41 @@
 //! its cloud. The on-premises appliance serves the first one without a token.
 
 use hyper::Method;
+use qseed_entropy::Entropy;
+use qseed_model::{Limits, Shape};
 
 use crate::answer::{entropy_limit, parse_entropy, parse_random};
-use crate::delivery::{Ask, Delivery, Limits, Ready};
-use crate::error::{Failed, FetchError};
+use crate::error::FetchError;
 use crate::http::{Call, HttpClient};
 use crate::inspection::{CredentialVerdict, Inspection};
+use crate::link::Traffic;
 use crate::settings::{Http, SettingsError};
-use crate::{BoxFuture, Source, SystemRoots};
-
-const ENTROPY: &str = "/api/v1/entropy";
-const KIB: u32 = 1024;
+use crate::{Ask, BoxFuture, Source, SystemRoots};
 
 /// One of Qrypt's APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Api {
-    Blocks,
-    Kibibytes,
+    Newer,
+    Older,
 }
 
 impl Api {
     fn limits(self) -> Limits {
         match self {
-            // The cloud may refuse longer blocks.
-            Self::Blocks => Limits {
-                block_size: 1..=512,
-                ..Limits::COMMON
-            },
-            // Any ask within these comes to 1 to 512 KiB, which is what the API allows.
-            Self::Kibibytes => Limits {
-                granularity: KIB,
-                ..Limits::COMMON
+            Self::Newer => Limits::QRYPT,
+            Self::Older => Limits::QRYPT_KIB,
+        }
+    }
+
+    fn call(self, ask: Ask) -> Call {
+        match self {
+            Self::Newer => post("/api/v1/entropy", ask),
+            Self::Older => Call {
+                spare_attempt: ask.spare_attempt,
+                ..Call::get(
+                    format!("/api/v1/quantum-entropy?size={}", ask.shape.block_count),
+                    entropy_limit(ask.shape),
+                )
             },
         }
     }
@@ -41,8 +45,8 @@ impl Api {
     /// A request that a service must refuse as malformed, after it looked at the token.
     fn probe(self) -> Call {
         match self {
-            Self::Blocks => probe(ENTROPY),
-            Self::Kibibytes => get(0, true),
+            Self::Newer => probe("/api/v1/entropy"),
+            Self::Older => self.call(ask_for(Limits::QRYPT_KIB.min_size, 0)),
         }
     }
 }
@@ -51,16 +55,16 @@ impl Api {
 pub(crate) struct Qrypt {
     client: HttpClient,
     api: Api,
-    /// Whether the older API is used where the service does not know the newer one.
+    /// Whether the older API is used if the service does not know the newer one.
     may_change: bool,
 }
 
 impl Qrypt {
-    /// Uses the newer API where the service has it.
+    /// Uses the newer API if the service has it.
     pub(crate) fn open(http: Http, roots: &SystemRoots) -> Result<Self, SettingsError> {
         Ok(Self {
             client: HttpClient::new(http, roots)?,
-            api: Api::Blocks,
+            api: Api::Newer,
             may_change: true,
         })
     }
@@ -68,74 +72,73 @@ impl Qrypt {
     /// Uses the older API alone.
     pub(crate) fn open_older(http: Http, roots: &SystemRoots) -> Result<Self, SettingsError> {
         Ok(Self {
-            api: Api::Kibibytes,
+            client: HttpClient::new(http, roots)?,
+            api: Api::Older,
             may_change: false,
-            ..Self::open(http, roots)?
         })
     }
 
-    async fn fetch_once(&mut self, ask: Ask) -> Result<Delivery, Failed> {
-        self.api.limits().check(&ask, self.client.endpoint())?;
-        let fetched = match self.api {
-            Api::Blocks => post_entropy(&mut self.client, ENTROPY, ask).await,
-            Api::Kibibytes => get_entropy(&mut self.client, ask).await,
-        };
-        fetched.map_err(|failed| self.change_api(failed))
-    }
-
-    /// Goes over to the other API where the service does not know this one. Where it knows neither,
-    /// the error stands, and the next request begins again with the newer one.
-    fn change_api(&mut self, failed: Failed) -> Failed {
-        if !self.may_change || !is_unknown(&failed.error) {
-            return failed;
+    /// Changes to the other API if the service does not know this one. If it knows neither, the
+    /// error stands, and the next request begins again with the newer one.
+    fn change_api(&mut self, error: FetchError) -> FetchError {
+        if !self.may_change || !is_unknown(&error) {
+            return error;
         }
-        if self.api == Api::Kibibytes {
-            self.api = Api::Blocks;
-            return failed;
+        match self.api {
+            Api::Newer => {
+                self.api = Api::Older;
+                FetchError::Limits
+            }
+            Api::Older => {
+                self.api = Api::Newer;
+                error
+            }
         }
-        self.api = Api::Kibibytes;
-        let endpoint = self.client.endpoint().to_owned();
-        Failed {
-            error: FetchError::LimitsFirst { endpoint },
-            ..failed
-        }
-    }
-
-    async fn look(&mut self) -> Inspection {
-        let mut seen = Inspection::begin(&mut self.client, self.api.limits()).await;
-        seen.try_credential(&mut self.client, &self.api.probe())
-            .await;
-        if self.may_change
-            && matches!(&seen.credential, CredentialVerdict::OutOfOrder(error) if is_unknown(error))
-        {
-            seen.limits = Api::Kibibytes.limits();
-            seen.try_credential(&mut self.client, &Api::Kibibytes.probe())
-                .await;
-        }
-        seen
     }
 }
 
 impl Source for Qrypt {
-    fn fetch(&mut self, ask: Ask) -> BoxFuture<'_, Result<Delivery, Failed>> {
-        Box::pin(self.fetch_once(ask))
+    fn fetch(&mut self, ask: Ask) -> BoxFuture<'_, Result<Entropy, FetchError>> {
+        Box::pin(async move {
+            if !self.limits().allow(ask.shape) {
+                return Err(FetchError::Limits);
+            }
+            let parse = match self.api {
+                Api::Newer => parse_entropy,
+                Api::Older => parse_random,
+            };
+            let parse = |body: &[u8]| parse(body, ask.shape);
+            let call = self.api.call(ask);
+            let fetched = self.client.ask(&call, "the asked entropy", parse).await;
+            fetched.map_err(|error| self.change_api(error))
+        })
     }
 
     fn limits(&self) -> Limits {
         self.api.limits()
     }
 
-    fn connect(&mut self) -> BoxFuture<'_, Result<Ready, Failed>> {
-        Box::pin(async {
-            Ok(Ready {
-                link: self.client.connect().await?,
-                attempts: 0,
-            })
-        })
+    fn connect(&mut self) -> BoxFuture<'_, Result<(), FetchError>> {
+        Box::pin(self.client.connect())
     }
 
     fn inspect(&mut self) -> BoxFuture<'_, Inspection> {
-        Box::pin(self.look())
+        Box::pin(async {
+            let mut seen = Inspection::begin(&mut self.client, self.api.limits()).await;
+            let client = &mut self.client;
+            seen.try_credential(client, &self.api.probe()).await;
+            if self.may_change
+                && matches!(&seen.credential, CredentialVerdict::OutOfOrder(error) if is_unknown(error))
+            {
+                seen.limits = Api::Older.limits();
+                seen.try_credential(client, &Api::Older.probe()).await;
+            }
+            seen
+        })
+    }
+
+    fn take_traffic(&mut self) -> Traffic {
+        self.client.take_traffic()
     }
 }
 
@@ -150,58 +153,34 @@ fn is_unknown(error: &FetchError) -> bool {
     )
 }
 
-async fn get_entropy(client: &mut HttpClient, ask: Ask) -> Result<Delivery, Failed> {
-    let kib = (ask.block_size * ask.block_count).div_ceil(KIB);
-    let answer = client.call(&get(kib, ask.spare_attempt)).await?;
-    match parse_random(&answer.body, kib) {
-        Ok(entropy) => Ok(answer.delivers(entropy)),
-        Err(fault) => Err(answer.refuse(client, fault)),
-    }
-}
-
-fn get(kib: u32, spare_attempt: bool) -> Call {
-    Call {
-        spare_attempt,
-        ..Call::get(
-            &format!("/api/v1/quantum-entropy?size={kib}"),
-            entropy_limit(KIB, kib),
-        )
-    }
-}
-
-/// Asks for entropy in the way that Qrypt's API and the QRNG Open API share.
-pub(crate) async fn post_entropy(
-    client: &mut HttpClient,
-    path: &str,
-    ask: Ask,
-) -> Result<Delivery, Failed> {
-    let Ask {
+/// A request for entropy in the way that Qrypt's API and the QRNG Open API share.
+pub(crate) fn post(path: &str, ask: Ask) -> Call {
+    let Shape {
         block_size,
         block_count,
-        spare_attempt,
-    } = ask;
-    let call = Call {
+    } = ask.shape;
+    Call {
         method: Method::POST,
         path: path.to_owned(),
         body: format!(r#"{{"block_size":{block_size},"block_count":{block_count}}}"#),
-        answer_limit: entropy_limit(block_size, block_count),
-        spare_attempt,
-    };
-    let answer = client.call(&call).await?;
-    match parse_entropy(&answer.body, block_size, block_count) {
-        Ok(entropy) => Ok(answer.delivers(entropy)),
-        Err(fault) => Err(answer.refuse(client, fault)),
+        answer_limit: entropy_limit(ask.shape),
+        spare_attempt: ask.spare_attempt,
     }
 }
 
 /// A request for blocks of no bytes, which a service must refuse as malformed after it looked at
 /// the token.
 pub(crate) fn probe(path: &str) -> Call {
-    Call {
-        method: Method::POST,
-        path: path.to_owned(),
-        body: r#"{"block_size":0,"block_count":1}"#.to_owned(),
-        answer_limit: entropy_limit(0, 1),
+    post(path, ask_for(0, 1))
+}
+
+fn ask_for(block_size: u32, block_count: u32) -> Ask {
+    let shape = Shape {
+        block_size,
+        block_count,
+    };
+    Ask {
+        shape,
         spare_attempt: true,
     }
 }

@@ -39,8 +39,6 @@ pub struct Http {
     pub auth: Auth,
     /// The longest that a fetch may take, from looking the name up to the last byte.
     pub timeout: Duration,
-    /// The User-Agent header: `qseed/VERSION`.
-    pub user_agent: String,
 }
 
 /// How an HTTP service is reached.
@@ -97,10 +95,4 @@ pub enum SettingsError {
     /// The base path cannot stand in a request.
     #[error("{0:?} cannot be the path of a url")]
     BasePath(String),
-    /// The User-Agent cannot stand in a header.
-    #[error("{0:?} cannot be a User-Agent")]
-    UserAgent(String),
-    /// No request could end in no time.
-    #[error("a timeout of zero leaves no time for a request")]
-    Timeout,
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use qseed_config as config;
 use qseed_config::PostQuantum;
-use qseed_sources::{CredentialVerdict, FailureClass, HealthTest, Inspection, Link, SystemRoots};
+use qseed_model::FetchFault;
+use qseed_sources::{CredentialVerdict, HealthTest, Inspection, Link, SystemRoots};
 
 use super::verdict::{Subject, Verdict};
 use crate::assemble::source_adapter;
@@ -178,7 +179,7 @@ impl Service<'_> {
             Err(_) if is_in_trouble(seen) => return None,
             Err(error) => {
                 let text = format!("the service's capabilities cannot be read: {error}");
-                return Some(if error.class() == FailureClass::Invalid {
+                return Some(if matches!(error.kind(), FetchFault::Invalid(_)) {
                     let fix = "ask the service's operator; seeding goes on within the usual limits";
                     self.subject.warning(CHECK, text, fix)
                 } else {
@@ -186,13 +187,10 @@ impl Service<'_> {
                 });
             }
         };
-        let (size, count) = (&told.limits.block_size, &told.limits.block_count);
+        let limits = told.limits;
         let mut text = format!(
             "one request may ask for {} to {} blocks of {} to {} bytes",
-            count.start(),
-            count.end(),
-            size.start(),
-            size.end()
+            limits.min_count, limits.max_count, limits.min_size, limits.max_size
         );
         if !told.entropy_types.is_empty() {
             let _ = write!(text, "; entropy types: {}", told.entropy_types.join(", "));
@@ -264,6 +262,7 @@ fn advice(code: &str) -> &'static str {
             "set `tls.client_cert` and `tls.client_key` to a certificate that the service accepts"
         }
         "tls-files" => "fix the file in `tls`",
+        "thread" => "allow qseed more processes and threads (TasksMax=, ulimit -u)",
         "status-404" | "status-4xx" | "redirect" | "content-type" => {
             "check `url` and `type`: another kind of service answers there, or a proxy or portal"
         }

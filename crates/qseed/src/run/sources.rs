@@ -1,17 +1,16 @@
-//! One task a source: it fetches when it is told to and says what came of it.
+//! One task a source: it fetches when it is told to and reports what came of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use qseed_config::SourceKind;
-use qseed_engine::checks::Check;
-use qseed_engine::{FetchFailure, FetchFault, RequestId, Shape, SourceId};
+use qseed_engine::{FetchFailure, RequestId, SourceId};
 use qseed_entropy::Entropy;
-use qseed_sources::{Ask, Delivery, Failed, FailureClass, Limits, Link, Source, SystemRoots};
+use qseed_model::{FetchFault, Limits};
+use qseed_sources::{Ask, FetchError, Source, SystemRoots, Traffic};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 use crate::assemble::Plan;
 use crate::exit::{Code, Failure};
@@ -19,48 +18,40 @@ use crate::exit::{Code, Failure};
 /// How long a request waits for a disk that is to keep its count: one that hangs stops no seeding.
 const COUNTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// What a source is told.
+/// One fetch.
 #[derive(Debug)]
-enum Order {
-    Fetch {
-        request: RequestId,
-        shape: Shape,
-        spare_attempt: bool,
-        allowed: Option<oneshot::Receiver<bool>>,
-    },
+struct Order {
+    request: RequestId,
+    ask: Ask,
+    /// Tells whether the source's budget allows it.
+    allowed: Option<oneshot::Receiver<bool>>,
 }
 
-/// What a source says.
+/// What a source's task reports.
 #[derive(Debug)]
 pub(crate) struct SourceEvent {
     pub(crate) source: SourceId,
-    /// Which incarnation of the source said it.
+    /// The revision of the source's configuration that the task runs with.
     pub(crate) revision: u64,
-    pub(crate) what: SourceSaid,
+    pub(crate) what: SourceReport,
 }
 
 #[derive(Debug)]
-pub(crate) enum SourceSaid {
-    Delivered {
+pub(crate) enum SourceReport {
+    Fetched {
         request: RequestId,
-        entropy: Entropy,
-        sent: u32,
-        link: Option<Arc<Link>>,
+        fetched: Result<Entropy, FetchFailure>,
+        traffic: Traffic,
     },
-    Failed {
-        request: RequestId,
-        failure: FetchFailure,
-        link: Option<Arc<Link>>,
-    },
+    /// What one fetch may ask for has changed.
     Limits(Limits),
-    /// The service has Qrypt's older API alone.
+    /// The service has only Qrypt's older API.
     OlderApi,
 }
 
 /// A source's adapter, to be started.
 pub(crate) struct Adapter {
     pub(crate) id: SourceId,
-    revision: u64,
     source: Box<dyn Source>,
 }
 
@@ -108,7 +99,6 @@ impl Sources {
                 })?;
                 Ok(Adapter {
                     id: *id,
-                    revision: source.revision,
                     source: adapter,
                 })
             })
@@ -118,18 +108,33 @@ impl Sources {
     /// Starts the tasks of new sources and ends those of sources that are gone.
     pub(crate) fn start(&mut self, plan: &Plan, adapters: Vec<Adapter>) {
         self.tasks.retain(|id, _| plan.sources.contains_key(id));
-        for adapter in adapters {
-            let Some(planned) = plan.sources.get(&adapter.id) else {
+        for Adapter { id, source } in adapters {
+            let Some(planned) = plan.sources.get(&id) else {
                 continue;
             };
-            self.tasks.remove(&adapter.id);
-            // To connect may take a request, which a rate limit has no place for: nobody decided
-            // on it, and the next process would not know of it.
+            // To connect may take a request. Where a rate limit holds, the engine decides about
+            // requests, and they are written down for the next process.
             let config = &planned.config;
             let sends_one = matches!(config.kind, SourceKind::QrngOpenApi { .. });
             let connects_first = !sends_one || config.rate_limit.is_none();
-            let id = adapter.id;
-            let task = SourceTask::start(adapter, connects_first, self.events.clone());
+            let (revision, events) = (planned.revision, self.events.clone());
+            let report = move |what| {
+                let event = SourceEvent {
+                    source: id,
+                    revision,
+                    what,
+                };
+                // A daemon that does not listen any more is about to end.
+                let _ = events.send(super::Incoming::Source(event));
+            };
+            let (orders, to_do) = unbounded_channel();
+            let mut task = JoinSet::new();
+            task.spawn(serve(source, connects_first, to_do, report));
+            let task = SourceTask {
+                revision,
+                orders,
+                _task: task,
+            };
             self.tasks.insert(id, task);
         }
     }
@@ -139,16 +144,14 @@ impl Sources {
         &self,
         id: SourceId,
         request: RequestId,
-        shape: Shape,
-        spare_attempt: bool,
+        ask: Ask,
         allowed: Option<oneshot::Receiver<bool>>,
     ) {
         if let Some(task) = self.tasks.get(&id) {
             // The task ends with the daemon.
-            let _ = task.orders.send(Order::Fetch {
+            let _ = task.orders.send(Order {
                 request,
-                shape,
-                spare_attempt,
+                ask,
                 allowed,
             });
         }
@@ -160,181 +163,99 @@ impl Sources {
     }
 }
 
-/// The handle of a source's task.
+/// The handle of a source's task, which ends with it.
 #[derive(Debug)]
 struct SourceTask {
     revision: u64,
     orders: UnboundedSender<Order>,
-    task: AbortHandle,
+    _task: JoinSet<()>,
 }
 
-impl SourceTask {
-    /// Starts the task of a source. With `connects_first` it opens its connection at once, so that
-    /// the first seed does not wait for it. That may take a request, which is counted with the
-    /// first fetch.
-    fn start(
-        adapter: Adapter,
-        connects_first: bool,
-        events: UnboundedSender<super::Incoming>,
-    ) -> Self {
-        let Adapter {
-            id,
-            revision,
-            source,
-        } = adapter;
-        let (orders, to_do) = unbounded_channel();
-        let say = move |what| {
-            // The daemon that no longer listens is about to end.
-            let event = SourceEvent {
-                source: id,
-                revision,
-                what,
-            };
-            let _ = events.send(super::Incoming::Source(event));
-        };
-        let task = tokio::spawn(serve(source, connects_first, to_do, say)).abort_handle();
-        Self {
-            revision,
-            orders,
-            task,
-        }
-    }
-}
-
-impl Drop for SourceTask {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
+/// Serves the orders of one source. With `connects_first` it opens its connection at once, so that
+/// the first seed does not wait for it. That may take a request, which counts with the first fetch.
 async fn serve(
     mut source: Box<dyn Source>,
     connects_first: bool,
     mut orders: UnboundedReceiver<Order>,
-    say: impl Fn(SourceSaid) + Send,
+    report: impl Fn(SourceReport) + Send,
 ) {
     let mut limits = source.limits();
-    let mut says_older_api = limits.granularity == 1;
-    say(SourceSaid::Limits(limits.clone()));
-    // A failure here is a failure of the first fetch, which says so.
-    let mut sent_before = if connects_first {
-        match source.connect().await {
-            Ok(ready) => ready.attempts,
-            Err(failed) => failed.attempts,
-        }
-    } else {
-        0
-    };
-    tell_limits(&*source, &mut limits, &say);
-    while let Some(Order::Fetch {
+    let mut has_newer_api = limits != Limits::QRYPT_KIB;
+    if connects_first {
+        // A failure here is a failure of the first fetch, which reports it.
+        let _ = source.connect().await;
+    }
+    let mut sent_before = source.take_traffic().sent;
+    report_limits(&*source, &mut limits, &report);
+    while let Some(Order {
         request,
-        shape,
-        spare_attempt,
+        mut ask,
         allowed,
     }) = orders.recv().await
     {
         if let Some(allowed) = allowed
             && let Ok(Ok(false)) = tokio::time::timeout(COUNTED_WITHIN, allowed).await
         {
-            say(over_budget(request));
+            report(SourceReport::Fetched {
+                request,
+                fetched: Err(over_budget()),
+                traffic: Traffic::default(),
+            });
             continue;
         }
-        let ask = Ask {
-            block_size: shape.block_size,
-            block_count: shape.block_count,
-            // What was sent before the first fetch takes the spare one's place.
-            spare_attempt: spare_attempt && sent_before == 0,
-        };
-        let sent_now = std::mem::take(&mut sent_before);
+        // What was sent before the first fetch takes the spare one's place.
+        ask.spare_attempt &= sent_before == 0;
         let fetched = source.fetch(ask).await;
-        // First, so that what failed for being outside of them is asked for within them.
-        tell_limits(&*source, &mut limits, &say);
-        if fetched.is_ok() && limits.granularity > 1 && std::mem::take(&mut says_older_api) {
-            say(SourceSaid::OlderApi);
+        let mut traffic = source.take_traffic();
+        traffic.sent += std::mem::take(&mut sent_before);
+        // First: the engine asks again within them for what was outside of them.
+        report_limits(&*source, &mut limits, &report);
+        if fetched.is_ok() && limits == Limits::QRYPT_KIB && std::mem::take(&mut has_newer_api) {
+            report(SourceReport::OlderApi);
         }
-        say(match fetched {
-            Ok(Delivery {
-                entropy,
-                link,
-                attempts,
-                ..
-            }) => SourceSaid::Delivered {
-                request,
-                entropy,
-                sent: attempts + sent_now,
-                link,
-            },
-            Err(failed) => {
-                let link = failed.link.clone();
-                SourceSaid::Failed {
-                    request,
-                    failure: failure(&failed, sent_now),
-                    link,
-                }
-            }
+        report(SourceReport::Fetched {
+            request,
+            fetched: fetched.map_err(|error| failure(&error, traffic.sent)),
+            traffic,
         });
     }
 }
 
 /// A request that did not leave: the engine asks for what the budget still allows.
-fn over_budget(request: RequestId) -> SourceSaid {
-    SourceSaid::Failed {
-        request,
-        failure: FetchFailure {
-            kind: FetchFault::Limits,
-            code: "budget",
-            text: "another process has used up its budget".to_owned(),
-            retry_after: None,
-            sent: 0,
-            secret_changed: false,
-        },
-        link: None,
-    }
-}
-
-/// Says what one fetch may ask for, when that changes.
-fn tell_limits(source: &dyn Source, known: &mut Limits, say: impl Fn(SourceSaid)) {
-    let limits = source.limits();
-    if limits != *known {
-        known.clone_from(&limits);
-        say(SourceSaid::Limits(limits));
-    }
-}
-
-fn failure(failed: &Failed, sent_before: u32) -> FetchFailure {
+fn over_budget() -> FetchFailure {
     FetchFailure {
-        kind: match failed.error.class() {
-            FailureClass::Refused => FetchFault::Refused,
-            FailureClass::Invalid => FetchFault::Invalid(check(failed.error.code())),
-            FailureClass::Limits => FetchFault::Limits,
-            FailureClass::Transient | FailureClass::Local => FetchFault::Transient,
-        },
-        code: failed.error.code(),
-        text: failed.error.to_string(),
-        retry_after: failed.retry_after,
-        sent: failed.attempts + sent_before,
-        secret_changed: failed.secret_changed,
+        kind: FetchFault::Limits,
+        code: "budget",
+        text: "another process has used up its budget".to_owned(),
+        retry_after: None,
+        sent: 0,
+        secret_changed: false,
     }
 }
 
-/// The delivery check that an adapter made.
-fn check(code: &str) -> Check {
-    match code {
-        "length" => Check::Length,
-        "base64" => Check::Base64,
-        _ => Check::Form,
+/// Reports what one fetch may ask for, when that changes.
+fn report_limits(source: &dyn Source, known: &mut Limits, report: impl Fn(SourceReport)) {
+    if source.limits() != *known {
+        *known = source.limits();
+        report(SourceReport::Limits(*known));
     }
 }
 
-/// What one request may ask for, in the engine's words.
-pub(crate) fn engine_limits(limits: &Limits) -> qseed_engine::Limits {
-    if limits.granularity > 1 {
-        return qseed_engine::Limits::QRYPT_KIB;
-    }
-    qseed_engine::Limits {
-        min_size: *limits.block_size.start(),
-        max_size: *limits.block_size.end(),
-        min_count: *limits.block_count.start(),
-        max_count: *limits.block_count.end(),
+fn failure(error: &FetchError, sent: u32) -> FetchFailure {
+    let (retry_after, secret_changed) = match error {
+        FetchError::Status {
+            retry_after,
+            token_changed,
+            ..
+        } => (*retry_after, *token_changed),
+        _ => (None, false),
+    };
+    FetchFailure {
+        kind: error.kind(),
+        code: error.code(),
+        text: error.to_string(),
+        retry_after,
+        sent,
+        secret_changed,
     }
 }

@@ -312,7 +312,7 @@ fn a_refusal_without_a_token_does_not_speak_of_a_wrong_one() {
 
 /// Runs as a user who may have no other process or thread than this one.
 #[test]
-fn where_no_thread_can_be_started_a_name_is_not_looked_up() {
+fn where_no_thread_can_be_started_check_says_so() {
     let service = service(Options::default().tls());
     let port = service.address().port();
     let bench = Bench::new();
@@ -341,7 +341,7 @@ fn where_no_thread_can_be_started_a_name_is_not_looked_up() {
     command.arg(env!("CARGO_BIN_EXE_qseed")).env("PATH", PATH);
     let ran = Ran::of(bench.prepared(&mut command, "check", &[]));
     assert_eq!(ran.code, 69, "{ran:?}");
-    let words = ["cannot look up the address of localhost", "temporarily"];
+    let words = ["cannot start a thread", "temporarily"];
     ran.verdict("fault    source sim: ", &words);
 }
 

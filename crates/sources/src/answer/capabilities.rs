@@ -1,10 +1,9 @@
 //! Answers in which a service of the QRNG Open API tells of itself.
 
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
+use qseed_model::Limits;
+use serde_json::Value;
 
-use super::AnswerError;
-use crate::delivery::Limits;
+use super::{AnswerError, read};
 
 /// The longest such answer that is read, in bytes.
 pub const REPORT_LIMIT: usize = 64 * 1024;
@@ -39,51 +38,38 @@ pub struct HealthTest {
 /// # Errors
 /// [`AnswerError`] where it is not JSON of that form, or where no request satisfies it.
 pub fn parse_capabilities(body: &[u8]) -> Result<Capabilities, AnswerError> {
-    #[derive(Deserialize)]
-    struct Report {
-        entropy: Option<Entropy>,
-        #[serde(default, deserialize_with = "whole_number")]
-        source_count: Option<u64>,
+    let report: Value = read(body)?;
+    let told = &report["entropy"];
+    if !told.is_object() {
+        return Err(AnswerError::MissingField("entropy"));
     }
-    #[derive(Deserialize)]
-    struct Entropy {
-        min_block_size: Option<u64>,
-        max_block_size: u64,
-        min_block_count: Option<u64>,
-        max_block_count: u64,
-        #[serde(default, rename = "entropy_types", deserialize_with = "names")]
-        types: Vec<String>,
-    }
-    let report: Report = read(body)?;
-    let entropy = report.entropy.ok_or(AnswerError::MissingField("entropy"))?;
-    let common = Limits::COMMON;
-    let range = |min: Option<u64>, max: u64, most: u32, field| {
-        let max = u32::try_from(max).map_or(most, |max| max.min(most));
-        let min = u32::try_from(min.unwrap_or(1).max(1)).unwrap_or(u32::MAX);
-        if min <= max {
-            Ok(min..=max)
-        } else {
-            Err(AnswerError::OutOfRange(field))
+    let range = |min: &str, max: &'static str, most: u32| {
+        let least = told[min].as_u64().unwrap_or(1).max(1);
+        let most = told[max].as_u64().map(|max| max.min(most.into()));
+        let most = most.ok_or(AnswerError::MissingField(max))?;
+        match (u32::try_from(least), u32::try_from(most)) {
+            (Ok(least), Ok(most)) if least <= most => Ok((least, most)),
+            _ => Err(AnswerError::OutOfRange(max)),
         }
     };
+    let common = Limits::COMMON;
+    let (min_size, max_size) = range("min_block_size", "max_block_size", common.max_size)?;
+    let (min_count, max_count) = range("min_block_count", "max_block_count", common.max_count)?;
+    let types = told["entropy_types"].as_array();
     Ok(Capabilities {
         limits: Limits {
-            block_size: range(
-                entropy.min_block_size,
-                entropy.max_block_size,
-                *common.block_size.end(),
-                "max_block_size",
-            )?,
-            block_count: range(
-                entropy.min_block_count,
-                entropy.max_block_count,
-                *common.block_count.end(),
-                "max_block_count",
-            )?,
-            granularity: 1,
+            min_size,
+            max_size,
+            min_count,
+            max_count,
         },
-        entropy_types: entropy.types,
-        source_count: report.source_count,
+        entropy_types: types
+            .into_iter()
+            .flatten()
+            .filter_map(word)
+            .take(MOST)
+            .collect(),
+        source_count: report["source_count"].as_u64(),
     })
 }
 
@@ -92,85 +78,27 @@ pub fn parse_capabilities(body: &[u8]) -> Result<Capabilities, AnswerError> {
 /// # Errors
 /// [`AnswerError`] where it is not JSON of that form.
 pub fn parse_healthtest(body: &[u8]) -> Result<Vec<HealthTest>, AnswerError> {
-    #[derive(Deserialize)]
-    struct Report {
-        test_result: Vec<Test>,
-    }
-    #[derive(Deserialize)]
-    struct Test {
-        #[serde(default, rename = "test_type", deserialize_with = "word")]
-        name: Option<String>,
-        #[serde(default, rename = "test_result", deserialize_with = "word")]
-        result: Option<String>,
-        #[serde(default, rename = "time_stamp", deserialize_with = "word")]
-        time: Option<String>,
-    }
-    let report: Report = read(body)?;
-    let tests = report
-        .test_result
-        .into_iter()
-        .take(MOST)
-        .map(|test| HealthTest {
-            name: test.name.unwrap_or_default(),
-            result: test.result.unwrap_or_default(),
-            time: test.time,
-        });
-    Ok(tests.collect())
+    let report: Value = read(body)?;
+    let tests = report["test_result"].as_array();
+    let tests = tests.ok_or(AnswerError::MissingField("test_result"))?;
+    let test = |test: &Value| HealthTest {
+        name: word(&test["test_type"]).unwrap_or_default(),
+        result: word(&test["test_result"]).unwrap_or_default(),
+        time: word(&test["time_stamp"]),
+    };
+    Ok(tests.iter().take(MOST).map(test).collect())
 }
 
-fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, AnswerError> {
-    serde_json::from_slice(body).map_err(|error| AnswerError::from_json(&error))
-}
-
-/// Vendors differ in the lesser fields: what is not of the expected kind counts as absent.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Lenient<T> {
-    Known(T),
-    Other(IgnoredAny),
-}
-
-impl<T> Lenient<T> {
-    fn known(self) -> Option<T> {
-        match self {
-            Self::Known(value) => Some(value),
-            Self::Other(_) => None,
-        }
-    }
-}
-
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    Ok(Lenient::deserialize(deserializer)?.known())
-}
-
-fn names<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let names = Lenient::<Vec<String>>::deserialize(deserializer)?
-        .known()
-        .unwrap_or_default();
-    Ok(names
-        .iter()
-        .take(MOST)
-        .map(|name| printable(name))
-        .collect())
-}
-
-fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Lenient::<String>::deserialize(deserializer)?
-        .known()
-        .map(|word| printable(&word)))
-}
-
-/// A server's word as a terminal may show it: no control characters, not endless.
-fn printable(word: &str) -> String {
-    word.chars()
-        .filter(|c| !c.is_control())
-        .take(MOST)
-        .collect()
+/// A server's word as a terminal may show it: no control characters, not endless. Vendors differ in
+/// the lesser fields: what is not of the expected kind counts as absent.
+fn word(value: &Value) -> Option<String> {
+    let shown = value.as_str()?.chars().filter(|c| !c.is_control());
+    Some(shown.take(MOST).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HealthTest, parse_capabilities, parse_healthtest};
+    use super::{HealthTest, Limits, parse_capabilities, parse_healthtest};
     use crate::AnswerError;
 
     #[test]
@@ -178,8 +106,14 @@ mod tests {
         let body = br#"{"entropy":{"min_block_size":16,"max_block_size":64,"max_block_count":99999,
             "entropy_types":["raw","conditioned"],"extensions":[]},"source_count":2,"x":1}"#;
         let told = parse_capabilities(body).expect("capabilities");
-        assert_eq!(told.limits.block_size, 16..=64);
-        assert_eq!(told.limits.block_count, 1..=512);
+        let Limits {
+            min_size,
+            max_size,
+            min_count,
+            max_count,
+        } = told.limits;
+        assert_eq!((min_size, max_size), (16, 64));
+        assert_eq!((min_count, max_count), (1, 512));
         assert_eq!(told.entropy_types, ["raw", "conditioned"]);
         assert_eq!(told.source_count, Some(2));
     }

@@ -4,6 +4,9 @@
 mod blocks;
 mod capabilities;
 
+use qseed_model::Check;
+use serde::Deserialize;
+
 pub use blocks::{entropy_limit, parse_entropy, parse_random};
 pub use capabilities::{
     Capabilities, HealthTest, REPORT_LIMIT, parse_capabilities, parse_healthtest,
@@ -13,16 +16,8 @@ pub use capabilities::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerError {
-    /// Not JSON, or more than one document.
-    #[error("it is not valid JSON (line {line}, column {column})")]
-    Json {
-        /// Counted from 1.
-        line: usize,
-        /// Counted from 1; 0 at the beginning of a line.
-        column: usize,
-    },
-    /// JSON, but of another form.
-    #[error("it is JSON of another form (line {line}, column {column})")]
+    /// Not JSON, more than one document, or JSON of another form.
+    #[error("it is not JSON of this interface's form (line {line}, column {column})")]
     Form {
         /// Counted from 1.
         line: usize,
@@ -32,18 +27,15 @@ pub enum AnswerError {
     /// The field is not there.
     #[error("the field `{0}` is missing")]
     MissingField(&'static str),
-    /// The field is there twice.
-    #[error("the field `{0}` stands there twice")]
-    DuplicateField(&'static str),
     /// A value outside of its range.
     #[error("the field `{0}` is out of range")]
     OutOfRange(&'static str),
     /// Too few or too many blocks.
-    #[error("{}{found} blocks came where {expected} were asked for", if found > expected { "at least " } else { "" })]
+    #[error("{found} blocks came where {expected} were asked for")]
     BlockCount {
         /// As asked.
         expected: usize,
-        /// As delivered; counting stops at the first one too many.
+        /// As delivered.
         found: usize,
     },
     /// A block that is not canonical base64 with padding (RFC 4648 section 4).
@@ -67,27 +59,21 @@ pub enum AnswerError {
 }
 
 impl AnswerError {
-    /// A short word that stays the same, for metrics.
+    /// The delivery check that such an answer fails.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn check(&self) -> Check {
         match self {
-            Self::Json { .. } => "json",
-            Self::Form { .. }
-            | Self::MissingField(_)
-            | Self::DuplicateField(_)
-            | Self::OutOfRange(_) => "form",
-            Self::Base64 { .. } => "base64",
-            Self::BlockCount { .. } | Self::BlockLength { .. } => "length",
+            Self::Form { .. } | Self::MissingField(_) | Self::OutOfRange(_) => Check::Form,
+            Self::Base64 { .. } => Check::Base64,
+            Self::BlockCount { .. } | Self::BlockLength { .. } => Check::Length,
         }
     }
+}
 
-    /// Where the reader stopped. Its own text is left behind: it may quote the body.
-    fn from_json(error: &serde_json::Error) -> Self {
-        let (line, column) = (error.line(), error.column());
-        if error.is_data() {
-            Self::Form { line, column }
-        } else {
-            Self::Json { line, column }
-        }
-    }
+/// The reader's own error is left behind, but for its place: it may quote the body.
+fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, AnswerError> {
+    serde_json::from_slice(body).map_err(|error| AnswerError::Form {
+        line: error.line(),
+        column: error.column(),
+    })
 }

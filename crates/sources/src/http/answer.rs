@@ -6,59 +6,25 @@ use hyper::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderM
 use hyper::{Response, StatusCode};
 use zeroize::Zeroizing;
 
-use super::fault::Fault;
 use super::retry_after::retry_after;
-use crate::error::{Asked, FetchError};
+use crate::error::FetchError;
 
 /// Whether the head announces JSON with status 200 and nothing else.
-pub(super) fn check_head(endpoint: &str, answer: &Response<Incoming>) -> Result<(), Fault> {
-    let endpoint = || endpoint.to_owned();
+pub(super) fn check_head(answer: &Response<Incoming>) -> Result<(), FetchError> {
     let (status, headers) = (answer.status(), answer.headers());
-    if status.is_redirection() {
-        let error = FetchError::Redirect {
-            endpoint: endpoint(),
-            status: status.as_u16(),
-        };
-        return Err(error.into());
-    }
     if status != StatusCode::OK {
-        let error = FetchError::Status {
-            endpoint: endpoint(),
-            asked: Asked::default(),
+        return Err(FetchError::Status {
             status: status.as_u16(),
-        };
-        let retry_after = retry_after(headers);
-        // A server that says 408 on a kept connection had given it up before the request came.
-        let unanswered = status == StatusCode::REQUEST_TIMEOUT;
-        return Err(Fault {
-            retry_after,
-            unanswered,
-            reusable: true,
-            ..Fault::from(error)
+            retry_after: retry_after(headers),
+            token_changed: false,
         });
     }
     if let Some(found) = other_than_json(headers) {
-        return Err(FetchError::ContentType {
-            endpoint: endpoint(),
-            found,
-        }
-        .into());
-    }
-    if text(headers, &CONTENT_ENCODING)
-        .is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
-    {
-        return Err(FetchError::ContentEncoding {
-            endpoint: endpoint(),
-        }
-        .into());
+        return Err(FetchError::NotJson(found));
     }
     match text(headers, &AGE).and_then(|age| age.parse().ok()) {
         None | Some(0) => Ok(()),
-        Some(age) => Err(FetchError::Cached {
-            endpoint: endpoint(),
-            age,
-        }
-        .into()),
+        Some(age) => Err(FetchError::Cached(age)),
     }
 }
 
@@ -74,6 +40,9 @@ fn other_than_json(headers: &HeaderMap) -> Option<&'static str> {
     let Some(declared) = text(headers, &CONTENT_TYPE) else {
         return Some("no Content-Type");
     };
+    if text(headers, &CONTENT_ENCODING).is_some_and(|it| !it.eq_ignore_ascii_case("identity")) {
+        return Some("compressed data");
+    }
     let kind = declared.split(';').next().unwrap_or_default().trim();
     if kind.eq_ignore_ascii_case("application/json") {
         None
@@ -95,11 +64,10 @@ pub(super) async fn read_body(
     answer: Response<Incoming>,
     limit: usize,
     broke_off: impl Fn(&hyper::Error) -> FetchError,
-    endpoint: &str,
 ) -> Result<Zeroizing<Vec<u8>>, FetchError> {
-    let too_large = || FetchError::TooLarge {
-        endpoint: endpoint.to_owned(),
-        limit,
+    let too_large = || {
+        let body = format!("more than the {limit} bytes that the request could need");
+        FetchError::TooLarge(body)
     };
     let declared = text(answer.headers(), &CONTENT_LENGTH).and_then(|text| text.parse().ok());
     if declared.is_some_and(|length: usize| length > limit) {

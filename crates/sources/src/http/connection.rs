@@ -8,35 +8,39 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Request;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::JoinHandle;
-use zeroize::Zeroizing;
+use tokio::task::JoinSet;
 
-use super::Progress;
-use super::answer;
-use super::fault::Fault;
-use crate::delivery::Link;
-use crate::error::{FetchError, Phase};
+use crate::error::FetchError;
 use crate::tls::TlsFault;
 
 /// The longest head of an answer, in bytes, and the most that is buffered of a body at once.
-pub(super) const HEAD_LIMIT: usize = 16 * 1024;
+const HEAD_LIMIT: usize = 16 * 1024;
 
 /// Most header lines of an answer: as many as proxies usually let through.
 const MAX_HEADERS: usize = 256;
 
 /// A connection and the task that drives it; both end together.
 pub(super) struct Connection {
-    pub(super) link: Option<Arc<Link>>,
     endpoint: String,
     requires_post_quantum: bool,
     sender: SendRequest<Full<Bytes>>,
     /// Bytes of answers that arrived so far.
     received: Arc<AtomicU64>,
-    driver: Driver,
+    driver: JoinSet<()>,
+}
+
+/// Why no head of an answer came.
+pub(super) struct NoAnswer {
+    pub(super) error: FetchError,
+    /// The request left this process.
+    pub(super) sent: bool,
+    /// Something of an answer arrived.
+    pub(super) began: bool,
 }
 
 impl Connection {
@@ -44,34 +48,31 @@ impl Connection {
     pub(super) async fn start<S>(
         stream: S,
         endpoint: String,
-        link: Option<Arc<Link>>,
         requires_post_quantum: bool,
     ) -> Result<Self, FetchError>
     where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + 'static,
     {
         let received = Arc::new(AtomicU64::new(0));
-        let io = TokioIo::new(Counted {
+        let (stream, writer) = tokio::io::split(stream);
+        let reader = Counted {
             stream,
             received: Arc::clone(&received),
-        });
+        };
         let mut builder = Builder::new();
         // One flat buffer: head and body of a request leave in one TLS record.
         builder
             .max_buf_size(HEAD_LIMIT)
             .max_headers(MAX_HEADERS)
             .writev(false);
-        let (sender, connection) = builder
-            .handshake(io)
-            .await
-            .map_err(|_| FetchError::Closed {
-                endpoint: endpoint.clone(),
-            })?;
+        let io = TokioIo::new(tokio::io::join(reader, writer));
+        let begun = builder.handshake(io).await;
+        let (sender, connection) = begun.map_err(|_| FetchError::Closed)?;
         // The task notices at once when the server closes the idle connection, and frees it.
-        // Errors reach whoever waits for an answer; without such a one they do not matter.
-        let driver = Driver(tokio::spawn(async move { drop(connection.await) }));
+        // Errors reach the request that waits for an answer; without one they do not matter.
+        let mut driver = JoinSet::new();
+        driver.spawn(async move { drop(connection.await) });
         Ok(Self {
-            link,
             endpoint,
             requires_post_quantum,
             sender,
@@ -82,77 +83,38 @@ impl Connection {
 
     /// Whether the connection can still carry a request, as far as this side knows.
     pub(super) async fn is_open(&mut self) -> bool {
-        self.sender.ready().await.is_ok() && !self.driver.0.is_finished()
+        self.sender.ready().await.is_ok() && self.driver.try_join_next().is_none()
     }
 
-    /// Sends the request and reads the answer's body: at most `limit` bytes.
-    pub(super) async fn exchange(
+    /// Sends the request and waits for the head of the answer.
+    pub(super) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
-        limit: usize,
-        progress: &mut Progress,
-    ) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    ) -> Result<Response<Incoming>, NoAnswer> {
         let before = self.received.load(Ordering::Relaxed);
-        progress.phase = Phase::Answer;
-        progress.attempts += 1;
-        let answer = match self.sender.try_send_request(request).await {
-            Ok(answer) => answer,
-            Err(mut refused) => {
-                let unsent = refused.take_message().is_some();
-                if unsent {
-                    progress.attempts -= 1;
-                }
-                let unanswered = self.received.load(Ordering::Relaxed) == before;
-                let error = self.no_answer(refused.error(), unanswered);
-                return Err(Fault {
-                    unsent,
-                    unanswered,
-                    ..Fault::from(error)
-                });
-            }
-        };
-        answer::check_head(&self.endpoint, &answer)?;
-        progress.phase = Phase::Body;
-        answer::read_body(answer, limit, |error| self.broke_off(error), &self.endpoint)
-            .await
-            .map_err(Fault::from)
+        let answer = self.sender.try_send_request(request).await;
+        answer.map_err(|mut refused| NoAnswer {
+            sent: refused.take_message().is_none(),
+            began: self.received.load(Ordering::Relaxed) > before,
+            error: self.failure(refused.error()),
+        })
     }
 
-    fn no_answer(&self, error: &hyper::Error, unanswered: bool) -> FetchError {
-        let endpoint = self.endpoint.clone();
+    /// Why no answer came, or broke off.
+    pub(super) fn failure(&self, error: &hyper::Error) -> FetchError {
         // In TLS 1.3 a server refuses the client's certificate only after the handshake.
         if let Some(fault) = TlsFault::behind(error, self.requires_post_quantum) {
+            let endpoint = self.endpoint.clone();
             FetchError::Tls { endpoint, fault }
         } else if error.is_parse_too_large() {
-            FetchError::HeaderTooLarge {
-                endpoint,
-                limit: HEAD_LIMIT,
-                lines: MAX_HEADERS,
-            }
+            FetchError::TooLarge(format!(
+                "a header of more than {HEAD_LIMIT} bytes or {MAX_HEADERS} lines"
+            ))
         } else if error.is_parse() {
-            FetchError::NotHttp { endpoint }
-        } else if unanswered {
-            FetchError::Closed { endpoint }
+            FetchError::NotHttp
         } else {
-            FetchError::Truncated { endpoint }
+            FetchError::Closed
         }
-    }
-
-    fn broke_off(&self, error: &hyper::Error) -> FetchError {
-        let endpoint = self.endpoint.clone();
-        match TlsFault::behind(error, self.requires_post_quantum) {
-            Some(fault) => FetchError::Tls { endpoint, fault },
-            None => FetchError::Truncated { endpoint },
-        }
-    }
-}
-
-/// Ends the connection's task with the connection.
-struct Driver(JoinHandle<()>);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -174,23 +136,5 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         let arrived = buffer.filled().len() - before;
         self.received.fetch_add(arrived as u64, Ordering::Relaxed);
         polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, buffer)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

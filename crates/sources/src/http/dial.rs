@@ -5,22 +5,19 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::beside::beside;
+use crate::helper::Helper;
 
 /// How long an address has for itself before the next one is tried besides (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Looks one host's addresses up, for each connection anew.
+/// Looks one host's addresses up, again for each connection.
 pub(super) struct Resolver {
-    host: String,
+    pub(super) host: String,
     port: u16,
-    /// A lookup that outlived the call that began it. It cannot be cancelled, so it is waited for
-    /// instead of starting another thread besides it.
-    under_way: Option<oneshot::Receiver<io::Result<Vec<SocketAddr>>>>,
+    lookup: Helper<io::Result<Vec<SocketAddr>>>,
 }
 
 impl Resolver {
@@ -28,21 +25,21 @@ impl Resolver {
         Self {
             host: host.to_owned(),
             port,
-            under_way: None,
+            lookup: Helper::new("resolver"),
         }
     }
 
-    pub(super) fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// Where `localhost` leads away from this machine (RFC 6761 section 6.3), if it does.
-    pub(super) fn leads_astray(&self, addresses: &[SocketAddr]) -> Option<IpAddr> {
-        if self.host != "localhost" {
-            return None;
-        }
+    /// Refuses `localhost` (RFC 6761 section 6.3) where it leads away from this machine.
+    pub(super) fn stays_here(&self, addresses: &[SocketAddr]) -> io::Result<()> {
         let mut addresses = addresses.iter().map(SocketAddr::ip);
-        addresses.find(|address| !address.is_loopback())
+        match addresses.find(|address| !address.is_loopback()) {
+            Some(address) if self.host == "localhost" => Err(io::Error::other(format!(
+                "it is {address}, which is not this machine, and plain HTTP would show the \
+                 entropy and the access token to others; write 127.0.0.1 in `url`, or correct \
+                 the name"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The addresses in the order in which they should be tried; at least one.
@@ -50,13 +47,10 @@ impl Resolver {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, self.port)]);
         }
-        let lookup = match &mut self.under_way {
-            Some(lookup) => lookup,
-            none => none.insert(look_up(self.host.clone(), self.port)?),
-        };
-        let found = lookup.await;
-        self.under_way = None;
-        let addresses: Vec<SocketAddr> = found.map_err(io::Error::other)??;
+        let (host, port) = (self.host.clone(), self.port);
+        // The system's resolver may take as long as it likes.
+        let look_up = move || Ok((host.as_str(), port).to_socket_addrs()?.collect());
+        let addresses: Vec<SocketAddr> = self.lookup.run(look_up).await??;
         if addresses.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::NotFound,
@@ -65,13 +59,6 @@ impl Resolver {
         }
         Ok(alternate(addresses))
     }
-}
-
-/// Asks the system's resolver, which may take as long as it likes.
-fn look_up(host: String, port: u16) -> io::Result<oneshot::Receiver<io::Result<Vec<SocketAddr>>>> {
-    beside("resolver", move || {
-        Ok((host.as_str(), port).to_socket_addrs()?.collect())
-    })
 }
 
 /// Alternates between the address families, beginning with the first one's, so that a family that
@@ -161,11 +148,11 @@ mod tests {
     fn localhost_must_lead_to_this_machine_alone() {
         let [here, also_here, elsewhere] = ["127.0.0.1:1", "[::1]:1", "192.0.2.7:1"].map(address);
         let localhost = Resolver::new("localhost", 1);
-        assert_eq!(localhost.leads_astray(&[here, also_here]), None);
-        let astray = localhost.leads_astray(&[here, elsewhere]);
-        assert_eq!(astray, Some(elsewhere.ip()));
+        assert!(localhost.stays_here(&[here, also_here]).is_ok());
+        let astray = localhost.stays_here(&[here, elsewhere]);
+        assert!(astray.expect_err("away").to_string().contains("192.0.2.7"));
         let other = Resolver::new("qrng.example", 1);
-        assert_eq!(other.leads_astray(&[elsewhere]), None);
+        assert!(other.stays_here(&[elsewhere]).is_ok());
     }
 
     #[tokio::test]
@@ -178,6 +165,5 @@ mod tests {
                 .ip()
                 .is_loopback()
         );
-        assert!(localhost.under_way.is_none());
     }
 }

@@ -72,7 +72,6 @@ mod tests {
             transport,
             auth: Auth::None,
             timeout: Duration::from_secs(1),
-            user_agent: "qseed/test".to_owned(),
         }
     }
 

@@ -2,12 +2,12 @@
 
 mod answer;
 mod connection;
-mod credential;
 mod dial;
 mod endpoint;
-mod fault;
+mod files;
 mod retry_after;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,24 +16,26 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Uri};
-use qseed_entropy::Entropy;
-use tokio::time::{Instant, timeout_at};
+use qseed_model::PostQuantum;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use self::connection::Connection;
-use self::credential::Credential;
 use self::dial::Resolver;
 use self::endpoint::Endpoint;
-use self::fault::Fault;
+use self::files::Files;
 use crate::answer::AnswerError;
-use crate::delivery::{Delivery, Link};
-use crate::error::{Asked, Failed, FetchError, Phase};
+use crate::error::{FetchError, Phase};
+use crate::helper::Helper;
+use crate::link::{Link, Traffic};
 use crate::settings::{Http, SettingsError, Transport};
-use crate::tls::{SystemRoots, TlsClient, TlsFault};
+use crate::tls::{self, SystemRoots, TlsFault};
 
 /// The longest that looking up, connecting and the TLS handshake may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const USER_AGENT: &str = concat!("qseed/", env!("CARGO_PKG_VERSION"));
 
 /// One request.
 pub(crate) struct Call {
@@ -44,304 +46,275 @@ pub(crate) struct Call {
     pub(crate) body: String,
     /// The longest body, in bytes, that the answer can need.
     pub(crate) answer_limit: usize,
-    /// Whether a second request may follow where the kept connection turns out to be closed.
+    /// Whether a second request may follow if the kept connection turns out to be closed.
     pub(crate) spare_attempt: bool,
 }
 
 impl Call {
-    /// A question that costs no entropy.
-    pub(crate) fn get(path: &str, answer_limit: usize) -> Self {
-        let (method, path, body) = (Method::GET, path.to_owned(), String::new());
+    /// A request without a body.
+    pub(crate) fn get(path: String, answer_limit: usize) -> Self {
         Self {
-            method,
+            method: Method::GET,
             path,
-            body,
+            body: String::new(),
             answer_limit,
             spare_attempt: true,
         }
     }
 }
 
-/// A whole answer with status 200, declared to be JSON.
-pub(crate) struct Answer {
-    pub(crate) body: Zeroizing<Vec<u8>>,
-    pub(crate) link: Option<Arc<Link>>,
-    /// Requests that were sent for it.
-    pub(crate) attempts: u32,
-}
-
-impl Answer {
-    /// The delivery that its body turned out to be.
-    pub(crate) fn delivers(self, entropy: Entropy) -> Delivery {
-        let downloaded = entropy.len() as u64;
-        Delivery {
-            entropy,
-            link: self.link,
-            attempts: self.attempts,
-            downloaded,
-        }
-    }
-
-    /// The failure that its body turned out to be.
-    pub(crate) fn refuse(self, client: &HttpClient, fault: AnswerError) -> Failed {
-        let error = FetchError::Answer {
-            endpoint: client.endpoint.name.clone(),
-            asked: Asked::default(),
-            fault,
-        };
-        Failed {
-            error,
-            retry_after: None,
-            attempts: self.attempts,
-            link: self.link,
-            secret_changed: false,
-        }
-    }
-}
-
 /// An HTTP service and the connection to it.
 pub(crate) struct HttpClient {
+    settings: Arc<Http>,
+    roots: SystemRoots,
     endpoint: Endpoint,
-    tls: Option<TlsClient>,
-    credential: Credential,
-    timeout: Duration,
-    user_agent: HeaderValue,
+    reading: Helper<Result<Files, FetchError>>,
+    files: Files,
     resolver: Resolver,
     kept: Option<Connection>,
-    /// Connections made so far.
-    connections: u64,
-}
-
-/// How far a call came: what an error must tell even when the call was cut off by its time-out.
-#[derive(Default)]
-struct Progress {
+    /// How far the request under way has come.
     phase: Phase,
-    attempts: u32,
-    link: Option<Arc<Link>>,
-    /// The secret that was refused is not the one that its file holds now.
-    secret_changed: bool,
+    traffic: Traffic,
 }
 
 impl HttpClient {
     pub(crate) fn new(http: Http, roots: &SystemRoots) -> Result<Self, SettingsError> {
-        if http.timeout.is_zero() {
-            return Err(SettingsError::Timeout);
-        }
         let endpoint = Endpoint::new(&http)?;
-        let user_agent = HeaderValue::from_str(&http.user_agent)
-            .map_err(|_| SettingsError::UserAgent(http.user_agent.clone()))?;
         Ok(Self {
             resolver: Resolver::new(&endpoint.server_name.to_str(), http.port),
             endpoint,
-            tls: match http.transport {
-                Transport::Plain => None,
-                Transport::Tls(tls) => Some(TlsClient::new(tls, roots.clone())),
+            roots: roots.clone(),
+            settings: Arc::new(http),
+            reading: Helper::new("files"),
+            files: Files {
+                credential: Ok(None),
+                tls: None,
             },
-            credential: Credential::new(http.auth),
-            timeout: http.timeout,
-            user_agent,
             kept: None,
-            connections: 0,
+            phase: Phase::Files,
+            traffic: Traffic::default(),
         })
-    }
-
-    /// Host and port, for error texts.
-    pub(crate) fn endpoint(&self) -> &str {
-        &self.endpoint.name
     }
 
     /// The url in front of the API's paths.
     pub(crate) fn url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!(
-            "{scheme}://{}{}",
-            self.endpoint.name, self.endpoint.base_path
-        )
+        let scheme = match self.settings.transport {
+            Transport::Plain => "http",
+            Transport::Tls(_) => "https",
+        };
+        let Endpoint {
+            name, base_path, ..
+        } = &self.endpoint;
+        format!("{scheme}://{name}{base_path}")
     }
 
     /// Whose certificates are trusted; `None` without TLS.
     pub(crate) fn trust(&self) -> Option<String> {
-        self.tls.as_ref().map(TlsClient::trust)
-    }
-
-    /// Opens the connection unless it is open, within the time-out.
-    pub(crate) async fn connect(&mut self) -> Result<Option<Arc<Link>>, Failed> {
-        let mut progress = Progress::default();
-        let deadline = Instant::now() + self.timeout;
-        let connected = timeout_at(deadline, self.ready(&mut progress)).await;
-        match self.judge(connected, progress) {
-            Ok(((connection, _), progress)) => {
-                self.kept = Some(connection);
-                Ok(progress.link)
-            }
-            Err(failed) => Err(failed),
+        match &self.settings.transport {
+            Transport::Plain => None,
+            Transport::Tls(settings) => Some(tls::trust(settings)),
         }
     }
 
-    /// Sends the request and reads the whole answer, all within the time-out.
-    ///
-    /// The connection is kept only where the answer was read to its end: when this future is
-    /// dropped or fails, the next call starts on a new one.
-    pub(crate) async fn call(&mut self, call: &Call) -> Result<Answer, Failed> {
-        let mut progress = Progress::default();
-        let deadline = Instant::now() + self.timeout;
-        let answered = timeout_at(deadline, self.attempt(call, &mut progress)).await;
-        let (body, progress) = self.judge(answered, progress)?;
-        Ok(Answer {
-            body,
-            link: progress.link,
-            attempts: progress.attempts,
-        })
+    /// The connection that was used last; `None` without TLS.
+    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+        self.traffic.link.clone()
     }
 
-    /// Adds what is known of a call to how it ended.
-    fn judge<T>(
-        &self,
-        ended: Result<Result<T, Fault>, tokio::time::error::Elapsed>,
-        progress: Progress,
-    ) -> Result<(T, Progress), Failed> {
-        let fault = match ended {
-            Ok(Ok(done)) => return Ok((done, progress)),
-            Ok(Err(fault)) => fault,
-            Err(_) => Fault::from(self.timed_out(progress.phase, self.timeout)),
+    /// What went over the network since the last call.
+    pub(crate) fn take_traffic(&mut self) -> Traffic {
+        Traffic {
+            sent: std::mem::take(&mut self.traffic.sent),
+            link: self.link(),
+        }
+    }
+
+    /// Opens the connection unless it is open, within the time-out.
+    pub(crate) async fn connect(&mut self) -> Result<(), FetchError> {
+        let limit = self.settings.timeout;
+        let ready = async {
+            self.read_files().await?;
+            self.ready().await
         };
-        let Progress {
-            attempts,
-            link,
-            secret_changed,
-            ..
-        } = progress;
-        Err(Failed {
-            error: fault.error,
-            retry_after: fault.retry_after,
-            attempts,
-            link,
-            secret_changed,
-        })
+        let (connection, _) = match timeout(limit, ready).await {
+            Ok(ready) => ready?,
+            Err(_) => return Err(self.timed_out(limit)),
+        };
+        self.kept = Some(connection);
+        Ok(())
     }
 
-    fn timed_out(&self, phase: Phase, limit: Duration) -> FetchError {
+    /// Sends the request and reads the whole answer, all within the time-out: its body, with
+    /// status 200 and declared to be JSON.
+    ///
+    /// The connection is kept only if the answer was read to its end: if this future is dropped or
+    /// fails, the next call starts on a new one.
+    pub(crate) async fn call(&mut self, call: &Call) -> Result<Zeroizing<Vec<u8>>, FetchError> {
+        let limit = self.settings.timeout;
+        match timeout(limit, self.attempt(call)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(self.timed_out(limit)),
+        }
+    }
+
+    /// As [`HttpClient::call`], with the answer's body read as what was asked for.
+    pub(crate) async fn ask<T>(
+        &mut self,
+        call: &Call,
+        asked: &'static str,
+        parse: impl Fn(&[u8]) -> Result<T, AnswerError>,
+    ) -> Result<T, FetchError> {
+        let body = self.call(call).await?;
+        parse(&body).map_err(|fault| FetchError::Answer { asked, fault })
+    }
+
+    fn timed_out(&self, limit: Duration) -> FetchError {
         FetchError::Timeout {
             endpoint: self.endpoint.name.clone(),
-            phase,
+            phase: self.phase,
             limit,
         }
     }
 
-    async fn attempt(
-        &mut self,
-        call: &Call,
-        progress: &mut Progress,
-    ) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    async fn attempt(&mut self, call: &Call) -> Result<Zeroizing<Vec<u8>>, FetchError> {
+        self.read_files().await?;
         loop {
-            let (mut connection, was_kept) = self.ready(progress).await?;
             let request = self.request(call)?;
-            match connection
-                .exchange(request, call.answer_limit, progress)
-                .await
-            {
-                Ok(body) => {
+            let (mut connection, was_kept) = self.ready().await?;
+            self.phase = Phase::Answer;
+            self.traffic.sent += 1;
+            let answer = match connection.send(request).await {
+                Ok(answer) => answer,
+                Err(failure) => {
+                    self.traffic.sent -= u32::from(!failure.sent);
+                    // The server closed the kept connection meanwhile: no fault, as long as nothing
+                    // of an answer arrived. Bytes of an answer may be spent, so they are never
+                    // asked for again.
+                    let may_send_again = !failure.sent || (!failure.began && call.spare_attempt);
+                    if was_kept && may_send_again {
+                        continue;
+                    }
+                    return Err(failure.error);
+                }
+            };
+            let mut error = match answer::check_head(&answer) {
+                Ok(()) => {
+                    self.phase = Phase::Body;
+                    let broke_off = |error: &hyper::Error| connection.failure(error);
+                    let body = answer::read_body(answer, call.answer_limit, broke_off).await?;
                     self.kept = Some(connection);
                     return Ok(body);
                 }
-                // The server closed the kept connection meanwhile: no fault, as long as nothing
-                // of an answer arrived. Bytes of an answer may be spent, so they are never asked
-                // for again.
-                Err(fault) if was_kept && fault.unsent => {}
-                Err(fault) if was_kept && fault.unanswered && call.spare_attempt => {}
-                Err(fault) => {
-                    if fault.reusable {
-                        self.kept = Some(connection);
-                    }
-                    if matches!(
-                        fault.error,
-                        FetchError::Status {
-                            status: 401 | 403,
-                            ..
-                        }
-                    ) {
-                        progress.secret_changed = self.credential.changed();
-                        self.credential.forget();
-                    }
-                    return Err(fault);
+                Err(error) => error,
+            };
+            if let FetchError::Status {
+                status,
+                token_changed,
+                ..
+            } = &mut error
+            {
+                // A server that says 408 on a kept connection had given it up before the request
+                // came.
+                if *status == 408 && was_kept && call.spare_attempt {
+                    continue;
+                }
+                self.kept = Some(connection);
+                if matches!(status, 401 | 403) {
+                    *token_changed = self.token_changed().await;
                 }
             }
+            return Err(error);
         }
+    }
+
+    /// Reads the access token and, if they changed, the files of TLS.
+    async fn read_files(&mut self) -> Result<(), FetchError> {
+        self.phase = Phase::Files;
+        let (http, roots) = (Arc::clone(&self.settings), self.roots.clone());
+        // A resumed session skips the validation, so it must not outlive the certificate.
+        let link = self.traffic.link.as_ref();
+        let end = link.and_then(|link| link.certificate_expires);
+        let ended = end.is_some_and(|end| end <= jiff::Timestamp::now());
+        let before = self.files.tls.clone().filter(|_| !ended);
+        let read = move || Files::read(&http, &roots, before);
+        let files = self.reading.run(read).await.map_err(FetchError::Thread)??;
+        let same_tls = match (&files.tls, &self.files.tls) {
+            (Some(now), Some(before)) => Arc::ptr_eq(&now.config, &before.config),
+            _ => true,
+        };
+        // A connection that was made before a change is no longer what the operator wants.
+        self.kept = self.kept.take().filter(|_| same_tls);
+        self.files = files;
+        Ok(())
+    }
+
+    /// Whether the token's file holds another one than the token that was refused.
+    async fn token_changed(&mut self) -> bool {
+        let refused = self.files.credential.clone();
+        self.read_files().await.is_ok()
+            && self.files.credential.is_ok()
+            && self.files.credential != refused
     }
 
     /// The kept connection (`true`), or a new one.
-    async fn ready(&mut self, progress: &mut Progress) -> Result<(Connection, bool), Fault> {
-        if self.tls.as_ref().is_some_and(TlsClient::outdated) {
-            self.kept = None;
-        }
+    async fn ready(&mut self) -> Result<(Connection, bool), FetchError> {
         if let Some(mut kept) = self.kept.take()
             && kept.is_open().await
         {
-            progress.link.clone_from(&kept.link);
             return Ok((kept, true));
         }
-        let limit = CONNECT_TIMEOUT.min(self.timeout);
-        match timeout_at(Instant::now() + limit, self.open(progress)).await {
-            Ok(Ok(connection)) => {
-                progress.link.clone_from(&connection.link);
-                Ok((connection, false))
-            }
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => Err(self.timed_out(progress.phase, limit).into()),
+        let limit = CONNECT_TIMEOUT.min(self.settings.timeout);
+        match timeout(limit, self.open()).await {
+            Ok(connection) => Ok((connection?, false)),
+            Err(_) => Err(self.timed_out(limit)),
         }
     }
 
-    async fn open(&mut self, progress: &mut Progress) -> Result<Connection, FetchError> {
-        if let Some(tls) = &self.tls {
-            tls.read_system_roots().await;
-        }
-        // Before anything goes over the network: these are faults of ours.
-        let config = self.tls.as_mut().map(TlsClient::config).transpose()?;
-        progress.phase = Phase::Resolve;
-        let addresses = self
-            .resolver
-            .resolve()
-            .await
-            .map_err(|source| FetchError::Resolve {
-                host: self.resolver.host().to_owned(),
-                source,
-            })?;
-        if self.tls.is_none()
-            && let Some(address) = self.resolver.leads_astray(&addresses)
-        {
-            return Err(FetchError::NotThisMachine { address });
-        }
-        progress.phase = Phase::Connect;
-        let stream = dial::connect(&addresses)
-            .await
-            .map_err(|source| FetchError::Connect {
-                endpoint: self.endpoint.name.clone(),
-                source,
-            })?;
-        self.connections += 1;
-        match (config, &mut self.tls) {
-            (Some(config), Some(tls)) => {
-                progress.phase = Phase::Handshake;
-                let connector = TlsConnector::from(config);
-                let server = self.endpoint.server_name.clone();
-                let requires_post_quantum = tls.requires_post_quantum();
-                let stream =
-                    connector
-                        .connect(server, stream)
-                        .await
-                        .map_err(|error| FetchError::Tls {
-                            endpoint: self.endpoint.name.clone(),
-                            fault: TlsFault::from_io(error, requires_post_quantum),
-                        })?;
-                let link = Arc::new(tls.link(stream.get_ref().1, self.connections));
-                let name = self.endpoint.name.clone();
-                Connection::start(stream, name, Some(link), requires_post_quantum).await
+    async fn open(&mut self) -> Result<Connection, FetchError> {
+        self.phase = Phase::Resolve;
+        let host = self.resolver.host.clone();
+        let unusable = |source: io::Error| FetchError::Address { host, source };
+        let addresses = self.resolver.resolve().await;
+        let addresses = match self.settings.transport {
+            Transport::Tls(_) => addresses,
+            Transport::Plain => addresses.and_then(|addresses| {
+                self.resolver.stays_here(&addresses)?;
+                Ok(addresses)
+            }),
+        };
+        let addresses = addresses.map_err(unusable)?;
+        self.phase = Phase::Connect;
+        let name = self.endpoint.name.clone();
+        let stream = match dial::connect(&addresses).await {
+            Ok(stream) => stream,
+            Err(source) => {
+                let endpoint = name;
+                return Err(FetchError::Connect { endpoint, source });
             }
-            _ => Connection::start(stream, self.endpoint.name.clone(), None, false).await,
-        }
+        };
+        let (Transport::Tls(settings), Some(tls)) = (&self.settings.transport, &self.files.tls)
+        else {
+            return Connection::start(stream, name, false).await;
+        };
+        self.phase = Phase::Handshake;
+        let requires_post_quantum = settings.post_quantum == PostQuantum::Require;
+        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let server = self.endpoint.server_name.clone();
+        let stream = match connector.connect(server, stream).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                let fault = TlsFault::from_io(&error, requires_post_quantum);
+                let endpoint = name;
+                return Err(FetchError::Tls { endpoint, fault });
+            }
+        };
+        self.traffic.link = Some(Arc::new(tls::link(stream.get_ref().1)));
+        Connection::start(stream, name, requires_post_quantum).await
     }
 
-    fn request(&mut self, call: &Call) -> Result<Request<Full<Bytes>>, FetchError> {
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, FetchError> {
+        let credential = self.files.credential.clone();
+        let credential = credential.map_err(FetchError::AccessToken)?;
         let mut request = Request::new(Full::new(Bytes::from(call.body.clone())));
         *request.method_mut() = call.method.clone();
         let path = format!("{}{}", self.endpoint.base_path, call.path);
@@ -351,12 +324,12 @@ impl HttpClient {
         let json = HeaderValue::from_static("application/json");
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.endpoint.host.clone());
-        headers.insert(header::USER_AGENT, self.user_agent.clone());
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         headers.insert(header::ACCEPT, json.clone());
         // A cache that answers would give several clients the same entropy.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::CONTENT_TYPE, json);
-        if let Some((name, value)) = self.credential.header()? {
+        if let Some((name, value)) = credential {
             headers.insert(name, value);
         }
         Ok(request)

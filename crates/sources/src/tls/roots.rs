@@ -4,18 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::RootCertStore;
 
-use super::files::TlsFilesError;
+use super::files::UnusableFile;
 
 /// The system's trusted certificates, loaded when they are first needed and then shared: loading
 /// and parsing them costs more than a hundred requests.
 #[derive(Clone, Debug, Default)]
-pub struct SystemRoots(Arc<Mutex<Loaded>>);
-
-#[derive(Debug, Default)]
-struct Loaded {
-    roots: Option<Arc<RootCertStore>>,
-    renewed: u64,
-}
+pub struct SystemRoots(Arc<Mutex<Option<Arc<RootCertStore>>>>);
 
 impl SystemRoots {
     /// Where they are looked for, for people: this shows when the environment names them.
@@ -37,40 +31,37 @@ impl SystemRoots {
 
     /// Loads them again before the next request of each source that uses them.
     pub fn renew(&self) {
-        self.change(|loaded| {
-            loaded.roots = None;
-            loaded.renewed += 1;
-        });
+        self.replace(None);
     }
 
-    pub(super) fn renewed(&self) -> u64 {
-        self.change(|loaded| loaded.renewed)
-    }
-
-    pub(super) fn are_loaded(&self) -> bool {
-        self.change(|loaded| loaded.roots.is_some())
-    }
-
-    /// The roots; none at all is an error, and is tried again the next time.
-    pub(super) fn load(&self) -> Result<Arc<RootCertStore>, TlsFilesError> {
-        if let Some(roots) = self.change(|loaded| loaded.roots.clone()) {
+    /// The roots; none at all is an error, and is tried again the next time. May take long.
+    pub(super) fn load(&self) -> Result<Arc<RootCertStore>, UnusableFile> {
+        let loaded = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(roots) = loaded {
             return Ok(roots);
         }
         let mut roots = RootCertStore::empty();
         // One unreadable file among a system's many is no reason to trust none of them.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
-            return Err(TlsFilesError::NoRoots {
-                place: Self::origin(),
+            return Err(UnusableFile {
+                file: Self::origin(),
+                why: "there are no certificates, so nothing could be trusted; install \
+                      ca-certificates or set tls.ca"
+                    .to_owned(),
             });
         }
         roots.roots.shrink_to_fit();
         let roots = Arc::new(roots);
-        self.change(|loaded| loaded.roots = Some(Arc::clone(&roots)));
+        self.replace(Some(Arc::clone(&roots)));
         Ok(roots)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Loaded) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn replace(&self, roots: Option<Arc<RootCertStore>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = roots;
     }
 }

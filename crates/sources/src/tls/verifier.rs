@@ -12,25 +12,11 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 #[derive(Debug)]
 pub(super) struct Verifier {
-    usual: Arc<WebPkiServerVerifier>,
+    pub(super) usual: Arc<WebPkiServerVerifier>,
     /// The certificates of `tls.ca`.
-    trusted: Vec<CertificateDer<'static>>,
+    pub(super) trusted: Vec<CertificateDer<'static>>,
     /// SHA-256 of the DER of `SubjectPublicKeyInfo` (RFC 7469 section 2.4); empty: any key.
-    pins: Vec<[u8; 32]>,
-}
-
-impl Verifier {
-    pub(super) fn new(
-        usual: Arc<WebPkiServerVerifier>,
-        trusted: Vec<CertificateDer<'static>>,
-        pins: Vec<[u8; 32]>,
-    ) -> Self {
-        Self {
-            usual,
-            trusted,
-            pins,
-        }
-    }
+    pub(super) pins: Vec<[u8; 32]>,
 }
 
 /// Whether the certificate is in order but for being an authority's, as `openssl req -x509` makes

@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
+use qseed_entropy::Entropy;
 use qseed_entropy_service::{Certificate, EntropyService, Groups, Options};
-use qseed_model::PostQuantum;
+use qseed_model::{FetchFault, PostQuantum};
 use qseed_secrets::SecretRef;
-use qseed_sources::{ClientIdentity, Delivery, Failed, FailureClass, Tls, Transport};
+use qseed_sources::{ClientIdentity, FetchError, Tls, Transport};
 
 use crate::{ask, http, qrypt, spawn, tls};
 
-async fn fetch(service: &EntropyService, tls: Tls) -> Result<Delivery, Failed> {
+async fn fetch(service: &EntropyService, tls: Tls) -> Result<Entropy, FetchError> {
     qrypt(http(&service.url(), Transport::Tls(tls)))
         .fetch(ask(48, 1))
         .await
@@ -18,20 +19,17 @@ async fn fetch(service: &EntropyService, tls: Tls) -> Result<Delivery, Failed> {
 async fn refused(service: &EntropyService, tls: Tls) -> &'static str {
     let failed = fetch(service, tls).await.expect_err("no link");
     assert_eq!(service.counts().requests, 0, "nothing was sent: {failed}");
-    failed.error.code()
+    failed.code()
 }
 
 async fn agreed(service: &EntropyService, post_quantum: PostQuantum) -> (&'static str, String) {
-    let delivery = fetch(
-        service,
-        Tls {
-            post_quantum,
-            ..tls(service)
-        },
-    )
-    .await
-    .expect("a delivery");
-    let link = delivery.link.expect("TLS");
+    let tls = Tls {
+        post_quantum,
+        ..tls(service)
+    };
+    let mut source = qrypt(http(&service.url(), Transport::Tls(tls)));
+    source.fetch(ask(48, 1)).await.expect("a delivery");
+    let link = source.take_traffic().link.expect("TLS");
     (link.version, link.group.clone())
 }
 
@@ -112,7 +110,7 @@ async fn a_self_signed_certificate_in_tls_ca_is_accepted_as_exactly_that_one() {
         ..own(&service)
     };
     let failed = fetch(&service, pinned).await.expect_err("another key");
-    assert_eq!(failed.error.code(), "tls-pin");
+    assert_eq!(failed.code(), "tls-pin");
     let stranger = spawn(Options::default().certificate(Certificate::SelfSigned));
     let failed = fetch(&service, own(&stranger))
         .await
@@ -248,8 +246,8 @@ async fn mutual_tls() {
     };
     let failed = fetch(&service, with(mixed)).await.expect_err("not a pair");
     assert_eq!(
-        (failed.error.class(), failed.error.code()),
-        (FailureClass::Local, "tls-files")
+        (failed.kind(), failed.code()),
+        (FetchFault::Transient, "tls-files")
     );
     assert!(failed.to_string().contains("does not belong"), "{failed}");
 
@@ -259,7 +257,7 @@ async fn mutual_tls() {
         ..identity(&service)
     };
     let failed = fetch(&service, with(no_key)).await.expect_err("no key");
-    assert_eq!(failed.error.code(), "tls-files");
+    assert_eq!(failed.code(), "tls-files");
 }
 
 #[tokio::test]
@@ -286,8 +284,8 @@ async fn files_that_hold_no_certificates() {
         .await;
         let failed = failed.expect_err("no roots");
         assert_eq!(
-            (failed.error.class(), failed.error.code()),
-            (FailureClass::Local, "tls-files")
+            (failed.kind(), failed.code()),
+            (FetchFault::Transient, "tls-files")
         );
         assert!(failed.to_string().contains("ca.pem"), "{failed}");
         assert!(!format!("{failed:?}").contains("hunter2"));
@@ -320,21 +318,12 @@ async fn changed_files_are_read_again() {
 async fn sessions_are_resumed() {
     let service = spawn(Options::default().tls());
     let mut source = qrypt(http(&service.url(), Transport::Tls(tls(&service))));
-    let first = source
-        .fetch(ask(48, 1))
-        .await
-        .expect("a delivery")
-        .link
-        .expect("TLS");
+    source.fetch(ask(48, 1)).await.expect("a delivery");
+    let first = source.take_traffic().link.expect("TLS");
     service.stop();
     service.restart();
-    let second = source
-        .fetch(ask(48, 1))
-        .await
-        .expect("a delivery")
-        .link
-        .expect("TLS");
-    assert_eq!((first.connection, second.connection), (1, 2));
+    source.fetch(ask(48, 1)).await.expect("a delivery");
+    let second = source.take_traffic().link.expect("TLS");
     assert_eq!(second.group, "X25519MLKEM768");
     assert_eq!(second.certificate_expires, first.certificate_expires);
     let connections = service.connections();

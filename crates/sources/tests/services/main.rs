@@ -12,10 +12,12 @@ mod wire;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use qseed_entropy::Entropy;
 use qseed_entropy_service::{EntropyService, Options};
+use qseed_model::Shape;
 use qseed_secrets::SecretRef;
 use qseed_sources::{
-    Ask, Auth, Delivery, Failed, Http, Settings, Source, SystemRoots, Tls, Transport, open,
+    Ask, Auth, FetchError, Http, Settings, Source, SystemRoots, Tls, Transport, open,
 };
 
 /// No test waits for this: it is long enough for the busiest machine.
@@ -42,7 +44,6 @@ fn http(url: &str, transport: Transport) -> Http {
         transport,
         auth: Auth::None,
         timeout: PATIENT,
-        user_agent: "qseed/test".to_owned(),
     }
 }
 
@@ -71,13 +72,18 @@ fn qrypt(http: Http) -> Box<dyn Source> {
 
 /// Fetches until the answer is another than that the time ran out: even a good one may take longer than
 /// [`SHORT`] on a busy machine.
-async fn fetch_in_time(source: &mut dyn Source, ask: Ask) -> Result<Delivery, Failed> {
+async fn fetch_in_time(source: &mut dyn Source, ask: Ask) -> Result<Entropy, FetchError> {
     loop {
         match source.fetch(ask).await {
-            Err(late) if late.error.code() == "timeout" => {}
+            Err(late) if late.code() == "timeout" => {}
             other => return other,
         }
     }
+}
+
+/// The requests that a source has sent since the last call.
+fn sent(source: &mut dyn Source) -> u32 {
+    source.take_traffic().sent
 }
 
 fn bearer(token: &str) -> Auth {
@@ -89,9 +95,12 @@ fn token_file(path: impl Into<PathBuf>) -> Auth {
 }
 
 fn ask(block_size: u32, block_count: u32) -> Ask {
-    Ask {
+    let shape = Shape {
         block_size,
         block_count,
+    };
+    Ask {
+        shape,
         spare_attempt: true,
     }
 }

@@ -1,12 +1,11 @@
 //! The QRNG Open API: base path, limits, API keys, inspection.
 
 use qseed_entropy_service::{EntropyService, Fault, Limits, Options, Scope};
+use qseed_model::FetchFault;
 use qseed_secrets::SecretRef;
-use qseed_sources::{
-    Ask, Auth, CredentialVerdict, FailureClass, FetchError, Http, Settings, Source, Transport,
-};
+use qseed_sources::{Ask, Auth, CredentialVerdict, Http, Settings, Source, Transport};
 
-use crate::{TOKEN, ask, http, source, spawn, tls};
+use crate::{TOKEN, ask, http, sent, source, spawn, tls};
 
 fn small() -> Options {
     Options::default().limits(Limits {
@@ -27,13 +26,14 @@ fn open(service: &EntropyService) -> Box<dyn Source> {
 async fn any_base_path_and_exact_bytes() {
     for base in ["/v1", "/api/v1", "/deep/er/v2"] {
         let service = spawn(Options::default().base(base));
-        let delivery = open(&service).fetch(ask(48, 3)).await.expect("a delivery");
+        let mut source = open(&service);
+        let delivery = source.fetch(ask(48, 3)).await.expect("a delivery");
         assert_eq!(
-            delivery.entropy.expose(),
+            delivery.expose(),
             service.served().last().expect("an answer").blocks.joined()
         );
         // The first fetch asked for the limits as well.
-        assert_eq!((delivery.attempts, service.counts().requests), (2, 2));
+        assert_eq!((sent(&mut *source), service.counts().requests), (2, 2));
     }
 }
 
@@ -41,33 +41,25 @@ async fn any_base_path_and_exact_bytes() {
 async fn limits_are_asked_for_once() {
     let service = spawn(small());
     let mut source = open(&service);
-    assert_eq!(source.limits().block_size, 1..=1024);
-    assert_eq!(source.connect().await.expect("a connection").attempts, 1);
-    assert_eq!(source.limits().block_size, 1..=64);
-    assert_eq!(source.limits().block_count, 1..=4);
-    assert_eq!(source.connect().await.expect("a connection").attempts, 0);
+    assert_eq!(source.limits().max_size, 1024);
+    source.connect().await.expect("a connection");
+    assert_eq!(sent(&mut *source), 1);
+    assert_eq!(source.limits().max_size, 64);
+    assert_eq!(source.limits().max_count, 4);
+    source.connect().await.expect("a connection");
+    assert_eq!(sent(&mut *source), 0);
     let failed = source.fetch(ask(65, 1)).await.expect_err("too large");
-    assert_eq!(
-        (failed.error.class(), failed.attempts),
-        (FailureClass::Limits, 0)
-    );
-    assert_eq!(
-        source.fetch(ask(64, 4)).await.expect("a delivery").attempts,
-        1
-    );
+    assert_eq!((failed.kind(), sent(&mut *source)), (FetchFault::Limits, 0));
+    source.fetch(ask(64, 4)).await.expect("a delivery");
+    assert_eq!(sent(&mut *source), 1);
 }
 
 #[tokio::test]
 async fn a_first_fetch_learns_the_limits_if_it_may_send_two_requests() {
     let service = spawn(small());
-    let failed = open(&service)
-        .fetch(ask(65, 1))
-        .await
-        .expect_err("too large");
-    assert_eq!(
-        (failed.error.class(), failed.attempts),
-        (FailureClass::Limits, 1)
-    );
+    let mut source = open(&service);
+    let failed = source.fetch(ask(65, 1)).await.expect_err("too large");
+    assert_eq!((failed.kind(), sent(&mut *source)), (FetchFault::Limits, 1));
 
     let only_one = Ask {
         spare_attempt: false,
@@ -75,11 +67,8 @@ async fn a_first_fetch_learns_the_limits_if_it_may_send_two_requests() {
     };
     let mut source = open(&service);
     let failed = source.fetch(only_one).await.expect_err("too large");
-    assert_eq!(
-        (failed.error.class(), failed.attempts),
-        (FailureClass::Limits, 1)
-    );
-    assert_eq!(source.limits().block_size, 1..=64);
+    assert_eq!((failed.kind(), sent(&mut *source)), (FetchFault::Limits, 1));
+    assert_eq!(source.limits().max_size, 64);
 }
 
 #[tokio::test]
@@ -91,13 +80,10 @@ async fn where_one_request_is_allowed_the_limits_come_first() {
         ..ask(64, 1)
     };
     let first = source.fetch(only_one).await.expect_err("not yet");
-    assert!(
-        matches!(first.error, FetchError::LimitsFirst { .. }),
-        "{first:?}"
-    );
-    assert_eq!((first.attempts, service.counts().requests), (1, 1));
-    let delivery = source.fetch(only_one).await.expect("a delivery");
-    assert_eq!((delivery.attempts, service.counts().requests), (1, 2));
+    assert_eq!(first.kind(), FetchFault::Limits, "{first:?}");
+    assert_eq!((sent(&mut *source), service.counts().requests), (1, 1));
+    source.fetch(only_one).await.expect("a delivery");
+    assert_eq!((sent(&mut *source), service.counts().requests), (1, 2));
 }
 
 #[tokio::test]
@@ -109,20 +95,17 @@ async fn a_refusal_is_doubted_once() {
     drop(wide);
     let narrow = spawn(small().listen(address));
     let failed = source.fetch(ask(65, 1)).await.expect_err("too large now");
-    assert_eq!(failed.error.class(), FailureClass::Limits, "{failed:?}");
+    assert_eq!(failed.kind(), FetchFault::Limits, "{failed:?}");
     let failed = source.fetch(ask(65, 1)).await.expect_err("too large now");
-    assert!(
-        matches!(failed.error, FetchError::OutsideLimits { .. }),
-        "{failed:?}"
-    );
+    assert_eq!(failed.kind(), FetchFault::Limits, "{failed:?}");
     source.fetch(ask(64, 1)).await.expect("a delivery");
     // What is malformed for another reason is the operator's to mend.
     narrow.fault_next(Fault::status(422), 5);
     let failed = source.fetch(ask(64, 1)).await.expect_err("refused");
-    assert_eq!(failed.error.class(), FailureClass::Limits, "{failed:?}");
+    assert_eq!(failed.kind(), FetchFault::Limits, "{failed:?}");
     for _ in 0..4 {
         let failed = source.fetch(ask(64, 1)).await.expect_err("refused");
-        assert_eq!(failed.error.class(), FailureClass::Refused, "{failed:?}");
+        assert_eq!(failed.kind(), FetchFault::Refused, "{failed:?}");
     }
     source.fetch(ask(64, 1)).await.expect("a delivery");
 }
@@ -137,12 +120,11 @@ async fn a_service_without_capabilities_is_asked_within_the_common_limits() {
         let service = spawn(Options::default().scope(Scope::Everything));
         let mut source = open(&service);
         service.fault_next(fault, 1);
-        assert_eq!(source.connect().await.expect("a connection").attempts, 1);
-        assert_eq!(source.limits().block_size, 1..=1024);
-        assert_eq!(
-            source.fetch(ask(48, 1)).await.expect("a delivery").attempts,
-            1
-        );
+        source.connect().await.expect("a connection");
+        assert_eq!(sent(&mut *source), 1);
+        assert_eq!(source.limits().max_size, 1024);
+        source.fetch(ask(48, 1)).await.expect("a delivery");
+        assert_eq!(sent(&mut *source), 1);
     }
 }
 
@@ -152,11 +134,11 @@ async fn a_failing_service_does_not_count_as_one_without_capabilities() {
     let mut source = open(&service);
     service.fault_next(Fault::status(503), 1);
     assert_eq!(
-        source.connect().await.expect_err("503").error.code(),
+        source.connect().await.expect_err("503").code(),
         "status-503"
     );
     source.connect().await.expect("a connection");
-    assert_eq!(source.limits().block_size, 1..=64);
+    assert_eq!(source.limits().max_size, 64);
 }
 
 #[tokio::test]
@@ -169,7 +151,7 @@ async fn api_keys() {
         .await
         .expect("a delivery");
     let failed = open(&service).fetch(ask(48, 1)).await.expect_err("no key");
-    assert_eq!(failed.error.code(), "status-401");
+    assert_eq!(failed.code(), "status-401");
 }
 
 #[tokio::test]
@@ -177,7 +159,8 @@ async fn an_inspection_shows_all_and_costs_no_entropy() {
     let service = spawn(small().tls().token(TOKEN));
     let mut http = http(&service.open_api_url(), Transport::Tls(tls(&service)));
     http.auth = crate::bearer(TOKEN);
-    let seen = source(Settings::QrngOpenApi(http)).inspect().await;
+    let mut source = source(Settings::QrngOpenApi(http));
+    let seen = source.inspect().await;
     assert_eq!(seen.target, service.open_api_url());
     assert!(
         matches!(seen.credential, CredentialVerdict::Accepted),
@@ -185,8 +168,8 @@ async fn an_inspection_shows_all_and_costs_no_entropy() {
     );
     let told = seen.capabilities.expect("asked").expect("told");
     assert_eq!(told.limits, seen.limits);
-    assert_eq!(seen.limits.block_count, 1..=4);
+    assert_eq!(seen.limits.max_count, 4);
     assert!(!seen.health.expect("asked").expect("told").is_empty());
     assert_eq!(service.counts().entropy_bytes, 0);
-    assert_eq!(u64::from(seen.attempts), service.counts().requests);
+    assert_eq!(u64::from(sent(&mut *source)), service.counts().requests);
 }

@@ -1,9 +1,10 @@
 //! Both of Qrypt's APIs: exact bytes, tokens, what a request looks like.
 
 use qseed_entropy_service::{EntropyService, Options};
-use qseed_sources::{CredentialVerdict, FailureClass, FetchError, Settings};
+use qseed_model::{FetchFault, Limits};
+use qseed_sources::{CredentialVerdict, FetchError, Settings};
 
-use crate::{TOKEN, ask, bearer, plain, qrypt, source, spawn, token_file};
+use crate::{TOKEN, ask, bearer, plain, qrypt, sent, source, spawn, token_file};
 
 fn last_served(service: &EntropyService) -> Vec<u8> {
     service.served().last().expect("an answer").blocks.joined()
@@ -26,14 +27,10 @@ async fn every_size_is_delivered_exactly() {
         (1, 512),
     ] {
         let delivery = source.fetch(ask(size, count)).await.expect("a delivery");
-        assert_eq!(
-            delivery.entropy.expose(),
-            last_served(&service),
-            "{size} x {count}"
-        );
-        assert_eq!(delivery.entropy.len() as u64, ask(size, count).bytes());
-        assert_eq!(delivery.downloaded, ask(size, count).bytes());
-        assert_eq!((delivery.attempts, delivery.link), (1, None));
+        assert_eq!(delivery.expose(), last_served(&service), "{size} x {count}");
+        assert_eq!(delivery.len(), ask(size, count).shape.bytes());
+        let traffic = source.take_traffic();
+        assert_eq!((traffic.sent, traffic.link), (1, None));
     }
     assert_eq!(service.counts().connections, 1);
 }
@@ -44,18 +41,11 @@ async fn the_older_api_delivers_whole_kibibytes() {
     let mut http = plain(&service);
     http.auth = bearer(TOKEN);
     let mut source = source(Settings::QryptKib(http));
-    assert_eq!(source.limits().granularity, 1024);
-    for (size, count, kib) in [
-        (1, 1, 1),
-        (48, 1, 1),
-        (1024, 1, 1),
-        (513, 2, 2),
-        (1024, 512, 512),
-    ] {
-        let delivery = source.fetch(ask(size, count)).await.expect("a delivery");
-        assert_eq!(delivery.entropy.len(), kib * 1024);
-        assert_eq!(delivery.downloaded, kib as u64 * 1024);
-        assert_eq!(delivery.entropy.expose(), last_served(&service));
+    assert_eq!(source.limits(), Limits::QRYPT_KIB);
+    for kib in [1, 2, 512] {
+        let delivery = source.fetch(ask(1024, kib)).await.expect("a delivery");
+        assert_eq!(delivery.len(), kib as usize * 1024);
+        assert_eq!(delivery.expose(), last_served(&service));
     }
     let seen = source.inspect().await;
     assert!(
@@ -74,7 +64,7 @@ async fn a_request_has_what_the_apis_require() {
         .await
         .expect("a delivery");
     source(Settings::QryptKib(http))
-        .fetch(ask(48, 2))
+        .fetch(ask(1024, 1))
         .await
         .expect("a delivery");
     let requests = service.requests();
@@ -92,7 +82,10 @@ async fn a_request_has_what_the_apis_require() {
     for request in requests {
         assert_eq!(request.header("accept"), Some("application/json"));
         assert_eq!(request.header("content-type"), Some("application/json"));
-        assert_eq!(request.header("user-agent"), Some("qseed/test"));
+        assert_eq!(
+            request.header("user-agent"),
+            Some(concat!("qseed/", env!("CARGO_PKG_VERSION")))
+        );
         assert_eq!(
             request.header("host"),
             Some(service.address().to_string().as_str())
@@ -106,9 +99,10 @@ async fn what_is_outside_of_the_limits_is_not_sent() {
     let mut source = qrypt(plain(&service));
     for (size, count) in [(0, 1), (513, 1), (1, 0), (1, 513)] {
         let failed = source.fetch(ask(size, count)).await.expect_err("outside");
-        assert_eq!(failed.error.class(), FailureClass::Limits);
-        assert_eq!((failed.error.code(), failed.attempts), ("limits", 0));
+        assert_eq!(failed.kind(), FetchFault::Limits);
+        assert_eq!(failed.code(), "limits");
     }
+    assert_eq!(sent(&mut *source), 0);
     assert_eq!(service.counts().connections, 0);
 }
 
@@ -120,10 +114,13 @@ async fn the_older_api_is_used_if_the_service_lacks_the_newer_one() {
         http.auth = bearer(TOKEN);
         let mut source = qrypt(http);
         let failed = source.fetch(ask(48, 1)).await.expect_err("no such call");
-        assert_eq!(failed.error.class(), FailureClass::Limits);
-        assert_eq!((failed.attempts, source.limits().granularity), (1, 1024));
+        assert_eq!(failed.kind(), FetchFault::Limits);
+        assert_eq!(
+            (sent(&mut *source), source.limits()),
+            (1, Limits::QRYPT_KIB)
+        );
         let delivery = source.fetch(ask(1024, 1)).await.expect("a delivery");
-        assert_eq!(delivery.entropy.expose(), last_served(&service));
+        assert_eq!(delivery.expose(), last_served(&service));
         let seen = source.inspect().await;
         assert!(matches!(seen.credential, CredentialVerdict::Accepted));
     }
@@ -136,7 +133,7 @@ async fn an_inspection_finds_the_older_api() {
     http.auth = bearer(TOKEN);
     let seen = qrypt(http.clone()).inspect().await;
     assert!(matches!(seen.credential, CredentialVerdict::Accepted));
-    assert_eq!(seen.limits.granularity, 1024);
+    assert_eq!(seen.limits, Limits::QRYPT_KIB);
     http.auth = bearer("wrong");
     let seen = qrypt(http).inspect().await;
     assert!(matches!(seen.credential, CredentialVerdict::Refused(_)));
@@ -158,7 +155,16 @@ async fn a_token_file_that_changes_while_the_request_is_on_its_way_is_noticed() 
         std::fs::write(file.path(), "new-token").expect("written");
     });
     let failed = failed.expect_err("the old token is bad");
-    assert!(failed.secret_changed);
+    assert!(
+        matches!(
+            failed,
+            FetchError::Status {
+                token_changed: true,
+                ..
+            }
+        ),
+        "{failed:?}"
+    );
     source.fetch(ask(48, 1)).await.expect("the new one is good");
 }
 
@@ -180,9 +186,18 @@ async fn a_rotated_token_file_takes_effect_at_the_next_fetch() {
         .fetch(ask(48, 1))
         .await
         .expect_err("the old token is bad");
-    assert_eq!(failed.error.class(), FailureClass::Refused);
-    assert_eq!(failed.error.code(), "status-401");
-    assert!(!failed.secret_changed);
+    assert_eq!(failed.kind(), FetchFault::Refused);
+    assert_eq!(failed.code(), "status-401");
+    assert!(
+        matches!(
+            failed,
+            FetchError::Status {
+                token_changed: false,
+                ..
+            }
+        ),
+        "{failed:?}"
+    );
 
     std::fs::write(file.path(), "new-token\n").expect("written");
     source
@@ -191,13 +206,13 @@ async fn a_rotated_token_file_takes_effect_at_the_next_fetch() {
         .expect("the new token is good");
 
     std::fs::remove_file(file.path()).expect("removed");
+    sent(&mut *source);
     let failed = source.fetch(ask(48, 1)).await.expect_err("no token");
-    assert!(matches!(failed.error, FetchError::Secret(_)));
     assert_eq!(
-        (failed.error.class(), failed.error.code()),
-        (FailureClass::Local, "secret")
+        (failed.kind(), failed.code()),
+        (FetchFault::Transient, "secret")
     );
-    assert_eq!(failed.attempts, 0);
+    assert_eq!(sent(&mut *source), 0);
 }
 
 #[tokio::test]
@@ -205,11 +220,12 @@ async fn an_inspection_costs_no_entropy_and_judges_the_token() {
     let service = spawn(Options::default().token(TOKEN));
     let mut http = plain(&service);
     http.auth = bearer(TOKEN);
-    let seen = qrypt(http.clone()).inspect().await;
+    let mut source = qrypt(http.clone());
+    let seen = source.inspect().await;
     assert_eq!(seen.target, service.url());
     assert!(matches!(seen.reached, Ok(None)));
     assert!(matches!(seen.credential, CredentialVerdict::Accepted));
-    assert_eq!(seen.attempts, 1);
+    assert_eq!(sent(&mut *source), 1);
 
     http.auth = bearer("wrong");
     let seen = qrypt(http.clone()).inspect().await;

@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
-use qseed_sources::{CredentialVerdict, FailureClass, Source, Transport};
+use qseed_model::{Check, FetchFault};
+use qseed_sources::{CredentialVerdict, Source, Transport};
 
-use crate::{ask, http, qrypt};
+use crate::{ask, http, qrypt, sent};
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"entropy\":[\"AQI=\"]}";
 
@@ -66,16 +67,16 @@ fn read_request(stream: &mut TcpStream) {
     }
 }
 
-async fn code_of(answer: &str) -> (&'static str, FailureClass) {
+async fn code_of(answer: &str) -> (&'static str, FetchFault) {
     let script = Script::start(vec![Some(answer.to_owned())]);
     let failed = script.source().fetch(ask(2, 1)).await.expect_err(answer);
     assert!(!format!("{failed:?}").contains("hunter2"), "{failed:?}");
-    (failed.error.code(), failed.error.class())
+    (failed.code(), failed.kind())
 }
 
 #[tokio::test]
 async fn what_is_not_http() {
-    use FailureClass::Transient;
+    use FetchFault::Transient;
     for nonsense in [
         "hunter2\r\n\r\n",
         "SSH-2.0-hunter2\r\n",
@@ -83,7 +84,7 @@ async fn what_is_not_http() {
         "HTTP/9",
     ] {
         let (code, class) = code_of(nonsense).await;
-        assert!(["http", "truncated"].contains(&code), "{nonsense}: {code}");
+        assert!(["http", "closed"].contains(&code), "{nonsense}: {code}");
         assert_eq!(class, Transient);
     }
 }
@@ -91,7 +92,10 @@ async fn what_is_not_http() {
 #[tokio::test]
 async fn an_answer_from_a_cache() {
     let cached = GOOD.replace("Content-Type", "Age: 3600\r\nContent-Type");
-    assert_eq!(code_of(&cached).await, ("cached", FailureClass::Invalid));
+    assert_eq!(
+        code_of(&cached).await,
+        ("cached", FetchFault::Invalid(Check::Form))
+    );
     let fresh = GOOD.replace("Content-Type", "Age: 0\r\nContent-Type");
     let script = Script::start(vec![Some(fresh)]);
     script.source().fetch(ask(2, 1)).await.expect("a delivery");
@@ -101,7 +105,7 @@ async fn an_answer_from_a_cache() {
 async fn a_length_beyond_need_is_not_even_read() {
     let huge =
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1073741824\r\n\r\n";
-    assert_eq!(code_of(huge).await, ("too-large", FailureClass::Transient));
+    assert_eq!(code_of(huge).await, ("too-large", FetchFault::Transient));
 }
 
 #[tokio::test]
@@ -130,7 +134,7 @@ async fn interim_answers_are_passed_over() {
     let interim = format!("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n{GOOD}");
     let script = Script::start(vec![Some(interim)]);
     let delivery = script.source().fetch(ask(2, 1)).await.expect("a delivery");
-    assert_eq!(delivery.entropy.expose(), [1, 2]);
+    assert_eq!(delivery.expose(), [1, 2]);
 }
 
 #[tokio::test]
@@ -141,8 +145,9 @@ async fn a_head_that_breaks_off_on_a_kept_connection_is_not_asked_for_again() {
     ]);
     let mut source = script.source();
     source.fetch(ask(2, 1)).await.expect("a delivery");
+    sent(&mut *source);
     let failed = source.fetch(ask(2, 1)).await.expect_err("half a head");
-    assert_eq!((failed.error.code(), failed.attempts), ("truncated", 1));
+    assert_eq!((failed.code(), sent(&mut *source)), ("closed", 1));
     assert_eq!(script.connections(), 1);
 }
 
@@ -154,8 +159,9 @@ async fn a_server_that_gave_the_kept_connection_up_is_asked_again() {
         let script = Script::start(vec![good(), ending, good()]);
         let mut source = script.source();
         source.fetch(ask(2, 1)).await.expect("a delivery");
-        let delivery = source.fetch(ask(2, 1)).await.expect("a delivery");
-        assert_eq!(delivery.attempts, 2);
+        sent(&mut *source);
+        source.fetch(ask(2, 1)).await.expect("a delivery");
+        assert_eq!(sent(&mut *source), 2);
         drop(source);
         assert_eq!(script.connections(), 2);
     }
@@ -167,11 +173,11 @@ async fn a_refusal_with_a_stalled_body_delays_nothing() {
     let script = Script::start(vec![Some(stalled.to_owned())]);
     let mut source = script.source();
     let failed = source.fetch(ask(2, 1)).await.expect_err("a refusal");
-    assert_eq!(failed.error.code(), "status-503");
+    assert_eq!(failed.code(), "status-503");
     // Nobody listens any more: that a new connection is tried is what matters.
     assert_eq!(script.connections(), 1);
     let failed = source.fetch(ask(2, 1)).await.expect_err("no listener");
-    assert_eq!(failed.error.code(), "connect");
+    assert_eq!(failed.code(), "connect");
 }
 
 #[tokio::test]

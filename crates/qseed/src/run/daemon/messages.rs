@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use qseed_config::{Module, Output};
 use qseed_engine::{Event, FetchFault, JobId, PartitionId, SourceId, TokenFailure, WorkerId};
+use qseed_sources::Traffic;
 use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::FromWorker;
 use tokio::sync::oneshot;
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 use super::Daemon;
 use crate::advice::{Known, token_failure};
 use crate::run::FromWorkers;
-use crate::run::sources::{SourceEvent, SourceSaid, engine_limits};
+use crate::run::sources::{SourceEvent, SourceReport};
 use crate::run::usage::Question;
 use crate::run::watch::Whose;
 use crate::say::shell;
@@ -25,54 +26,44 @@ impl Daemon {
         if !self.sources.runs(source, revision) {
             return;
         }
-        if matches!(
-            what,
-            SourceSaid::Delivered { .. } | SourceSaid::Failed { .. }
-        ) {
-            self.secret_was_read(Whose::Source(source));
-        }
         match what {
-            SourceSaid::Delivered {
+            SourceReport::Fetched {
                 request,
-                entropy,
-                sent,
-                link,
+                fetched,
+                traffic: Traffic { sent, link },
             } => {
+                self.secret_was_read(Whose::Source(source));
                 self.reports.link(source, link, &self.plan);
-                self.count_answer(source, Some(entropy.len() as u64), sent);
-                self.handle(Event::Fetched {
-                    source,
-                    request,
-                    entropy,
-                    sent,
+                let downloaded = match &fetched {
+                    Ok(entropy) => Some(entropy.len() as u64),
+                    // What was no entropy was downloaded all the same.
+                    Err(failure) => match failure.kind {
+                        FetchFault::Invalid(_) => None,
+                        _ => Some(0),
+                    },
+                };
+                self.count_answer(source, downloaded, sent);
+                self.handle(match fetched {
+                    Ok(entropy) => Event::Fetched {
+                        source,
+                        request,
+                        entropy,
+                        sent,
+                    },
+                    Err(failure) => Event::FetchFailed {
+                        source,
+                        request,
+                        failure,
+                    },
                 });
             }
-            SourceSaid::Failed {
-                request,
-                failure,
-                link,
-            } => {
-                self.reports.link(source, link, &self.plan);
-                // What was no entropy was downloaded all the same.
-                let invalid = matches!(failure.kind, FetchFault::Invalid(_));
-                let bytes = if invalid { None } else { Some(0) };
-                self.count_answer(source, bytes, failure.sent);
-                self.handle(Event::FetchFailed {
-                    source,
-                    request,
-                    failure,
-                });
-            }
-            SourceSaid::OlderApi => {
+            SourceReport::OlderApi => {
                 if let Some(planned) = self.plan.sources.get(&source) {
                     self.reports.write(shell::older_api(&planned.config.name));
                 }
             }
-            SourceSaid::Limits(limits) => {
-                self.handle(Event::LimitsLearnt {
-                    source,
-                    limits: engine_limits(&limits),
-                });
+            SourceReport::Limits(limits) => {
+                self.handle(Event::LimitsLearnt { source, limits });
             }
         }
     }

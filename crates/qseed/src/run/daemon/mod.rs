@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use qseed_config::{Config, NamedSecret, Warning};
 use qseed_engine::{Action, Engine, Event, Moment, PartitionId, SourceId, Start};
 use qseed_model::pins::HeldBack;
+use qseed_sources::Ask;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Incoming;
@@ -195,8 +196,11 @@ impl Daemon {
                     spare_attempt,
                 } => {
                     let counted = self.count_question(source, shape.bytes(), spare_attempt);
-                    self.sources
-                        .fetch(source, request, shape, spare_attempt, counted);
+                    let ask = Ask {
+                        shape,
+                        spare_attempt,
+                    };
+                    self.sources.fetch(source, request, ask, counted);
                 }
                 Action::PresentPin { partition, tags } => self.present_pin(tags, partition),
                 Action::RecordPin { tag, answer, .. } => {
