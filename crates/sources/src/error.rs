@@ -211,7 +211,7 @@ fn meaning(status: u16) -> &'static str {
         403 => ": not allowed, or the account's allotment is used up",
         404 => ": there is no such service; check the url",
         429 => ": too many requests",
-        503 => ": its supply is low, or it is not ready",
+        503 => ": it is not ready, or short of entropy",
         _ => "",
     }
 }

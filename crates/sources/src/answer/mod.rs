@@ -17,7 +17,7 @@ pub use capabilities::{
 #[non_exhaustive]
 pub enum AnswerError {
     /// Not JSON, more than one document, or JSON of another form.
-    #[error("it is not JSON of this interface's form (line {line}, column {column})")]
+    #[error("it is not valid JSON of this interface's form (line {line}, column {column})")]
     Form {
         /// Counted from 1.
         line: usize,
