@@ -27,7 +27,7 @@ pub struct Config {
     pub mix_local: bool,
     /// The partitions, at least one, in the file's order.
     pub partitions: Vec<Partition>,
-    /// The modules: each that a partition uses, and those that are configured besides.
+    /// The modules that partitions use.
     pub modules: Vec<Module>,
     /// Where the PIN guard and the ledger are kept.
     pub state_dir: PathBuf,

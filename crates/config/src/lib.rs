@@ -1,9 +1,7 @@
 //! The configuration of qseed: both forms of the YAML file, validated, into one [`Config`].
 //!
-//! [`load_judging`] reads a file and judges who else can read its secrets; [`parse_judging`] does
-//! everything that needs no file. What a token's URI may say is known where tokens are found, so
-//! both have it judged there by a function of the caller's; [`load()`] and [`parse`] take URIs as
-//! they are. Each gives a configuration in which all is in range and consistent, or a
+//! [`load()`] reads a file and judges who else can read its secrets; [`parse`] does everything that
+//! needs no file. Each gives a configuration in which all is in range and consistent, or a
 //! [`Report`] of every fault with its place. `docs/configuration.md` describes each key.
 //!
 //! The way through: text → `yaml` (a tree of marked nodes; anchors, tags and duplicate keys are
@@ -23,19 +21,17 @@ mod scalar;
 mod section;
 mod source;
 mod suggest;
-mod token_uri;
 mod url;
 mod yaml;
 
 pub use config::{Audit, Config, Form, Level, Log, LogFormat, Seeds};
 pub use exposure::{Exposure, NamedSecret, shell_quoted};
-pub use load::{LoadError, LoadOptions, Warning, load, load_judging};
-pub use partition::{Module, Output, Partition, Pin, TokenChoice};
-pub use qseed_model::{Combine, Login, PostQuantum, Rate, Reserve};
+pub use load::{LoadError, LoadOptions, Warning, load};
+pub use partition::{Module, Output, Partition, Pin};
+pub use qseed_model::{Combine, Login, PostQuantum, Rate, Reserve, TokenChoice};
 pub use report::{Fault, Place, Report};
 pub use source::{Auth, Budget, Http, Source, SourceKind, Tls};
 pub use suggest::near;
-pub use token_uri::{JudgeUri, UriFault, WrongInUri};
 pub use url::{Host, Scheme, Url};
 
 use std::path::PathBuf;
@@ -54,37 +50,23 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
 }
 
-/// Reads a configuration from `text`. `file_name` is what faults call the file. Of the tokens'
-/// URIs, only what they say of PINs and modules is judged.
+/// Reads a configuration from `text`. `file_name` is what faults call the file.
 ///
 /// # Errors
 /// [`Report`] with every fault, at least one.
 pub fn parse(text: &str, file_name: &str) -> Result<Loaded, Report> {
-    parse_judging(text, file_name, |_| Vec::new())
-}
-
-/// Reads a configuration like [`parse`], and has `judge` read the tokens' URIs.
-///
-/// # Errors
-/// [`Report`] with every fault, those of the URIs among them.
-pub fn parse_judging(text: &str, file_name: &str, judge: JudgeUri) -> Result<Loaded, Report> {
-    parse_in(PathBuf::new(), text, file_name, judge)
+    parse_in(PathBuf::new(), text, file_name)
 }
 
 /// Reads a configuration whose relative paths count from `folder`.
-fn parse_in(
-    folder: PathBuf,
-    text: &str,
-    file_name: &str,
-    judge: JudgeUri,
-) -> Result<Loaded, Report> {
+fn parse_in(folder: PathBuf, text: &str, file_name: &str) -> Result<Loaded, Report> {
     if text.len() > MAX_CONFIG_BYTES {
         return Err(too_long(file_name));
     }
     let mut findings = Findings::default();
     findings.folder = folder;
-    let config = yaml::read(text, &mut findings)
-        .and_then(|root| decode::config(&root, judge, &mut findings));
+    let config =
+        yaml::read(text, &mut findings).and_then(|root| decode::config(&root, &mut findings));
     let (config, warnings) = findings.conclude(config, file_name)?;
     let warnings = warnings.into_iter().map(Warning::Content).collect();
     Ok(Loaded { config, warnings })

@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::exposure::{Exposure, NamedSecret};
 use crate::report::{Place, Report, single};
-use crate::token_uri::JudgeUri;
 use crate::{Loaded, MAX_CONFIG_BYTES, parse_in};
 
 /// How strictly a configuration is loaded.
@@ -71,24 +70,11 @@ pub enum Warning {
 }
 
 /// Reads, validates and judges the configuration at `path`. Of a file of any length, at most
-/// 1 MiB is read. Secrets' files are looked at, not read. Of the tokens' URIs, only what they say
-/// of PINs and modules is judged.
+/// 1 MiB is read. The permissions of secrets' files are checked; the files are not read.
 ///
 /// # Errors
 /// [`LoadError`], with every fault at once.
 pub fn load(path: &Path, options: &LoadOptions) -> Result<Loaded, LoadError> {
-    load_judging(path, options, |_| Vec::new())
-}
-
-/// Loads a configuration like [`load()`], and has `judge` read the tokens' URIs.
-///
-/// # Errors
-/// [`LoadError`], with every fault at once, those of the URIs among them.
-pub fn load_judging(
-    path: &Path,
-    options: &LoadOptions,
-    judge: JudgeUri,
-) -> Result<Loaded, LoadError> {
     let bytes = read(path)?;
     let file_name = path.display().to_string();
     // Only an empty path has no folder and was not read.
@@ -98,7 +84,7 @@ pub fn load_judging(
     let Loaded {
         config,
         mut warnings,
-    } = parse_in(folder, text, &file_name, judge).map_err(LoadError::Faulty)?;
+    } = parse_in(folder, text, &file_name).map_err(LoadError::Faulty)?;
     let owner = options.owner_whose_files_are_trusted(&config);
     let (allowed, refused): (Vec<_>, Vec<_>) = exposures(path, &config, &mut warnings)
         .into_iter()

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qseed_model::Login;
+use qseed_model::{Login, TokenChoice};
 use qseed_secrets::SecretRef;
 
 use crate::exposure::NamedSecret;
@@ -69,16 +69,6 @@ impl Partition {
                 &other.chunk,
             )
     }
-}
-
-/// Which token of a module is meant.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum TokenChoice {
-    /// The one in this slot (`CK_SLOT_ID`).
-    Slot(u64),
-    /// The one that this `pkcs11:` URI (RFC 7512) names. As written, without `pin-value` and
-    /// `pin-source`: those have become the partition's [`Pin`].
-    Uri(String),
 }
 
 /// A partition's PIN.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::fs::read_to_string;
 use std::path::Path;
 
-use qseed_config::{MAX_CONFIG_BYTES, Report, UriFault, WrongInUri, parse, parse_judging};
+use qseed_config::{MAX_CONFIG_BYTES, Report, parse};
 
 fn report(text: &str) -> Report {
     match parse(text, "f") {
@@ -162,53 +162,6 @@ fn names_are_unique_and_visible() {
             "f:4:12: `name`: `{}…` is too long; a name has 1 to 64 characters",
             "n".repeat(40)
         )],
-    );
-}
-
-/// A URI that is wrong before its `?` hides nothing else; one that may hold PIN and module does
-/// not let them be missing.
-#[test]
-fn faults_of_uris_stand_among_the_others() {
-    fn judge(uri: &str) -> Vec<UriFault> {
-        let place = uri.find("tokn");
-        let fault = |offset| UriFault {
-            offset,
-            what: WrongInUri::Unknown {
-                known: vec!["serial", "token"],
-            },
-        };
-        place.map(fault).into_iter().collect()
-    }
-    let report = |uri: &str| {
-        let text = format!(
-            "sources: [{{name: s, type: device, path: /x}}]\npartitions:\n  - {{name: p, size: 4x8, token: '{uri}'}}\n"
-        );
-        let report = parse_judging(&text, "f", judge).expect_err("4x8");
-        report
-            .to_string()
-            .lines()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let missing = [
-        "f:3:5: `module` is missing; write the path of the vendor's PKCS#11 library here or into `defaults`",
-        "f:3:5: `pin` is missing; write file:PATH, or `login: none` or `login: protected` (PIN pad, PED)",
-    ];
-    let size = "f:3:21: `size`: `4x8` is not a whole number; write a whole number of bytes from 1 to 65536";
-    let unknown = |place| {
-        format!(
-            "f:3:33: `token`: unknown attribute `tokn` (at character {place} of the URI); did you mean `token`?"
-        )
-    };
-    let with_missing = [missing[0], missing[1], size, &unknown(8)];
-    assert_eq!(report("pkcs11:tokn=a"), with_missing);
-    assert_eq!(
-        report("pkcs11:tokn=a?pin-value=hunter2&module-path=/m"),
-        [size, &unknown(8)]
-    );
-    assert_eq!(
-        report("pkcs11:?pin-value=hunter2&tokn=a"),
-        [size, &unknown(27)]
     );
 }
 

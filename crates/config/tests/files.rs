@@ -269,7 +269,7 @@ sources:
 partitions:
   - { name: p, module: ./m.so, slot: 1, pin: file:pin }
   - { name: q, module: libname.so, slot: 2, pin: file:/absolute }
-  - { name: r, token: 'pkcs11:token=x?module-path=sub/m.so&pin-source=file:pin' }
+  - { name: r, token: 'pkcs11:token=x?module-path=/sub/m.so&pin-source=file:pin' }
 modules:
   - { path: ./m.so }
 state_dir: state
@@ -297,7 +297,7 @@ control_socket: s
     let modules: Vec<_> = config.modules.iter().map(|it| it.path.clone()).collect();
     assert_eq!(
         modules,
-        [here("./m.so"), "libname.so".into(), here("sub/m.so")]
+        [here("./m.so"), "libname.so".into(), "/sub/m.so".into()]
     );
     assert_eq!(config.state_dir, here("state"));
     assert_eq!(config.control_socket, here("s"));

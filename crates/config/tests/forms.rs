@@ -8,6 +8,7 @@ use qseed_config::{
     Auth, Budget, Combine, Config, Form, Host, Level, Loaded, Log, LogFormat, Login, Module,
     Output, Pin, PostQuantum, Rate, Reserve, Scheme, Seeds, SourceKind, TokenChoice, parse,
 };
+use qseed_model::uri::TokenUri;
 use qseed_secrets::SecretRef;
 
 const FLAT: &str = "\
@@ -255,7 +256,12 @@ fn partitions_of_the_full_form_arrive_with_their_defaults() {
     let [issuing, pad, nss, open] = &config.partitions[..] else {
         panic!("four partitions")
     };
-    let uri = TokenChoice::Uri("pkcs11:token=issuing-ca;serial=1234567890".to_owned());
+    let uri = TokenUri {
+        token: Some("issuing-ca".to_owned()),
+        serial: Some("1234567890".to_owned()),
+        ..TokenUri::default()
+    };
+    let uri = TokenChoice::Uri(Box::new(uri));
     assert_eq!(
         (&issuing.token, issuing.login),
         (&uri, Login::Vendor(0x8000_0001))
@@ -301,12 +307,7 @@ fn general_settings_of_the_full_form_arrive() {
         .iter()
         .map(|module| module.path.to_str())
         .collect();
-    let expected = [
-        "/usr/lib/softokn.so",
-        "/usr/lib/unused.so",
-        "/usr/lib/luna.so",
-        "/usr/lib/pad.so",
-    ];
+    let expected = ["/usr/lib/softokn.so", "/usr/lib/luna.so", "/usr/lib/pad.so"];
     assert_eq!(paths, expected.map(Some));
     let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let expected = [

@@ -2,11 +2,14 @@
 //!
 //! Nothing here does input or output, or decides anything.
 
-mod login;
 pub mod pins;
 mod request;
 mod source;
+mod token;
+pub mod uri;
+mod version;
 
-pub use login::Login;
 pub use request::{Check, FetchFault, Limits, Shape};
 pub use source::{Combine, PostQuantum, Rate, Reserve};
+pub use token::{Login, TokenChoice};
+pub use version::Version;

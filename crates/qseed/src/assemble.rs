@@ -2,31 +2,41 @@
 //! messages for workers.
 
 mod budgets;
-mod load;
 mod rate_limits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use qseed_config as config;
+use qseed_config::{self as config, LoadError, LoadOptions, Loaded};
 use qseed_engine as engine;
 use qseed_engine::{ModuleId, PartitionId, SourceId};
 use qseed_secrets::{Secret, SecretRef};
 use qseed_sources as sources;
-use qseed_tokens::uri::TokenUri;
-use qseed_tokens::wire::{Open, PinSource, TokenChoice};
+use qseed_tokens::wire::{Open, PinSource};
 
-use crate::exit::{Code, Failure};
+use crate::cli::ConfigArgs;
+use crate::state_dir::Acting;
 
 pub(crate) use budgets::{SmallBudget, small_budgets};
-pub(crate) use load::load;
 pub(crate) use rate_limits::shortfalls;
 
 /// Up to this many partitions, each injection is a line of the log.
 const EACH_UP_TO: usize = 100;
+
+/// Loads the configuration that `args` names, for the daemon or for a command of an operator.
+///
+/// # Errors
+/// Every fault of it at once.
+pub(crate) fn load(args: &ConfigArgs, acting: Acting) -> Result<Loaded, LoadError> {
+    let options = LoadOptions {
+        allow_readable_secrets: args.allow_readable_secrets,
+        for_another_user: acting == Acting::ForOwner,
+    };
+    config::load(&args.config, &options)
+}
 
 /// The configuration with the engine's numbers beside its names.
 #[derive(Debug)]
@@ -34,30 +44,23 @@ pub(crate) struct Plan {
     pub(crate) config: config::Config,
     pub(crate) sources: BTreeMap<SourceId, PlannedSource>,
     pub(crate) modules: BTreeMap<ModuleId, config::Module>,
-    pub(crate) partitions: BTreeMap<PartitionId, Planned>,
+    pub(crate) partitions: BTreeMap<PartitionId, config::Partition>,
 }
 
 /// A source with a number that changes when its settings do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PlannedSource {
     pub(crate) config: config::Source,
     pub(crate) revision: u64,
-}
-
-/// A partition with what its worker needs to know.
-#[derive(Debug)]
-pub(crate) struct Planned {
-    pub(crate) config: config::Partition,
-    pub(crate) token: TokenChoice,
 }
 
 /// Hands out numbers, and the same ones again to what has not changed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Numbers {
     last: u32,
-    sources: BTreeMap<String, (SourceId, u64, config::Source)>,
-    modules: BTreeMap<std::path::PathBuf, u32>,
-    partitions: HashMap<String, (config::Partition, u32)>,
+    sources: BTreeMap<String, (SourceId, PlannedSource)>,
+    modules: BTreeMap<PathBuf, ModuleId>,
+    partitions: HashMap<String, (PartitionId, config::Partition)>,
 }
 
 impl Numbers {
@@ -66,117 +69,69 @@ impl Numbers {
         self.last
     }
 
-    fn source(&mut self, source: &config::Source) -> (SourceId, u64) {
+    fn source(&mut self, source: &config::Source) -> (SourceId, PlannedSource) {
         let (id, revision) = match self.sources.get(&source.name) {
-            Some((id, revision, known)) if known.kind == source.kind => (*id, *revision),
-            Some((id, revision, _)) => (*id, revision + 1),
+            Some((id, known)) if known.config.kind == source.kind => (*id, known.revision),
+            Some((id, known)) => (*id, known.revision + 1),
             None => (SourceId(self.new_number()), 0),
         };
-        self.sources
-            .insert(source.name.clone(), (id, revision, source.clone()));
-        (id, revision)
+        let config = source.clone();
+        let numbered = (id, PlannedSource { config, revision });
+        self.sources.insert(source.name.clone(), numbered.clone());
+        numbered
     }
 
     fn module(&mut self, path: &Path) -> ModuleId {
-        let number = match self.modules.get(path) {
-            Some(number) => *number,
-            None => self.new_number(),
-        };
-        self.modules.insert(path.to_owned(), number);
-        ModuleId(number)
+        let known = self.modules.get(path).copied();
+        let id = known.unwrap_or_else(|| ModuleId(self.new_number()));
+        self.modules.insert(path.to_owned(), id);
+        id
     }
 
     /// A partition keeps its number while only its size and period change.
     fn partition(&mut self, partition: &config::Partition) -> PartitionId {
-        let known = self.partitions.get(&partition.name);
-        let known = known.filter(|(known, _)| known.is_same_session(partition));
-        PartitionId(match known {
-            Some((_, number)) => *number,
-            None => self.new_number(),
-        })
+        match self.partitions.get(&partition.name) {
+            Some((id, known)) if known.is_same_session(partition) => *id,
+            _ => PartitionId(self.new_number()),
+        }
     }
 }
 
 impl Plan {
     /// Numbers everything in `config`, whose literal PINs have been taken out.
-    ///
-    /// # Errors
-    /// A token URI that is not one, where `config` was not read by [`load()`], which finds them.
-    pub(crate) fn new(
-        config: config::Config,
-        file: &Path,
-        numbers: &mut Numbers,
-    ) -> Result<Self, Failure> {
-        let mut faults = Vec::new();
-        let mut partitions = BTreeMap::new();
-        let mut numbered = HashMap::with_capacity(config.partitions.len());
-        for partition in &config.partitions {
-            match token_choice(&partition.token) {
-                Ok(token) => {
-                    let id = numbers.partition(partition);
-                    numbered.insert(partition.name.clone(), (partition.clone(), id.0));
-                    partitions.insert(
-                        id,
-                        Planned {
-                            config: partition.clone(),
-                            token,
-                        },
-                    );
-                }
-                Err(why) => {
-                    let config::Place { line, column } = partition.position;
-                    let name = &partition.name;
-                    faults.push(format!(
-                        "{}:{line}:{column}: partition {name}: token: {why}",
-                        file.display()
-                    ));
-                }
-            }
-        }
-        if !faults.is_empty() {
-            return Err(Failure::new(Code::Configuration, faults.join("\n")));
-        }
-        numbers.partitions = numbered;
-        let sources = config
-            .sources
-            .iter()
-            .map(|source| {
-                let (id, revision) = numbers.source(source);
-                (
-                    id,
-                    PlannedSource {
-                        config: source.clone(),
-                        revision,
-                    },
-                )
-            })
-            .collect();
-        let used: std::collections::BTreeSet<_> = config
-            .partitions
-            .iter()
-            .map(|partition| partition.module.as_path())
-            .collect();
+    pub(crate) fn new(config: config::Config, numbers: &mut Numbers) -> Self {
+        let sources = config.sources.iter().map(|it| numbers.source(it)).collect();
         let modules = config
             .modules
             .iter()
-            .filter(|module| used.contains(module.path.as_path()))
             .map(|module| (numbers.module(&module.path), module.clone()))
             .collect();
-        Ok(Self {
+        let partitions: BTreeMap<_, _> = config
+            .partitions
+            .iter()
+            .map(|partition| (numbers.partition(partition), partition.clone()))
+            .collect();
+        numbers.partitions = partitions
+            .iter()
+            .map(|(id, partition)| (partition.name.clone(), (*id, partition.clone())))
+            .collect();
+        Self {
             config,
             sources,
             modules,
             partitions,
-        })
+        }
+    }
+
+    /// The modules' numbers by their paths.
+    fn module_ids(&self) -> HashMap<&Path, ModuleId> {
+        let modules = self.modules.iter();
+        modules.map(|(id, it)| (it.path.as_path(), *id)).collect()
     }
 
     /// What the engine needs to know.
     pub(crate) fn engine_settings(&self) -> engine::Settings {
-        let module_ids: BTreeMap<_, _> = self
-            .modules
-            .iter()
-            .map(|(id, module)| (module.path.as_path(), *id))
-            .collect();
+        let module_ids = self.module_ids();
         let in_order = |name: &str| self.config.sources.iter().position(|s| s.name == name);
         let mut sources: Vec<_> = self
             .sources
@@ -208,12 +163,12 @@ impl Plan {
             partitions: self
                 .partitions
                 .iter()
-                .map(|(id, planned)| engine::PartitionSettings {
+                .map(|(id, partition)| engine::PartitionSettings {
                     id: *id,
-                    name: Arc::from(planned.config.name.as_str()),
-                    module: module_ids[planned.config.module.as_path()],
-                    size: planned.config.size,
-                    period: planned.config.period,
+                    name: Arc::from(partition.name.as_str()),
+                    module: module_ids[partition.module.as_path()],
+                    size: partition.size,
+                    period: partition.period,
                 })
                 .collect(),
         }
@@ -231,11 +186,10 @@ impl Plan {
     /// The message that opens a partition. A PIN that the configuration spells out is not in it:
     /// the worker has it already.
     pub(crate) fn open_message(&self, id: PartitionId) -> Option<Open> {
-        let planned = self.partitions.get(&id)?;
-        let partition = &planned.config;
+        let partition = self.partitions.get(&id)?;
         Some(Open {
             partition: id.0,
-            token: planned.token.clone(),
+            token: partition.token.clone(),
             first: None,
             login: partition.login,
             pin: match &partition.pin {
@@ -248,8 +202,7 @@ impl Plan {
             },
             chunk: partition
                 .chunk
-                .and_then(|chunk| u32::try_from(chunk).ok())
-                .and_then(NonZeroU32::new),
+                .and_then(|chunk| NonZeroU32::new(u32::try_from(chunk).ok()?)),
         })
     }
 
@@ -260,20 +213,16 @@ impl Plan {
         spelt_out: Vec<(String, Secret)>,
     ) -> BTreeMap<ModuleId, Vec<(u32, Secret)>> {
         let mut spelt_out: HashMap<_, _> = spelt_out.into_iter().collect();
-        let modules: HashMap<_, _> = self
-            .modules
-            .iter()
-            .map(|(id, module)| (module.path.as_path(), *id))
-            .collect();
+        let module_ids = self.module_ids();
         let mut pins = BTreeMap::<_, Vec<_>>::new();
-        for (id, Planned { config, .. }) in &self.partitions {
-            let pin = match &config.pin {
-                config::Pin::Taken => spelt_out.remove(&config.name),
+        for (id, partition) in &self.partitions {
+            let pin = match &partition.pin {
+                config::Pin::Taken => spelt_out.remove(&partition.name),
                 config::Pin::Given(variable @ SecretRef::Environment(_)) => variable.read().ok(),
                 config::Pin::Given(_) | config::Pin::Absent => None,
             };
             if let Some(pin) = pin {
-                let module = modules[config.module.as_path()];
+                let module = module_ids[partition.module.as_path()];
                 pins.entry(module).or_default().push((id.0, pin));
             }
         }
@@ -281,33 +230,17 @@ impl Plan {
     }
 
     /// The file that holds a partition's PIN, where one does.
-    pub(crate) fn pin_file(&self, id: PartitionId) -> Option<std::path::PathBuf> {
-        match &self.partitions.get(&id)?.config.pin {
+    pub(crate) fn pin_file(&self, id: PartitionId) -> Option<PathBuf> {
+        match &self.partitions.get(&id)?.pin {
             config::Pin::Given(reference) => reference.path(),
             config::Pin::Absent | config::Pin::Taken => None,
         }
     }
 
     /// The file that holds a source's access token, where one does.
-    pub(crate) fn access_token_file(&self, id: SourceId) -> Option<std::path::PathBuf> {
-        self.sources
-            .get(&id)?
-            .config
-            .kind
-            .http()?
-            .access_token
-            .as_ref()
-            .and_then(SecretRef::path)
-    }
-}
-
-fn token_choice(token: &config::TokenChoice) -> Result<TokenChoice, String> {
-    match token {
-        config::TokenChoice::Slot(slot) => Ok(TokenChoice::Slot(*slot)),
-        config::TokenChoice::Uri(uri) => uri
-            .parse::<TokenUri>()
-            .map(|uri| TokenChoice::Uri(Box::new(uri)))
-            .map_err(|why| why.to_string()),
+    pub(crate) fn access_token_file(&self, id: SourceId) -> Option<PathBuf> {
+        let source = self.sources.get(&id)?;
+        source.config.kind.http()?.access_token.as_ref()?.path()
     }
 }
 
@@ -339,17 +272,14 @@ fn fingerprint(value: &impl Hash) -> u64 {
 pub(crate) fn source_adapter(kind: &config::SourceKind) -> sources::Settings {
     use config::SourceKind;
     match kind {
-        SourceKind::Qrypt { http } => sources::Settings::Qrypt(http_settings(http, bearer(http))),
+        SourceKind::Qrypt { http } => {
+            sources::Settings::Qrypt(http_settings(http, config::Auth::Bearer))
+        }
         SourceKind::QryptKib { http } => {
-            sources::Settings::QryptKib(http_settings(http, bearer(http)))
+            sources::Settings::QryptKib(http_settings(http, config::Auth::Bearer))
         }
         SourceKind::QrngOpenApi { http, auth } => {
-            let auth = match (auth, &http.access_token) {
-                (config::Auth::Bearer, Some(token)) => sources::Auth::Bearer(token.clone()),
-                (config::Auth::XApiKey, Some(key)) => sources::Auth::XApiKey(key.clone()),
-                _ => sources::Auth::None,
-            };
-            sources::Settings::QrngOpenApi(http_settings(http, auth))
+            sources::Settings::QrngOpenApi(http_settings(http, *auth))
         }
         SourceKind::Device { path, timeout } => sources::Settings::Device {
             path: path.clone(),
@@ -358,40 +288,35 @@ pub(crate) fn source_adapter(kind: &config::SourceKind) -> sources::Settings {
     }
 }
 
-fn bearer(http: &config::Http) -> sources::Auth {
-    http.access_token
-        .clone()
-        .map_or(sources::Auth::None, sources::Auth::Bearer)
-}
-
-fn http_settings(http: &config::Http, auth: sources::Auth) -> sources::Http {
-    sources::Http {
-        host: http.url.host.to_string(),
-        port: http.url.port,
-        base_path: http.url.path.clone(),
-        transport: match http.url.scheme {
-            config::Scheme::Http => sources::Transport::Plain,
-            config::Scheme::Https => sources::Transport::Tls(tls_settings(&http.tls)),
-        },
-        auth,
-        timeout: http.timeout,
-    }
-}
-
-fn tls_settings(tls: &config::Tls) -> sources::Tls {
+fn http_settings(http: &config::Http, auth: config::Auth) -> sources::Http {
+    let config::Http { url, tls, .. } = http;
     let client = tls.client_cert.clone().zip(tls.client_key.clone());
-    sources::Tls {
-        ca: tls.ca.clone(),
-        client: client.map(|(certificate, key)| sources::ClientIdentity { certificate, key }),
-        pin_sha256: tls.pin_sha256.clone(),
-        post_quantum: tls.post_quantum,
+    sources::Http {
+        host: url.host.to_string(),
+        port: url.port,
+        base_path: url.path.clone(),
+        transport: match url.scheme {
+            config::Scheme::Http => sources::Transport::Plain,
+            config::Scheme::Https => sources::Transport::Tls(sources::Tls {
+                ca: tls.ca.clone(),
+                client: client
+                    .map(|(certificate, key)| sources::ClientIdentity { certificate, key }),
+                pin_sha256: tls.pin_sha256.clone(),
+                post_quantum: tls.post_quantum,
+            }),
+        },
+        auth: match (auth, http.access_token.clone()) {
+            (config::Auth::Bearer, Some(token)) => sources::Auth::Bearer(token),
+            (config::Auth::XApiKey, Some(key)) => sources::Auth::XApiKey(key),
+            _ => sources::Auth::None,
+        },
+        timeout: http.timeout,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
-    use std::path::Path;
 
     use qseed_engine::PartitionId;
 
@@ -409,9 +334,9 @@ mod tests {
             writeln!(text, "- {{name: p{name}, slot: {name}, period: {period}}}").expect("room");
         }
         let loaded = qseed_config::parse(&text, "f").expect("a configuration");
-        let plan = Plan::new(loaded.config, Path::new("f"), numbers).expect("a plan");
+        let plan = Plan::new(loaded.config, numbers);
         let by_id = plan.partitions.iter();
-        let mut numbered: Vec<_> = by_id.map(|(id, p)| (p.config.name.clone(), *id)).collect();
+        let mut numbered: Vec<_> = by_id.map(|(id, p)| (p.name.clone(), *id)).collect();
         numbered.sort();
         numbered
     }

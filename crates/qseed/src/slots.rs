@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use qseed_config::Module;
 use qseed_tokens::directory::{GeneratorNote, SlotReport, TokenFlag, TokenInfo};
+use qseed_tokens::find;
 use serde_json::{Value, json};
 
 use crate::cli::SlotsArgs;
@@ -49,7 +50,7 @@ fn matches(token: &TokenInfo, listing: &Listing) -> usize {
     let matching = listing
         .slots
         .iter()
-        .filter(|slot| uri.matches(&listing.library, slot));
+        .filter(|slot| find::matches(&uri, &listing.library, slot));
     matching.count()
 }
 

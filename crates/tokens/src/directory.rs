@@ -2,24 +2,11 @@
 
 use std::fmt;
 
+use qseed_model::Version;
+use qseed_model::uri::TokenUri;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::TokenFailure;
-
-/// A version as Cryptoki gives it: major and minor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Version {
-    /// The number before the dot.
-    pub major: u8,
-    /// The number behind the dot; hundredths for hardware and firmware.
-    pub minor: u8,
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.major, self.minor)
-    }
-}
 
 /// What `C_GetInfo` says about a module. Texts are without padding and control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +45,20 @@ pub struct TokenInfo {
 }
 
 impl TokenInfo {
+    /// The `pkcs11:` URI that names this token wherever it is: label, serial, model and
+    /// manufacturer.
+    #[must_use]
+    pub fn uri(&self) -> TokenUri {
+        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        TokenUri {
+            token: given(&self.label),
+            manufacturer: given(&self.manufacturer),
+            serial: given(&self.serial),
+            model: given(&self.model),
+            ..TokenUri::default()
+        }
+    }
+
     /// What tells the token from others.
     #[must_use]
     pub fn name(&self) -> TokenName {

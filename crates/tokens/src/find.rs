@@ -1,9 +1,10 @@
 //! Which of a module's tokens a partition means.
 
+use qseed_model::TokenChoice;
+use qseed_model::uri::TokenUri;
+
 use crate::directory::{LibraryInfo, SlotReport, TokenFlag, TokenInfo, unreadable};
 use crate::failure::{FailureClass, TokenFailure};
-use crate::uri::TokenUri;
-use crate::wire::TokenChoice;
 
 /// How many slots or tokens an error names.
 const NAMED_IN_ERRORS: usize = 20;
@@ -54,7 +55,7 @@ fn named<'slots>(
     slots: &'slots [SlotReport],
 ) -> Result<&'slots TokenInfo, TokenFailure> {
     let matching = || {
-        let slots = slots.iter().filter(|slot| uri.matches(library, slot));
+        let slots = slots.iter().filter(|slot| matches(uri, library, slot));
         slots.filter_map(SlotReport::token)
     };
     let mut first_two = matching();
@@ -72,6 +73,28 @@ fn named<'slots>(
             Err(TokenFailure::new(FailureClass::AmbiguousUri, text))
         }
     }
+}
+
+/// Whether a token in a slot of a module is one that the URI names (RFC 7512 section 2.5).
+#[must_use]
+pub fn matches(uri: &TokenUri, library: &LibraryInfo, slot: &SlotReport) -> bool {
+    // Padding is not part of a field.
+    let same = |wanted: &Option<String>, is: &str| {
+        let wanted = wanted.as_ref();
+        wanted.is_none_or(|wanted| wanted.trim_matches(' ') == is)
+    };
+    slot.token().is_some_and(|token| {
+        same(&uri.token, &token.label)
+            && same(&uri.manufacturer, &token.manufacturer)
+            && same(&uri.serial, &token.serial)
+            && same(&uri.model, &token.model)
+            && same(&uri.library_manufacturer, &library.manufacturer)
+            && same(&uri.library_description, &library.description)
+            && uri.library_version.is_none_or(|it| it == library.version)
+            && same(&uri.slot_manufacturer, &slot.manufacturer)
+            && same(&uri.slot_description, &slot.description)
+            && uri.slot_id.is_none_or(|id| id == slot.id)
+    })
 }
 
 fn initialised(token: &TokenInfo) -> Result<&TokenInfo, TokenFailure> {
@@ -109,5 +132,86 @@ fn enumerate(mut all: impl Iterator<Item = String>) -> String {
         (true, _) => "none".to_owned(),
         (false, 0) => named.join(", "),
         (false, more) => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qseed_model::Version;
+    use qseed_model::uri::TokenUri;
+
+    use super::matches;
+    use crate::directory::{LibraryInfo, SlotReport, TokenInfo};
+
+    fn parse(text: &str) -> TokenUri {
+        let reading = TokenUri::read(text);
+        assert_eq!(reading.faults, [], "{text}");
+        reading.uri
+    }
+
+    fn slot() -> SlotReport {
+        SlotReport {
+            id: 327,
+            description: "Reader 1".into(),
+            manufacturer: "Snake Oil, Inc.".into(),
+            token: Ok(Some(TokenInfo {
+                label: "The Software PKCS#11 Softtoken".into(),
+                serial: "0a/b;1?".into(),
+                model: "1.0".into(),
+                manufacturer: "Snake Oil, Inc.".into(),
+                ..TokenInfo::default()
+            })),
+        }
+    }
+
+    fn library() -> LibraryInfo {
+        LibraryInfo {
+            cryptoki_version: Version {
+                major: 2,
+                minor: 40,
+            },
+            manufacturer: "Snake Oil, Inc.".into(),
+            description: "Soft Token Library".into(),
+            version: Version {
+                major: 1,
+                minor: 23,
+            },
+        }
+    }
+
+    #[test]
+    fn every_given_attribute_must_match() {
+        for uri in [
+            "pkcs11:",
+            "PKCS11:token=The%20Software%20PKCS%2311%20Softtoken",
+            "pkcs11:serial=0a%2fb%3B1%3f;model=1.0",
+            "pkcs11:slot-id=327;slot-description=Reader%201;slot-manufacturer=Snake%20Oil,%20Inc.",
+            "pkcs11:library-version=1.23;library-description=Soft%20Token%20Library",
+            "pkcs11:model=1.0;x-colour=blue",
+        ] {
+            assert!(matches(&parse(uri), &library(), &slot()), "{uri}");
+        }
+        for uri in [
+            "pkcs11:token=the%20Software%20PKCS%2311%20Softtoken",
+            "pkcs11:token=",
+            "pkcs11:model=1.0;serial=0",
+            "pkcs11:slot-id=326",
+            "pkcs11:library-version=1.24",
+        ] {
+            assert!(!matches(&parse(uri), &library(), &slot()), "{uri}");
+        }
+        let empty = SlotReport {
+            token: Ok(None),
+            ..slot()
+        };
+        assert!(!matches(&parse("pkcs11:"), &library(), &empty));
+    }
+
+    #[test]
+    fn a_tokens_own_uri_matches_it() {
+        let slot = slot();
+        let uri = slot.token().expect("a token").uri();
+        assert!(matches(&uri, &library(), &slot));
+        assert_eq!(parse(&uri.to_string()), uri);
     }
 }

@@ -13,7 +13,7 @@
 //!  events       ◀─── standard output and error, line by line
 //! ```
 //!
-//! [`uri`] names tokens (RFC 7512), [`directory`] is what slots and tokens say about themselves,
+//! [`directory`] is what slots and tokens say about themselves,
 //! [`failure`] sorts what went wrong by what it asks for.
 
 pub mod ckr;
@@ -23,6 +23,5 @@ pub mod find;
 mod nss_args;
 pub mod supervisor;
 mod token_info;
-pub mod uri;
 pub mod wire;
 pub mod worker;

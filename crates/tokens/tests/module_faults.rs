@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use qseed_faulty_token::{Action, Function, Rule};
-use qseed_model::Login;
+use qseed_model::{Login, TokenChoice};
 use qseed_tokens::supervisor::{WorkerEvent, WorkerSpec};
-use qseed_tokens::wire::{self, FromWorker, Hello, Open, ToWorker, TokenChoice};
+use qseed_tokens::wire::{self, FromWorker, Hello, Open, ToWorker};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use support::faulty::{Bench, faulty};

@@ -6,12 +6,14 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use qseed_model::Login;
+use qseed_model::uri::TokenUri;
+use qseed_model::{Login, TokenChoice};
 use qseed_real_tokens::SoftHsm;
 use qseed_secrets::SecretRef;
 use qseed_tokens::failure::FailureClass;
+use qseed_tokens::find::matches;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{Open, PinOutcome, PinSource, ToWorker, TokenChoice, Verdict};
+use qseed_tokens::wire::{Open, PinOutcome, PinSource, ToWorker, Verdict};
 use support::{Daemon, Workers as _, on_one_thread, token};
 
 /// Bytes that differ from place to place and from seed to seed.
@@ -215,7 +217,7 @@ fn missing_and_ambiguous_tokens_are_reported_with_what_exists() {
         assert_eq!(failure.class, FailureClass::TokenMissing);
         assert!(failure.text.contains("\"first\"") && failure.text.contains("\"second\""));
         let any = "pkcs11:model=SoftHSM%20v2;manufacturer=SoftHSM%20project";
-        let any = TokenChoice::Uri(any.parse().map(Box::new).expect("a URI"));
+        let any = TokenChoice::Uri(Box::new(TokenUri::read(any).uri));
         let open = Open {
             token: any,
             ..token(1, "x", Login::None, None)
@@ -295,7 +297,7 @@ fn slots_are_listed_without_a_session() {
     );
     for slot in &slots {
         let token = slot.token().expect("SoftHSM's slots all have tokens");
-        assert!(token.uri().matches(&ready.library, slot));
+        assert!(matches(&token.uri(), &ready.library, slot));
     }
     assert_eq!(hsm.spy_log().count("C_OpenSession"), 0);
 }

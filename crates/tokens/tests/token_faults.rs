@@ -5,9 +5,9 @@ mod support;
 use std::num::NonZeroU32;
 
 use qseed_faulty_token::{Ckr, Function, PinPad, PinSettings, Rule, TokenFlag, User};
-use qseed_model::Login;
+use qseed_model::{Login, TokenChoice};
 use qseed_tokens::failure::FailureClass;
-use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, TokenChoice, Verdict};
+use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict};
 use support::faulty::{Bench, faulty};
 use support::{Daemon, on_one_thread};
 

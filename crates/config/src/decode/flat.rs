@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use qseed_model::{Combine, Login};
+use qseed_model::{Combine, Login, TokenChoice};
 
-use crate::partition::{Partition, Pin, TokenChoice};
+use crate::partition::{Partition, Pin};
 use crate::report::{Findings, Reading};
 use crate::section::Section;
 use crate::source::{Http, Source, SourceKind, Tls};
 
-use super::{Main, http, partitions, sources};
+use super::{Main, http, partitions, sources, token};
 
 pub(super) fn read(file: &Section<'_>, findings: &mut Findings) -> Reading<Main> {
     let source = source(file, findings);
@@ -64,7 +64,7 @@ fn partition(file: &Section<'_>, findings: &mut Findings) -> Reading<Partition> 
             "write the slot's number, as `qseed slots` shows it",
             findings,
         )
-        .and_then(|field| partitions::slot(field, findings));
+        .and_then(|field| token::slot_id(field, findings));
     let pin = file
         .require("cryptoki_user_pin", "write the PIN, or file:PATH", findings)
         .and_then(|field| field.secret(findings));

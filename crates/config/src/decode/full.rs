@@ -4,11 +4,10 @@ use qseed_model::Combine;
 
 use crate::report::{Findings, Reading};
 use crate::section::Section;
-use crate::token_uri::JudgeUri;
 
 use super::{Main, partitions, sources};
 
-pub(super) fn read(file: &Section<'_>, judge: JudgeUri, findings: &mut Findings) -> Reading<Main> {
+pub(super) fn read(file: &Section<'_>, findings: &mut Findings) -> Reading<Main> {
     let sources = file
         .require(
             "sources",
@@ -29,7 +28,7 @@ pub(super) fn read(file: &Section<'_>, judge: JudgeUri, findings: &mut Findings)
             "list at least one partition, or write the flat form",
             findings,
         )
-        .and_then(|field| partitions::read(field, &defaults, judge, findings));
+        .and_then(|field| partitions::read(field, &defaults, findings));
     Ok(Main {
         sources: sources?,
         combine: combine?,

@@ -8,11 +8,11 @@ mod modules;
 mod names;
 mod partitions;
 mod sources;
+mod token;
 
 use crate::config::{Config, Form};
 use crate::report::{Findings, Noted, Reading};
 use crate::section::{Field, Section};
-use crate::token_uri::JudgeUri;
 use crate::yaml::Node;
 
 /// The keys of the original's file, and `qrypt_url`.
@@ -42,7 +42,7 @@ const GENERAL_KEYS: [&str; 8] = [
 ];
 
 /// Reads a whole configuration.
-pub(crate) fn config(root: &Node, judge: JudgeUri, findings: &mut Findings) -> Reading<Config> {
+pub(crate) fn config(root: &Node, findings: &mut Findings) -> Reading<Config> {
     let known = [&FLAT_KEYS[..], &FULL_KEYS[..], &GENERAL_KEYS[..]].concat();
     let suggested = suggested(root);
     let mut file =
@@ -51,12 +51,12 @@ pub(crate) fn config(root: &Node, judge: JudgeUri, findings: &mut Findings) -> R
     let general = general::read(&file, findings);
     let main = match form {
         Ok(Form::Flat) => flat::read(&file, findings),
-        Ok(Form::Full) => full::read(&file, judge, findings),
+        Ok(Form::Full) => full::read(&file, findings),
         Err(noted) => {
             // The values are judged all the same. What a form lacks, the other one has.
             file.excuse(&FLAT_KEYS, noted);
             file.excuse(&FULL_KEYS, noted);
-            flat::read(&file, findings).and(full::read(&file, judge, findings))
+            flat::read(&file, findings).and(full::read(&file, findings))
         }
     };
     let (form, general, main) = (form?, general?, main?);

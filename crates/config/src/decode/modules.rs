@@ -133,26 +133,27 @@ fn variable(entry: &Entry, findings: &mut Findings) -> Reading<(String, String)>
     ))
 }
 
-/// Adds each partition's module that has no settings, with the defaults.
+/// The settings of each module that a partition uses: as configured, else the defaults.
 pub(super) fn complete(
     configured: Vec<(Place, Module)>,
     partitions: &[Partition],
     findings: &mut Findings,
 ) -> Vec<Module> {
-    let used: HashSet<&Path> = partitions
+    let mut without_settings: HashSet<&Path> = partitions
         .iter()
         .map(|partition| partition.module.as_path())
         .collect();
-    for (place, module) in &configured {
-        if !used.contains(module.path.as_path()) {
+    let mut modules = Vec::new();
+    for (place, module) in configured {
+        if without_settings.remove(module.path.as_path()) {
+            modules.push(module);
+        } else {
             let message = format!("no partition uses the module {}", module.path.display());
-            findings.warn(*place, message);
+            findings.warn(place, message);
         }
     }
-    let mut modules: Vec<Module> = configured.into_iter().map(|(_, module)| module).collect();
-    let mut known: HashSet<PathBuf> = modules.iter().map(|module| module.path.clone()).collect();
     for partition in partitions {
-        if known.insert(partition.module.clone()) {
+        if without_settings.remove(partition.module.as_path()) {
             modules.push(Module::new(partition.module.clone()));
         }
     }

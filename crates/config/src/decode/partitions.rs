@@ -6,15 +6,14 @@ use std::time::Duration;
 use qseed_model::Login;
 use qseed_secrets::SecretRef;
 
-use crate::partition::{Partition, Pin, TokenChoice};
+use crate::partition::{Partition, Pin};
 use crate::quantity;
-use crate::report::{Findings, Noted, Reading, shown};
+use crate::report::{Findings, Noted, Reading};
 use crate::section::{Field, Section};
-use crate::suggest::closest;
-use crate::token_uri::{JudgeUri, TokenUri, UriFault, WrongInUri};
 use crate::yaml::Node;
 
 use super::names::Names;
+use super::token::{self, Token, Told};
 
 /// Bytes of a seed: what is recommended for Thales Luna 7, and the seed length of a `CTR_DRBG` with
 /// AES-256 (SP 800-90A, table 3).
@@ -89,7 +88,6 @@ pub(super) fn defaults(field: Option<Field<'_>>, findings: &mut Findings) -> Def
 pub(super) fn read(
     field: Field<'_>,
     Defaults(defaults): &Defaults,
-    judge: JudgeUri,
     findings: &mut Findings,
 ) -> Reading<Vec<Partition>> {
     let items = field.list(findings)?;
@@ -103,7 +101,7 @@ pub(super) fn read(
     let mut names = Names::default();
     let partitions: Vec<Reading<Partition>> = items
         .iter()
-        .map(|item| partition(item, defaults, &mut names, judge, findings))
+        .map(|item| partition(item, defaults, &mut names, findings))
         .collect();
     partitions.into_iter().collect()
 }
@@ -112,7 +110,6 @@ fn partition(
     item: &Node,
     defaults: &Shared,
     names: &mut Names,
-    judge: JudgeUri,
     findings: &mut Findings,
 ) -> Reading<Partition> {
     let section = Section::open(item, "a partition", &KNOWN_KEYS, findings)?;
@@ -120,17 +117,15 @@ fn partition(
         .require("name", "give each partition a name", findings)
         .and_then(|field| names.read(field, "partition", findings));
     let own = Shared::read(&section, findings);
-    let uri = section
-        .get("token")
-        .map_or_else(Uri::absent, |field| Uri::read(field, judge, findings));
-    let token = token(&section, &uri, findings);
-    let module = module(&section, &own, defaults, &uri, findings);
-    let access = access(&section, &own, defaults, &uri, findings);
+    let Token { choice, told } = token::read(&section, findings);
+    let told = told.as_ref().map_err(|noted| *noted);
+    let module = module(&section, &own, defaults, told, findings);
+    let access = access(&section, &own, defaults, told, findings);
     let (login, pin) = access?;
     Ok(Partition {
         name: name?,
         module: module?,
-        token: token?,
+        token: choice?,
         login,
         pin,
         size: own.size?.or(defaults.size?).unwrap_or(DEFAULT_SIZE),
@@ -140,121 +135,16 @@ fn partition(
     })
 }
 
-/// What a partition's URI says, as far as it can be read.
-struct Uri {
-    text: Reading<Option<String>>,
-    pin: Reading<Option<SecretRef>>,
-    module_path: Reading<Option<PathBuf>>,
-    module_name: Option<String>,
-}
-
-impl Uri {
-    fn absent() -> Self {
-        Self {
-            text: Ok(None),
-            pin: Ok(None),
-            module_path: Ok(None),
-            module_name: None,
-        }
-    }
-
-    fn read(field: Field<'_>, judge: JudgeUri, findings: &mut Findings) -> Self {
-        let faulty = |noted| Self {
-            text: Err(noted),
-            pin: Err(noted),
-            module_path: Err(noted),
-            module_name: None,
-        };
-        let text = match field.text(findings) {
-            Ok(text) => text,
-            Err(noted) => return faulty(noted),
-        };
-        let mut uri = TokenUri::parse(text, judge);
-        uri.module_path = uri.module_path.map(|path| findings.module(path));
-        uri.pin = uri.pin.map(|pin| pin.relative_to(&findings.folder));
-        let mut noted = None;
-        for fault in &uri.faults {
-            noted = Some(note_fault(field, text, fault, findings));
-        }
-        match noted {
-            None => Self {
-                text: Ok(Some(uri.uri)),
-                pin: Ok(uri.pin),
-                module_path: Ok(uri.module_path),
-                module_name: uri.module_name,
-            },
-            Some(noted) if uri.tells_pin_and_module => Self {
-                text: Err(noted),
-                pin: Ok(uri.pin),
-                module_path: Ok(uri.module_path),
-                module_name: uri.module_name,
-            },
-            Some(noted) => faulty(noted),
-        }
-    }
-}
-
-/// Notes what is wrong in a URI. No more of it is shown than a name that is nearly right: behind a
-/// `&` may stand the rest of a PIN.
-fn note_fault(field: Field<'_>, uri: &str, fault: &UriFault, findings: &mut Findings) -> Noted {
-    let before = uri.get(..fault.offset).unwrap_or(uri);
-    let character = before.chars().count() + 1;
-    let at = |what: &str| format!("`token`: {what} (at character {character} of the URI)");
-    match &fault.what {
-        WrongInUri::Other(what) if before.is_empty() => {
-            findings.fault(field.node.place, format!("`token`: {what}"))
-        }
-        WrongInUri::Other(what) => findings.fault(field.node.place, at(what)),
-        WrongInUri::Unknown { known } => {
-            let name = uri.get(fault.offset..).unwrap_or_default();
-            let name = name.split('=').next().unwrap_or_default();
-            let (message, help) = match closest(name, known) {
-                Some(meant) => (
-                    at(&format!("unknown attribute `{}`", shown(name))),
-                    format!("did you mean `{meant}`?"),
-                ),
-                None => (
-                    at("unknown attribute"),
-                    "a token is named by token, serial, model or manufacturer".to_owned(),
-                ),
-            };
-            findings.fault_with_help(field.node.place, message, help)
-        }
-    }
-}
-
-fn token(section: &Section<'_>, uri: &Uri, findings: &mut Findings) -> Reading<TokenChoice> {
-    let slot = section
-        .get("slot")
-        .map(|field| slot(field, findings))
-        .transpose();
-    if let (Some(_), Some(slot)) = (section.get("token"), section.get("slot")) {
-        return Err(findings.fault_with_help(
-            slot.place,
-            "`slot` contradicts `token`",
-            "keep one; a token's URI stays true when slots are numbered anew",
-        ));
-    }
-    match (&uri.text, slot?) {
-        (Err(noted), _) => Err(*noted),
-        (Ok(Some(uri)), _) => Ok(TokenChoice::Uri(uri.clone())),
-        (Ok(None), Some(slot)) => Ok(TokenChoice::Slot(slot)),
-        (Ok(None), None) => Err(section.misspelt("slot").unwrap_or_else(|| {
-            let help = "write the `pkcs11:` URI that `qseed slots` shows, or `slot: NUMBER`";
-            section.missing("token", help, findings)
-        })),
-    }
-}
-
 /// The module: the partition's own, else the URI's, else the default one.
 fn module(
     section: &Section<'_>,
     own: &Shared,
     defaults: &Shared,
-    uri: &Uri,
+    told: Reading<&Told>,
     findings: &mut Findings,
 ) -> Reading<PathBuf> {
-    let module = match (own.module.clone()?, uri.module_path.clone()?) {
+    let (own, told) = (own.module.clone()?, told?);
+    let module = match (own, told.module_path.clone()) {
         (Some(own), Some(in_uri)) if own != in_uri => {
             return Err(findings.fault_with_help(
                 section.place_of("module"),
@@ -264,7 +154,7 @@ fn module(
         }
         (Some(module), _) | (None, Some(module)) => module,
         (None, None) => defaults.module.clone()?.ok_or_else(|| {
-            let help = if uri.module_name.is_some() {
+            let help = if told.module_name.is_some() {
                 "module-name in the token's URI does not say where the library is: write its path \
                  here, into `defaults`, or as module-path into the URI"
             } else {
@@ -273,7 +163,7 @@ fn module(
             section.missing("module", help, findings)
         })?,
     };
-    match &uri.module_name {
+    match &told.module_name {
         Some(name) if name_of(&module) != Some(name) => Err(findings.fault_with_help(
             section.place_of("token"),
             "module-name in the token's URI contradicts the partition's module",
@@ -296,10 +186,10 @@ fn access(
     section: &Section<'_>,
     own: &Shared,
     defaults: &Shared,
-    uri: &Uri,
+    told: Reading<&Told>,
     findings: &mut Findings,
 ) -> Reading<(Login, Pin)> {
-    let in_uri = uri.pin.clone()?;
+    let in_uri = told?.pin.clone();
     let own_pin = own.pin.clone()?;
     if own_pin.is_some() && in_uri.is_some() {
         return Err(findings.fault_with_help(
@@ -366,13 +256,4 @@ pub(super) fn size(field: Field<'_>, findings: &mut Findings) -> Reading<usize> 
 /// The time from one seed to the next.
 pub(super) fn period(field: Field<'_>, findings: &mut Findings) -> Reading<Duration> {
     field.duration(1..=YEAR, "1s to 365d", findings)
-}
-
-/// A slot's number, decimal as the original has it.
-pub(super) fn slot(field: Field<'_>, findings: &mut Findings) -> Reading<u64> {
-    field.number(
-        0..=u64::MAX,
-        "write the slot's id as a decimal number",
-        findings,
-    )
 }

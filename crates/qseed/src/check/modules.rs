@@ -13,7 +13,7 @@ use super::login::{self, PinGuard};
 use super::partitions::{Found, find};
 use super::probe;
 use super::verdict::{Subject, Verdict};
-use crate::assemble::{Plan, Planned};
+use crate::assemble::Plan;
 use crate::module_worker::{Listing, ModuleFailure, ModuleWorker, list, worker_spec};
 use crate::print::count;
 use crate::run::ConfigSource;
@@ -41,10 +41,13 @@ impl Shared {
         }
     }
 
-    fn partitions(&self, module: &config::Module) -> impl Iterator<Item = (PartitionId, &Planned)> {
+    fn partitions(
+        &self,
+        module: &config::Module,
+    ) -> impl Iterator<Item = (PartitionId, &config::Partition)> {
         let all = self.plan.partitions.iter();
-        all.filter(|(_, planned)| planned.config.module == module.path)
-            .map(|(id, planned)| (*id, planned))
+        all.filter(|(_, partition)| partition.module == module.path)
+            .map(|(id, partition)| (*id, partition))
     }
 }
 
@@ -115,8 +118,8 @@ impl Tokens<'_> {
     async fn check(&mut self, listing: &Listing) -> Vec<Verdict> {
         let mut verdicts = Vec::new();
         let mut earlier: Vec<Found<'_>> = Vec::new();
-        for (id, planned) in self.shared.partitions(self.module) {
-            match find(listing, planned, self.module) {
+        for (id, partition) in self.shared.partitions(self.module) {
+            match find(listing, partition, self.module) {
                 Ok(found) => {
                     let mut tried = self.try_token(id, &found).await;
                     let same = earlier.iter().find(|other| other.is_same_slot(&found));

@@ -9,7 +9,6 @@ use qseed_tokens::wire::PinFlags;
 
 use super::verdict::{Subject, Verdict};
 use crate::advice::{Known, advice, token_failure, unlock};
-use crate::assemble::Planned;
 use crate::log::format_duration;
 use crate::module_worker::Listing;
 
@@ -26,12 +25,11 @@ pub(super) struct Found<'a> {
 /// The verdict that it is not there.
 pub(super) fn find<'a>(
     listing: &'a Listing,
-    planned: &'a Planned,
+    partition: &'a Partition,
     module: &Module,
 ) -> Result<Found<'a>, Verdict> {
-    let partition = &planned.config;
     let subject = Subject::new("partition", partition.name.as_str());
-    let failure = match find::find(&planned.token, &listing.library, &listing.slots) {
+    let failure = match find::find(&partition.token, &listing.library, &listing.slots) {
         Ok(token) => {
             return Ok(Found {
                 subject,

@@ -29,10 +29,9 @@ pub(crate) struct ConfigSource {
     secret_variables: BTreeSet<String>,
 }
 
-/// A configuration that was read again, before it takes effect.
-pub(super) struct Reread {
+/// A configuration before it takes effect.
+pub(super) struct Prepared {
     pub(super) plan: Plan,
-    pub(super) warnings: Vec<Warning>,
     /// For workers that run already.
     pub(super) pins: Pins,
     numbers: Numbers,
@@ -42,27 +41,31 @@ pub(super) struct Reread {
 impl ConfigSource {
     /// Takes the configuration that the program was started with.
     pub(crate) fn new(args: ConfigArgs, config: Config) -> Result<(Self, Plan), Failure> {
-        let mut numbers = Numbers::default();
-        let (plan, pins) = plan(&args, config, &mut numbers)?;
-        let kept = keep(&plan, &pins)?;
-        let source = Self {
+        let mut source = Self {
             args,
-            numbers,
-            kept,
-            secret_variables: plan.config.secret_variables().into_iter().collect(),
+            numbers: Numbers::default(),
+            kept: BTreeMap::new(),
+            secret_variables: BTreeSet::new(),
         };
+        let prepared = source.prepare(config)?;
+        let (plan, _) = source.accept(prepared);
         Ok((source, plan))
     }
 
     /// Reads the file again. Until [`ConfigSource::accept`], nothing here changes.
-    pub(super) fn read_again(&self) -> Result<Reread, Failure> {
+    pub(super) fn read_again(&self) -> Result<(Prepared, Vec<Warning>), Failure> {
         let Loaded { config, warnings } = super::load(&self.args, Acting::ForItself)?;
+        Ok((self.prepare(config)?, warnings))
+    }
+
+    fn prepare(&self, mut config: Config) -> Result<Prepared, Failure> {
         let mut numbers = self.numbers.clone();
-        let (plan, pins) = plan(&self.args, config, &mut numbers)?;
+        let spelt_out = config.take_literal_pins();
+        let plan = Plan::new(config, &mut numbers);
+        let pins = plan.pins_to_tell(spelt_out);
         let kept = keep(&plan, &pins)?;
-        Ok(Reread {
+        Ok(Prepared {
             plan,
-            warnings,
             pins,
             numbers,
             kept,
@@ -70,12 +73,12 @@ impl ConfigSource {
     }
 
     /// Lets a configuration take effect, and returns it with the PINs for workers that run.
-    pub(super) fn accept(&mut self, reread: Reread) -> (Plan, Pins) {
-        self.numbers = reread.numbers;
-        self.kept = reread.kept;
-        let variables = reread.plan.config.secret_variables();
+    pub(super) fn accept(&mut self, prepared: Prepared) -> (Plan, Pins) {
+        self.numbers = prepared.numbers;
+        self.kept = prepared.kept;
+        let variables = prepared.plan.config.secret_variables();
         self.secret_variables.extend(variables);
-        (reread.plan, reread.pins)
+        (prepared.plan, prepared.pins)
     }
 
     /// The variables that no worker inherits.
@@ -87,17 +90,6 @@ impl ConfigSource {
     pub(crate) fn kept_pins(&self, module: ModuleId) -> Option<&KeptPins> {
         self.kept.get(&module)
     }
-}
-
-fn plan(
-    args: &ConfigArgs,
-    mut config: Config,
-    numbers: &mut Numbers,
-) -> Result<(Plan, Pins), Failure> {
-    let spelt_out = config.take_literal_pins();
-    let plan = Plan::new(config, &args.config, numbers)?;
-    let pins = plan.pins_to_tell(spelt_out);
-    Ok((plan, pins))
 }
 
 fn keep(plan: &Plan, pins: &Pins) -> Result<BTreeMap<ModuleId, KeptPins>, Failure> {

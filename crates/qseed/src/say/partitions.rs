@@ -27,7 +27,7 @@ pub(super) fn opened(id: PartitionId, again: bool, context: &Context<'_>) -> Opt
     };
     Some(
         Entry::new(level, "token-opened", message)
-            .with("partition", planned.config.name.as_str())
+            .with("partition", planned.name.as_str())
             .with("slot", token.slot_id)
             .with("slot_description", token.slot_description.as_str())
             .with("label", token.label.as_str())
@@ -46,7 +46,7 @@ pub(super) fn failed(
 ) -> Entry {
     let name = &partition.name;
     let planned = plan.partitions.get(&partition.id);
-    let advice = planned.map_or(String::new(), |planned| advice(failure, &planned.config));
+    let advice = planned.map_or(String::new(), |planned| advice(failure, planned));
     let level = if advice.is_empty() && failure.fault != TokenFault::PinUnavailable {
         Level::Warn
     } else {

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use qseed_entropy::Seed;
-use qseed_model::Login;
 use qseed_model::pins::{PinAnswer, PinTags};
+use qseed_model::{Login, TokenChoice};
 use qseed_secrets::{Secret, SecretRef};
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,6 @@ pub use frame::{Decoder, FrameError, MAX_FRAME_BYTES, MAX_REPLY_BYTES, MAX_SEED_
 use crate::ckr::Ckr;
 use crate::directory::{LibraryInfo, SlotReport, TokenFlag, TokenInfo, TokenName};
 use crate::failure::TokenFailure;
-use crate::uri::TokenUri;
 
 /// The protocol's version: first in the first message of either side.
 pub const VERSION: u32 = 1;
@@ -113,15 +112,6 @@ pub struct Open {
     pub pin: PinSource,
     /// The longest part of a seed that goes into one call, in bytes; absent: all of it.
     pub chunk: Option<NonZeroU32>,
-}
-
-/// Which token a partition is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TokenChoice {
-    /// Whatever is in the slot of this id.
-    Slot(u64),
-    /// The one token that a URI names.
-    Uri(Box<TokenUri>),
 }
 
 /// Where a worker takes the PIN from.

@@ -1,11 +1,12 @@
 use qseed_entropy::Seed;
 use qseed_secrets::{Secret, SecretRef};
 
-use qseed_model::Login;
+use qseed_model::uri::TokenUri;
+use qseed_model::{Login, TokenChoice};
 
 use super::{
     Decoder, FrameError, FromWorker, MAX_FRAME_BYTES, MAX_SEED_BYTES, Open, PinSource, ToWorker,
-    TokenChoice, encode,
+    encode,
 };
 
 fn decode(frame: &[u8]) -> Result<ToWorker, FrameError> {
@@ -59,10 +60,10 @@ fn seeds_of_no_length_do_not() {
 
 #[test]
 fn every_way_to_a_pin_crosses() {
-    let mut uri = "pkcs11:token=a?module-name=b"
-        .parse()
-        .map(Box::new)
-        .expect("a URI");
+    let mut uri = Box::new(TokenUri {
+        token: Some("a".to_owned()),
+        ..TokenUri::default()
+    });
     for pin in [
         PinSource::None,
         PinSource::Reference(SecretRef::Literal(Secret::new(b"p\xff".to_vec()))),
@@ -92,7 +93,7 @@ fn every_way_to_a_pin_crosses() {
 
 #[test]
 fn printing_a_message_shows_no_secret() {
-    let uri = "pkcs11:token=a".parse().map(Box::new).expect("a URI");
+    let uri = Box::new(TokenUri::default());
     let open = ToWorker::Open(Open {
         partition: 3,
         token: TokenChoice::Uri(uri),

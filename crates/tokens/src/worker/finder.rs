@@ -4,13 +4,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cryptoki::slot::Slot;
+use qseed_model::TokenChoice;
 
 use super::module::Module;
 use super::pulse::Pulse;
 use crate::directory::{SlotReport, TokenInfo};
 use crate::failure::{FailureClass, TokenFailure};
 use crate::find;
-use crate::wire::TokenChoice;
 
 /// How old a listing may be: opening a thousand partitions at once must not read each token a
 /// thousand times.

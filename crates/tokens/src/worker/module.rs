@@ -8,10 +8,11 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::RawAuthPin;
+use qseed_model::Version;
 
 use super::elf;
 use crate::ckr::{Ckr, Function};
-use crate::directory::{LibraryInfo, SlotReport, TokenFlag, TokenInfo, Version, field};
+use crate::directory::{LibraryInfo, SlotReport, TokenFlag, TokenInfo, field};
 use crate::failure::{FailureClass, TokenFailure};
 use crate::nss_args::initialize_args;
 use crate::token_info::ClocklessTokenInfo;

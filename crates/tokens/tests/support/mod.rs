@@ -12,15 +12,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qseed_entropy::Seed;
-use qseed_model::Login;
+use qseed_model::uri::TokenUri;
+use qseed_model::{Login, TokenChoice};
 use qseed_real_tokens::{SOFTHSM, SPY, SoftHsm};
 use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::directory::{SlotReport, TokenInfo};
 use qseed_tokens::failure::TokenFailure;
 use qseed_tokens::supervisor::{LOOK_AGAIN_AFTER, Output, Worker, WorkerEvent, WorkerSpec};
-use qseed_tokens::wire::{
-    FromWorker, Open, PinOutcome, PinSource, Ready, ToWorker, TokenChoice, Verdict,
-};
+use qseed_tokens::wire::{FromWorker, Open, PinOutcome, PinSource, Ready, ToWorker, Verdict};
 use tokio::sync::mpsc;
 
 /// Ends a test that would wait for ever; nothing is judged by it.
@@ -262,14 +261,14 @@ impl Daemon {
 
 /// How to open the token of a label.
 pub fn token(partition: u32, label: &str, login: Login, pin: Option<&str>) -> Open {
-    let uri = format!("pkcs11:token={label}")
-        .parse()
-        .map(Box::new)
-        .expect("a URI");
+    let uri = TokenUri {
+        token: Some(label.to_owned()),
+        ..TokenUri::default()
+    };
     let literal = |pin: &str| SecretRef::Literal(Secret::new(pin.as_bytes().to_vec()));
     Open {
         partition,
-        token: TokenChoice::Uri(uri),
+        token: TokenChoice::Uri(Box::new(uri)),
         first: None,
         login,
         pin: pin.map_or(PinSource::None, |pin| PinSource::Reference(literal(pin))),

@@ -73,11 +73,10 @@ impl Daemon {
     }
 
     fn try_reload(&mut self) -> Result<(), Failure> {
-        let mut reread = self.config_source.read_again()?;
+        let (prepared, warnings) = self.config_source.read_again()?;
         self.sources.renew_roots();
-        let adapters = self.sources.open(&reread.plan)?;
-        let warnings = std::mem::take(&mut reread.warnings);
-        let (plan, pins) = self.config_source.accept(reread);
+        let adapters = self.sources.open(&prepared.plan)?;
+        let (plan, pins) = self.config_source.accept(prepared);
         let moved = self.plan.config.state_dir != plan.config.state_dir;
         let restart = moved.then(|| {
             let old = self.plan.config.state_dir.display();
@@ -221,7 +220,7 @@ pub(super) fn open_guard(
     dir: Result<StateDir, String>,
 ) -> Result<Result<Option<GuardFile>, String>, Failure> {
     let mut partitions = plan.partitions.values();
-    if partitions.all(|partition| partition.config.login == Login::None) {
+    if partitions.all(|partition| partition.login == Login::None) {
         return Ok(Ok(None));
     }
     let opened = dir.map(|dir| trusted(GuardFile::open(dir).map(Some)));

@@ -223,9 +223,8 @@ impl Daemon {
         id: PartitionId,
         failure: &qseed_tokens::failure::TokenFailure,
     ) -> TokenFailure {
-        let planned = self.plan.partitions.get(&id);
         let known = Known {
-            partition: planned.map(|planned| &planned.config),
+            partition: self.plan.partitions.get(&id),
             token: self.reports.token(id),
             held_back: self.held_back.get(&id).copied(),
         };

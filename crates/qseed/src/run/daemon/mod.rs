@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use qseed_config::{Config, NamedSecret, Warning};
+use qseed_config::{Config, NamedSecret, Partition, Warning};
 use qseed_engine::{Action, Engine, Event, Moment, PartitionId, SourceId, Start};
 use qseed_model::pins::HeldBack;
 use qseed_sources::Ask;
@@ -270,10 +270,7 @@ impl Daemon {
             }
             Whose::Partition(id) => {
                 let partition = plan.partitions.get(&id);
-                partition
-                    .and_then(|it| it.config.secret())
-                    .into_iter()
-                    .collect()
+                partition.and_then(Partition::secret).into_iter().collect()
             }
         };
         for exposure in secrets

@@ -34,10 +34,9 @@ impl Daemon {
                     );
                     if flags.count_low
                         && !is_own
-                        && let Some(planned) = self.plan.partitions.get(&partition(id))
+                        && let Some(partition) = self.plan.partitions.get(&partition(id))
                     {
-                        self.reports
-                            .write(shell::pin_count_low(&planned.config.name));
+                        self.reports.write(shell::pin_count_low(&partition.name));
                     }
                 }
                 self.handle(event);
@@ -61,8 +60,8 @@ impl Daemon {
     }
 
     pub(super) fn present_pin(&mut self, tags: PinTags, partition: PartitionId) {
-        let planned = self.plan.partitions.get(&partition);
-        let name = planned.map(|planned| planned.config.name.clone());
+        let partition = self.plan.partitions.get(&partition);
+        let name = partition.map(|partition| partition.name.clone());
         self.state_files.present(tags, name.unwrap_or_default());
     }
 

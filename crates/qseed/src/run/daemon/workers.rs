@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering;
 
 use qseed_engine::{Event, JobId, ModuleId, PartitionId, PartitionState, WorkerId};
 use qseed_entropy::Seed;
+use qseed_model::TokenChoice;
 use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{ToWorker, TokenChoice};
+use qseed_tokens::wire::ToWorker;
 
 use super::Daemon;
 use crate::module_worker::worker_spec;

@@ -1,8 +1,19 @@
-//! As whom to log in to a token.
+//! Nouns of tokens.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::uri::TokenUri;
+
+/// Which token of a module is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TokenChoice {
+    /// The one in the slot of this id (`CK_SLOT_ID`).
+    Slot(u64),
+    /// The one that a URI names.
+    Uri(Box<TokenUri>),
+}
 
 /// As whom to log in to a token (PKCS#11 3.1, section 5.6.8, `C_Login`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

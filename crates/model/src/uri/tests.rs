@@ -1,46 +1,21 @@
 use super::{TokenUri, UriError, UriFault};
-use crate::directory::{LibraryInfo, SlotReport, TokenInfo, Version};
 
 fn parse(text: &str) -> TokenUri {
-    text.parse().expect("a valid URI")
+    let reading = TokenUri::read(text);
+    assert_eq!(reading.faults, [], "{text}");
+    assert!(reading.tells_pin_and_module, "{text}");
+    reading.uri
 }
 
+/// The first fault.
 fn refusal(text: &str) -> UriError {
-    text.parse::<TokenUri>().expect_err("an invalid URI")
+    let faults = TokenUri::read(text).faults;
+    assert!(!faults.is_empty(), "{text}");
+    faults[0].clone()
 }
 
 fn fault(text: &str) -> UriFault {
     refusal(text).fault
-}
-
-fn slot() -> SlotReport {
-    SlotReport {
-        id: 327,
-        description: "Reader 1".into(),
-        manufacturer: "Snake Oil, Inc.".into(),
-        token: Ok(Some(TokenInfo {
-            label: "The Software PKCS#11 Softtoken".into(),
-            serial: "0a/b;1?".into(),
-            model: "1.0".into(),
-            manufacturer: "Snake Oil, Inc.".into(),
-            ..TokenInfo::default()
-        })),
-    }
-}
-
-fn library() -> LibraryInfo {
-    LibraryInfo {
-        cryptoki_version: Version {
-            major: 2,
-            minor: 40,
-        },
-        manufacturer: "Snake Oil, Inc.".into(),
-        description: "Soft Token Library".into(),
-        version: Version {
-            major: 1,
-            minor: 23,
-        },
-    }
 }
 
 #[test]
@@ -60,40 +35,12 @@ fn the_rfcs_examples_of_tokens_are_read() {
 }
 
 #[test]
-fn every_given_attribute_must_match() {
-    for uri in [
-        "pkcs11:",
-        "PKCS11:token=The%20Software%20PKCS%2311%20Softtoken",
-        "pkcs11:serial=0a%2fb%3B1%3f;model=1.0",
-        "pkcs11:slot-id=327;slot-description=Reader%201;slot-manufacturer=Snake%20Oil,%20Inc.",
-        "pkcs11:library-version=1.23;library-description=Soft%20Token%20Library",
-        "pkcs11:model=1.0;x-colour=blue",
-    ] {
-        assert!(parse(uri).matches(&library(), &slot()), "{uri}");
-    }
-    for uri in [
-        "pkcs11:token=the%20Software%20PKCS%2311%20Softtoken",
-        "pkcs11:token=",
-        "pkcs11:model=1.0;serial=0",
-        "pkcs11:slot-id=326",
-        "pkcs11:library-version=1.24",
-    ] {
-        assert!(!parse(uri).matches(&library(), &slot()), "{uri}");
-    }
-    let empty = SlotReport {
-        token: Ok(None),
-        ..slot()
-    };
-    assert!(!parse("pkcs11:").matches(&library(), &empty));
-}
-
-#[test]
 fn faults_name_their_place() {
     let error = refusal("pkcs11:token=My Token");
     assert_eq!(error.offset, 15);
     assert_eq!(
-        error.to_string(),
-        "this character must be written as %20 (at character 16 of the URI)"
+        error.fault.to_string(),
+        "this character must be written as %20"
     );
     assert_eq!(refusal("pkcs11:token=a;serial=%4").offset, 22);
     assert_eq!(refusal("pkcs11:token=a;;serial=b").offset, 15);
@@ -106,7 +53,7 @@ fn faults_name_their_place() {
 #[test]
 fn every_fault_is_found_in_one_go() {
     let text = "pkcs11:tokn=a;serial=%zz;slot-id=7?module-path=a&module-name=/&y=1&x";
-    let faults = TokenUri::read(text).expect_err("faulty");
+    let faults = TokenUri::read(text).faults;
     let found: Vec<_> = faults.iter().map(|error| &text[error.offset..]).collect();
     assert_eq!(found.len(), 6, "{faults:?}");
     for (found, begins) in found
@@ -116,8 +63,6 @@ fn every_fault_is_found_in_one_go() {
         assert!(found.starts_with(begins), "{found} {begins}");
     }
     assert_eq!(faults[0].fault, UriFault::Unknown);
-    let first = text.parse::<TokenUri>().expect_err("faulty");
-    assert_eq!(first, faults[0]);
 }
 
 #[test]
@@ -126,7 +71,7 @@ fn what_is_no_uri_of_a_token_is_refused() {
     assert_eq!(fault("pkcs12:token=a"), UriFault::Scheme);
     assert_eq!(fault("ä"), UriFault::Scheme);
     assert_eq!(fault("pkcs11:token"), UriFault::NoValue);
-    assert_eq!(fault("pkcs11:=a"), UriFault::NoValue);
+    assert_eq!(fault("pkcs11:=a"), UriFault::Name);
     assert_eq!(
         fault("pkcs11:token=ä"),
         UriFault::Unencoded("%C3%A4".into())
@@ -160,7 +105,9 @@ fn what_is_no_uri_of_a_token_is_refused() {
         fault("pkcs11:library-version=1.256"),
         UriFault::BadValue(..)
     ));
-    assert_eq!(fault("pkcs11:?pin-value=1"), UriFault::Unknown);
+    assert_eq!(fault("pkcs11:a?pin%2Dvalue=1"), UriFault::NoValue);
+    assert_eq!(fault("pkcs11:?pin%2Dvalue=1"), UriFault::Name);
+    assert_eq!(fault("pkcs11:?X-a=1"), UriFault::Unknown);
     assert!(matches!(
         fault("pkcs11:?module-path=a.so"),
         UriFault::BadValue(..)
@@ -174,14 +121,6 @@ fn printing_is_canonical() {
         uri.to_string(),
         "pkcs11:token=a%3Ab%2A;slot-id=7?module-path=/a%20b.so"
     );
-    assert_eq!(parse(&uri.to_string()), uri);
-}
-
-#[test]
-fn a_tokens_own_uri_matches_it() {
-    let slot = slot();
-    let uri = slot.token().expect("a token").uri();
-    assert!(uri.matches(&library(), &slot));
     assert_eq!(parse(&uri.to_string()), uri);
 }
 
@@ -203,10 +142,90 @@ fn cut_and_changed_uris_are_refused_or_come_back_the_same() {
             text.extend(change);
             text.push_str(&whole[cut..]);
             for text in [&text[..], &whole[..cut]] {
-                if let Ok(uri) = text.parse::<TokenUri>() {
-                    assert_eq!(parse(&uri.to_string()), uri, "{text}");
+                let reading = TokenUri::read(text);
+                if reading.faults.is_empty() {
+                    assert_eq!(parse(&reading.uri.to_string()), reading.uri, "{text}");
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_pin_is_taken_out() {
+    for (text, is_value, pin, rest) in [
+        (
+            "pkcs11:token=a;serial=1?pin-value=p%25%3b1&module-name=x",
+            true,
+            &b"p%;1"[..],
+            "pkcs11:token=a;serial=1?module-name=x",
+        ),
+        (
+            "PKCS11:token=a?PIN-value=%ff #ü",
+            true,
+            b"\xff #\xc3\xbc",
+            "pkcs11:token=a",
+        ),
+        ("pkcs11:?&pin-value=&", true, b"", "pkcs11:"),
+        (
+            "pkcs11:token=a?pin-source=file:/etc/pin%20a",
+            false,
+            b"file:/etc/pin a",
+            "pkcs11:token=a",
+        ),
+    ] {
+        assert_eq!(parse(text).to_string(), rest);
+        let read = TokenUri::read(text).pin.expect("a PIN");
+        assert_eq!((read.is_value, &**read.value), (is_value, pin));
+        assert!(text[read.offset..].to_lowercase().starts_with("pin-"));
+    }
+    assert!(TokenUri::read("pkcs11:token=pin-value").pin.is_none());
+}
+
+#[test]
+fn a_uri_has_one_pin_behind_the_mark() {
+    for (text, wrong) in [
+        (
+            "pkcs11:pin-value=1",
+            UriFault::WrongPart("pin-value", "behind"),
+        ),
+        (
+            "pkcs11:PIN-VALUE=1",
+            UriFault::WrongPart("pin-value", "behind"),
+        ),
+        (
+            "pkcs11:?pin-value=1&pin-source=file:/x",
+            UriFault::SecondPin,
+        ),
+        (
+            "pkcs11:?pin-value=1&pin-value=1",
+            UriFault::Duplicate("pin-value"),
+        ),
+        ("pkcs11:?pin-value=%", UriFault::BadEscape),
+        ("pkcs11:?pin-value=12%1", UriFault::BadEscape),
+        ("pkcs11:?pin-value=%+1", UriFault::BadEscape),
+    ] {
+        let error = refusal(text);
+        assert_eq!(error.fault, wrong, "{text}");
+        let attribute = text[error.offset..].to_lowercase();
+        assert!(
+            attribute.starts_with("pin-"),
+            "no place within the PIN: {text}"
+        );
+    }
+}
+
+#[test]
+fn pin_and_module_are_known_unless_something_is_wrong_where_they_stand() {
+    for (text, told) in [
+        ("pkcs11:tokn=x", true),
+        ("pkcs11:token;serial=1;y=%?module-name=a", true),
+        ("pkcs11:token=a;PIN-value=1", false),
+        ("pkcs11:token=a;module-path=/x", false),
+        ("pkcs11:?pin-value=1&module-nme=x", false),
+        ("pkcs11:?module-path=x", false),
+        ("pkcs:token=x", false),
+    ] {
+        assert_eq!(TokenUri::read(text).tells_pin_and_module, told, "{text}");
     }
 }
