@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use qseed_config::shell_quoted;
 use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
 
+use crate::exit::Code;
+
 pub(crate) use shared_file::{Found, SharedFile};
 
 /// How the name of a file begins that has not got its own name yet.
@@ -46,15 +48,21 @@ pub(crate) enum StateDirError {
 }
 
 impl StateDirError {
-    /// Whether somebody must change the owner or mode of the folder or file.
-    pub(crate) fn is_permission(&self) -> bool {
+    /// The exit code that tells what is wrong.
+    pub(crate) fn code(&self) -> Code {
         match self {
-            Self::NotOurs { .. } | Self::WritableByOthers { .. } | Self::NotAFile { .. } => true,
-            Self::Io { source, .. } => matches!(
-                source.kind(),
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-            ),
-            Self::TooLong { .. } => false,
+            Self::NotOurs { .. } | Self::WritableByOthers { .. } | Self::NotAFile { .. } => {
+                Code::Permission
+            }
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Code::Permission
+                }
+                io::ErrorKind::NotADirectory => Code::Configuration,
+                io::ErrorKind::NotFound => Code::Unavailable,
+                _ => Code::Internal,
+            },
+            Self::TooLong { .. } => Code::Internal,
         }
     }
 
@@ -330,7 +338,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
-    use super::{Acting, Found, SharedFile, StateDir, StateDirError};
+    use super::{Acting, Code, Found, SharedFile, StateDir, StateDirError};
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().expect("a folder")
@@ -411,7 +419,7 @@ mod tests {
         set_mode(&path, 0o777);
         let why = open(&path).expect_err("writable by others");
         assert!(
-            why.is_permission() && why.to_string().contains("0777"),
+            why.code() == Code::Permission && why.to_string().contains("0777"),
             "{why}"
         );
     }
