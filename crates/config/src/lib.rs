@@ -13,6 +13,7 @@
 mod config;
 mod decode;
 mod exposure;
+mod keys;
 mod load;
 mod partition;
 mod quantity;
@@ -63,10 +64,8 @@ fn parse_in(folder: PathBuf, text: &str, file_name: &str) -> Result<Loaded, Repo
     if text.len() > MAX_CONFIG_BYTES {
         return Err(too_long(file_name));
     }
-    let mut findings = Findings::default();
-    findings.folder = folder;
-    let config =
-        yaml::read(text, &mut findings).and_then(|root| decode::config(&root, &mut findings));
+    let findings = Findings::new(folder);
+    let config = yaml::read(text, &findings).and_then(|root| decode::config(&root, &findings));
     let (config, warnings) = findings.conclude(config, file_name)?;
     let warnings = warnings.into_iter().map(Warning::Content).collect();
     Ok(Loaded { config, warnings })

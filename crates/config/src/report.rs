@@ -1,7 +1,8 @@
 //! Faults with their places, gathered until a whole file has been read.
 
+use std::cell::RefCell;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The most faults that one report lists. A file of nothing but faults must not fill the memory,
 /// and nobody reads further.
@@ -95,33 +96,34 @@ pub(crate) struct Noted(());
 pub(crate) type Reading<T> = Result<T, Noted>;
 
 /// What reading a file has brought to light so far.
-#[derive(Default)]
 pub(crate) struct Findings {
     /// The folder that relative paths count from; empty: the working directory.
     pub(crate) folder: PathBuf,
+    noted: RefCell<Lists>,
+}
+
+#[derive(Default)]
+struct Lists {
     faults: Vec<Fault>,
     omitted: usize,
     warnings: Vec<(Place, String)>,
 }
 
 impl Findings {
-    /// A module's path. A name without a folder is not relative to the file: the system looks for
-    /// it where its libraries are.
-    pub(crate) fn module(&self, path: PathBuf) -> PathBuf {
-        if path.parent() == Some(Path::new("")) {
-            return path;
-        }
-        self.folder.join(path)
+    /// Findings in a file whose relative paths count from `folder`.
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        let noted = RefCell::default();
+        Self { folder, noted }
     }
 
     /// Notes a fault that needs no advice.
-    pub(crate) fn fault(&mut self, place: Place, message: impl Into<String>) -> Noted {
+    pub(crate) fn fault(&self, place: Place, message: impl Into<String>) -> Noted {
         self.note(place, message.into(), None)
     }
 
     /// Notes a fault and what to do about it.
     pub(crate) fn fault_with_help(
-        &mut self,
+        &self,
         place: Place,
         message: impl Into<String>,
         help: impl Into<String>,
@@ -130,25 +132,26 @@ impl Findings {
     }
 
     /// Notes something that works but is probably not meant.
-    pub(crate) fn warn(&mut self, place: Place, message: impl Into<String>) {
-        self.warnings.push((place, message.into()));
+    pub(crate) fn warn(&self, place: Place, message: impl Into<String>) {
+        let mut noted = self.noted.borrow_mut();
+        noted.warnings.push((place, message.into()));
     }
 
     /// Whether further faults are only counted, so that finding words for them is in vain.
     pub(crate) fn is_full(&self) -> bool {
-        self.faults.len() == MAX_FAULTS
+        self.noted.borrow().faults.len() == MAX_FAULTS
     }
 
     /// Counts a fault for which there is no room.
-    pub(crate) fn omit(&mut self) {
-        self.omitted += 1;
+    pub(crate) fn omit(&self) {
+        self.noted.borrow_mut().omitted += 1;
     }
 
-    fn note(&mut self, place: Place, message: String, help: Option<String>) -> Noted {
+    fn note(&self, place: Place, message: String, help: Option<String>) -> Noted {
         if self.is_full() {
             self.omit();
         } else {
-            self.faults.push(Fault {
+            self.noted.borrow_mut().faults.push(Fault {
                 place,
                 message,
                 help,
@@ -159,43 +162,46 @@ impl Findings {
 
     /// What was read, with the warnings as lines, where nothing is wrong; else the report.
     pub(crate) fn conclude<T>(
-        mut self,
+        self,
         read: Reading<T>,
         file_name: &str,
     ) -> Result<(T, Vec<String>), Report> {
+        let Lists {
+            mut faults,
+            omitted,
+            mut warnings,
+        } = self.noted.into_inner();
         match read {
-            Ok(read) if self.faults.is_empty() => {
-                self.warnings.sort_by_key(|(place, _)| *place);
+            Ok(read) if faults.is_empty() => {
+                warnings.sort_by_key(|(place, _)| *place);
                 let line = |(Place { line, column }, message): (Place, String)| {
                     format!("{file_name}:{line}:{column}: {message}")
                 };
-                Ok((read, self.warnings.into_iter().map(line).collect()))
+                Ok((read, warnings.into_iter().map(line).collect()))
             }
-            _ => Err(self.into_report(file_name)),
-        }
-    }
-
-    /// The report. The caller has noted a fault.
-    pub(crate) fn into_report(mut self, file_name: &str) -> Report {
-        self.faults.sort_by_key(|fault| fault.place);
-        Report {
-            file_name: file_name.to_owned(),
-            faults: self.faults,
-            omitted: self.omitted,
+            _ => {
+                faults.sort_by_key(|fault| fault.place);
+                Err(Report {
+                    file_name: file_name.to_owned(),
+                    faults,
+                    omitted,
+                })
+            }
         }
     }
 }
 
 /// A report of one fault.
-pub(crate) fn single(
-    file_name: &str,
-    place: Place,
-    message: impl Into<String>,
-    help: impl Into<String>,
-) -> Report {
-    let mut findings = Findings::default();
-    findings.fault_with_help(place, message, help);
-    findings.into_report(file_name)
+pub(crate) fn single(file_name: &str, place: Place, message: &str, help: &str) -> Report {
+    Report {
+        file_name: file_name.to_owned(),
+        faults: vec![Fault {
+            place,
+            message: message.to_owned(),
+            help: Some(help.to_owned()),
+        }],
+        omitted: 0,
+    }
 }
 
 /// A value as a fault shows it: one line of at most 40 characters that no terminal obeys.

@@ -1,13 +1,13 @@
 //! Values of one scalar each, read from a [`Field`]. What is wrong is noted, and reading goes on elsewhere.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qseed_secrets::{MAX_SECRET_BYTES, SecretRef};
 
 use crate::quantity::{self, Wrong};
-use crate::report::{Findings, Reading, shown};
+use crate::report::{Reading, shown};
 use crate::section::Field;
 use crate::suggest::closest;
 use crate::yaml::Style;
@@ -18,62 +18,52 @@ const MAX_NAME: usize = 64;
 impl Field<'_> {
     /// A whole number in `range`, which `help` spells out.
     pub(crate) fn number<N: TryFrom<u64>>(
-        &self,
+        self,
         range: RangeInclusive<u64>,
         help: &str,
-        findings: &mut Findings,
     ) -> Reading<N> {
-        let text = self.text(findings)?;
-        match quantity::number(text) {
-            Ok(number) if range.contains(&number) => N::try_from(number)
-                .or_else(|_| self.refuse(text, "is out of range", help, findings)),
-            Ok(_) => self.refuse(text, "is out of range", help, findings),
-            Err(wrong) => self.refuse_form(text, wrong, "is not a whole number", help, findings),
-        }
+        self.quantity(quantity::number, "is not a whole number", range, help)
     }
 
     /// A time in `range`, whose ends `span` spells out.
-    pub(crate) fn duration(
-        &self,
-        range: RangeInclusive<u64>,
-        span: &str,
-        findings: &mut Findings,
-    ) -> Reading<Duration> {
-        let text = self.text(findings)?;
+    pub(crate) fn duration(self, range: RangeInclusive<u64>, span: &str) -> Reading<Duration> {
         let help = format!("write {span}, such as 10, 10s, 5m, 1h or 1d");
-        match quantity::duration(text) {
-            Ok(time) if range.contains(&time.as_secs()) => Ok(time),
-            Ok(_) => self.refuse(text, "is out of range", &help, findings),
-            Err(wrong) => self.refuse_form(text, wrong, "is not a time", &help, findings),
-        }
+        let seconds = self.quantity(quantity::seconds, "is not a time", range, &help);
+        seconds.map(Duration::from_secs)
     }
 
     /// An amount of bytes in `range`, whose ends `span` spells out.
     pub(crate) fn bytes<N: TryFrom<u64>>(
-        &self,
+        self,
         range: RangeInclusive<u64>,
         span: &str,
-        findings: &mut Findings,
     ) -> Reading<N> {
-        let text = self.text(findings)?;
         let help = format!("write {span}, such as 4096, 4KiB, 100MiB or 1GiB");
-        match quantity::bytes(text) {
-            Ok(count) if range.contains(&count) => N::try_from(count)
-                .or_else(|_| self.refuse(text, "is out of range", &help, findings)),
-            Ok(_) => self.refuse(text, "is out of range", &help, findings),
-            Err(wrong) => {
-                self.refuse_form(text, wrong, "is not an amount of bytes", &help, findings)
-            }
-        }
+        self.quantity(quantity::bytes, "is not an amount of bytes", range, &help)
+    }
+
+    fn quantity<N: TryFrom<u64>>(
+        self,
+        read: fn(&str) -> Result<u64, Wrong>,
+        not_of_the_form: &str,
+        range: RangeInclusive<u64>,
+        help: &str,
+    ) -> Reading<N> {
+        let why = match read(self.text()?) {
+            Ok(number) if range.contains(&number) => match N::try_from(number) {
+                Ok(number) => return Ok(number),
+                Err(_) => "is out of range",
+            },
+            Ok(_) | Err(Wrong::TooLarge) => "is out of range",
+            Err(Wrong::LeadingZero) => "has a leading zero, which may mean octal",
+            Err(Wrong::Form) => not_of_the_form,
+        };
+        self.refuse(why, help)
     }
 
     /// One of a few words.
-    pub(crate) fn choice<T: Copy>(
-        &self,
-        words: &[(&'static str, T)],
-        findings: &mut Findings,
-    ) -> Reading<T> {
-        let text = self.text(findings)?;
+    pub(crate) fn choice<T: Copy>(self, words: &[(&'static str, T)]) -> Reading<T> {
+        let text = self.text()?;
         if let Some((_, chosen)) = words.iter().find(|(word, _)| *word == text) {
             return Ok(*chosen);
         }
@@ -82,150 +72,109 @@ impl Field<'_> {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("write {}", words.join(" or ")),
         };
-        self.refuse(text, "is not known", &help, findings)
+        self.refuse("is not known", &help)
     }
 
     /// `true` or `false`.
-    pub(crate) fn boolean(&self, findings: &mut Findings) -> Reading<bool> {
-        let text = self.text(findings)?;
-        match text {
+    pub(crate) fn boolean(self) -> Reading<bool> {
+        match self.text()? {
             "true" | "True" | "TRUE" => Ok(true),
             "false" | "False" | "FALSE" => Ok(false),
-            _ => self.refuse(
-                text,
-                "is neither true nor false",
-                "write true or false",
-                findings,
-            ),
+            _ => self.refuse("is neither true nor false", "write true or false"),
         }
     }
 
     /// A file's or folder's path. A relative one counts from the configuration's folder.
-    pub(crate) fn path(&self, findings: &mut Findings) -> Reading<PathBuf> {
-        let path = self.path_as_written(findings)?;
-        Ok(findings.folder.join(path))
+    pub(crate) fn path(self) -> Reading<PathBuf> {
+        Ok(self.findings.folder.join(self.path_as_written()?))
     }
 
-    pub(crate) fn module(&self, findings: &mut Findings) -> Reading<PathBuf> {
-        let path = self.path_as_written(findings)?;
-        Ok(findings.module(path))
+    /// A module's path. A name without a folder is not relative to the file: the system looks for
+    /// it where its libraries are.
+    pub(crate) fn module(self) -> Reading<PathBuf> {
+        let path = self.path_as_written()?;
+        if path.parent() == Some(Path::new("")) {
+            return Ok(path);
+        }
+        Ok(self.findings.folder.join(path))
     }
 
-    pub(crate) fn path_as_written(&self, findings: &mut Findings) -> Reading<PathBuf> {
-        let text = self.text(findings)?;
+    pub(crate) fn path_as_written(self) -> Reading<PathBuf> {
+        let text = self.text()?;
         if text.contains('\0') {
-            return self.refuse_unshown("a path cannot hold a NUL character", None, findings);
+            return self.refuse_unshown("a path cannot hold a NUL character", None);
         }
         Ok(PathBuf::from(text))
     }
 
     /// A name of 1 to 64 visible characters, as metrics, commands and logs show it.
-    pub(crate) fn name(&self, findings: &mut Findings) -> Reading<String> {
-        let text = self.text(findings)?;
+    pub(crate) fn name(self) -> Reading<String> {
+        let text = self.text()?;
         if text.chars().count() > MAX_NAME {
-            return self.refuse(
-                text,
-                "is too long",
-                "a name has 1 to 64 characters",
-                findings,
-            );
+            return self.refuse("is too long", "a name has 1 to 64 characters");
         }
         if text.starts_with('-') {
             let help = "on a command line it would look like an option";
-            return self.refuse(text, "begins with a hyphen", help, findings);
+            return self.refuse("begins with a hyphen", help);
         }
-        if text
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
-        {
+        let is_visible = |c: char| !c.is_whitespace() && !c.is_control() && !is_invisible(c);
+        if !text.chars().all(is_visible) {
             let help = "a name has visible characters only, no blanks";
-            return self.refuse(text, "is not a name", help, findings);
+            return self.refuse("is not a name", help);
         }
         Ok(text.to_owned())
     }
 
     /// A secret or a reference to one. No fault shows it.
-    pub(crate) fn secret(&self, findings: &mut Findings) -> Reading<SecretRef> {
-        self.text(findings)?;
-        let (text, style) = self.scalar(findings)?;
+    pub(crate) fn secret(self) -> Reading<SecretRef> {
+        self.text()?;
+        let (text, style) = self.scalar()?;
         // The line end that closes a YAML block is nobody's PIN.
         let text = match style {
             Style::Block => text.strip_suffix('\n').unwrap_or(text),
             Style::Plain | Style::Quoted => text,
         };
         if text.is_empty() {
-            return self.refuse_unshown("no value", None, findings);
+            return self.refuse_unshown("no value", None);
         }
         if style == Style::Plain && matches!(text, "~" | "null" | "Null" | "NULL") {
-            let message = format!("`{}`: `{text}` without quotes means no value", self.key);
+            let why = format!("`{text}` without quotes means no value");
             let help = "write quotes if that is the secret itself";
-            return Err(findings.fault_with_help(self.node.place, message, help));
+            return self.refuse_unshown(&why, Some(help));
         }
         if text.len() > MAX_SECRET_BYTES {
-            return self.refuse_unshown("longer than 64 KiB", None, findings);
+            return self.refuse_unshown("longer than 64 KiB", None);
         }
-        match SecretRef::parse(text) {
-            Ok(secret) => {
-                self.warn_of_paths(&secret, text, findings);
-                Ok(secret.relative_to(&findings.folder))
-            }
+        let secret = match SecretRef::parse(text) {
+            Ok(secret) => secret,
             Err(why) => {
                 let help = "a literal that begins like a reference belongs into a file";
-                self.refuse_unshown(&format!("not a reference: {why}"), Some(help), findings)
+                return self.refuse_unshown(&format!("not a reference: {why}"), Some(help));
             }
-        }
-    }
-
-    /// A PIN that is really a path would cost the token a try.
-    fn warn_of_paths(&self, secret: &SecretRef, text: &str, findings: &mut Findings) {
+        };
+        // A PIN that is really a path would cost the token a try.
         if secret.is_literal() && text.starts_with('/') && !text.contains('\n') {
             let message = format!(
                 "`{}` looks like a path but is used as the secret itself; write `file:` before a path",
                 self.key
             );
-            findings.warn(self.node.place, message);
+            self.findings.warn(self.node.place, message);
         }
-    }
-
-    fn refuse_form<T>(
-        &self,
-        text: &str,
-        wrong: Wrong,
-        form: &str,
-        help: &str,
-        findings: &mut Findings,
-    ) -> Reading<T> {
-        let why = match wrong {
-            Wrong::Form => form,
-            Wrong::LeadingZero => "has a leading zero, which may mean octal",
-            Wrong::TooLarge => "is out of range",
-        };
-        self.refuse(text, why, help, findings)
+        Ok(secret.relative_to(&self.findings.folder))
     }
 
     /// Notes that the value is wrong, and shows it.
-    pub(crate) fn refuse<T>(
-        &self,
-        text: &str,
-        why: &str,
-        help: &str,
-        findings: &mut Findings,
-    ) -> Reading<T> {
-        let message = format!("`{}`: `{}` {why}", self.key, shown(text));
-        Err(findings.fault_with_help(self.node.place, message, help))
+    pub(crate) fn refuse<T>(self, why: &str, help: &str) -> Reading<T> {
+        let (text, _) = self.scalar()?;
+        self.refuse_unshown(&format!("`{}` {why}", shown(text)), Some(help))
     }
 
     /// Notes that the value is wrong without showing it, for it may hold a secret.
-    pub(crate) fn refuse_unshown<T>(
-        &self,
-        why: &str,
-        help: Option<&str>,
-        findings: &mut Findings,
-    ) -> Reading<T> {
-        let message = format!("`{}`: {why}", self.key);
+    pub(crate) fn refuse_unshown<T>(self, why: &str, help: Option<&str>) -> Reading<T> {
+        let (place, message) = (self.node.place, format!("`{}`: {why}", self.key));
         Err(match help {
-            Some(help) => findings.fault_with_help(self.node.place, message, help),
-            None => findings.fault(self.node.place, message),
+            Some(help) => self.findings.fault_with_help(place, message, help),
+            None => self.findings.fault(place, message),
         })
     }
 }

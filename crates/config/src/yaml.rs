@@ -67,7 +67,7 @@ pub(crate) struct Entry {
 }
 
 /// Reads the one document of `text`. What is wrong with its syntax ends the reading.
-pub(crate) fn read(text: &str, findings: &mut Findings) -> Reading<Node> {
+pub(crate) fn read(text: &str, findings: &Findings) -> Reading<Node> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut builder = Builder {
         parser: Parser::new_from_str(text),
@@ -78,7 +78,7 @@ pub(crate) fn read(text: &str, findings: &mut Findings) -> Reading<Node> {
 
 struct Builder<'text, 'findings> {
     parser: Parser<'text, StrInput<'text>>,
-    findings: &'findings mut Findings,
+    findings: &'findings Findings,
 }
 
 impl<'text> Builder<'text, '_> {

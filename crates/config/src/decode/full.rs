@@ -2,48 +2,30 @@
 
 use qseed_model::Combine;
 
-use crate::report::{Findings, Reading};
+use crate::report::Reading;
 use crate::section::Section;
 
 use super::{Main, partitions, sources};
 
-pub(super) fn read(file: &Section<'_>, findings: &mut Findings) -> Reading<Main> {
-    let sources = file
-        .require(
-            "sources",
-            "list at least one entropy source, or write the flat form",
-            findings,
-        )
-        .and_then(|field| sources::read(field, findings));
-    let combine = file.get("combine").map_or(Ok(Combine::Failover), |field| {
-        field.choice(
-            &[("failover", Combine::Failover), ("xor", Combine::Xor)],
-            findings,
-        )
+pub(super) fn read(file: &Section<'_>) -> Reading<Main> {
+    let help = "list at least one entropy source, or write the flat form";
+    let sources = file.require("sources", help, sources::read);
+    let combine = file.or("combine", Combine::Failover, |field| {
+        field.choice(&[("failover", Combine::Failover), ("xor", Combine::Xor)])
     });
-    let defaults = partitions::defaults(file.get("defaults"), findings);
-    let partitions = file
-        .require(
-            "partitions",
-            "list at least one partition, or write the flat form",
-            findings,
-        )
-        .and_then(|field| partitions::read(field, &defaults, findings));
+    let defaults = partitions::defaults(file);
+    let help = "list at least one partition, or write the flat form";
+    let partitions = file.require("partitions", help, |field| {
+        partitions::read(field, defaults.as_ref().map_err(|noted| *noted))
+    });
+    let (sources, combine) = (sources?, combine?);
+    if combine == Combine::Xor && sources.len() == 1 {
+        let message = "`combine: xor` has only one source to combine";
+        file.findings.warn(file.place_of("combine"), message);
+    }
     Ok(Main {
-        sources: sources?,
-        combine: combine?,
+        sources,
+        combine,
         partitions: partitions?,
     })
-}
-
-/// XOR with one source works and protects from nothing.
-pub(super) fn warn_of_lone_xor(
-    file: &Section<'_>,
-    combine: Combine,
-    sources: usize,
-    findings: &mut Findings,
-) {
-    if let (Some(field), Combine::Xor, 1) = (file.get("combine"), combine, sources) {
-        findings.warn(field.place, "`combine: xor` has only one source to combine");
-    }
 }

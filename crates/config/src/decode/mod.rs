@@ -5,137 +5,119 @@ mod full;
 mod general;
 mod http;
 mod modules;
-mod names;
 mod partitions;
 mod sources;
 mod token;
+mod unique;
+
+use qseed_model::Combine;
 
 use crate::config::{Config, Form};
+use crate::keys;
+use crate::partition::Partition;
 use crate::report::{Findings, Noted, Reading};
 use crate::section::{Field, Section};
+use crate::source::Source;
 use crate::yaml::Node;
 
-/// The keys of the original's file, and `qrypt_url`.
-const FLAT_KEYS: [&str; 7] = [
-    "qrypt_token",
-    "size",
-    "period",
-    "cryptoki_lib",
-    "cryptoki_slot_id",
-    "cryptoki_user_pin",
-    "qrypt_url",
-];
-
-/// The keys that only the full form has.
-const FULL_KEYS: [&str; 4] = ["sources", "partitions", "defaults", "combine"];
-
-/// The keys that both forms have.
-const GENERAL_KEYS: [&str; 8] = [
-    "reserve",
-    "mix_local",
-    "modules",
-    "state_dir",
-    "audit",
-    "listen",
-    "control_socket",
-    "log",
-];
-
 /// Reads a whole configuration.
-pub(crate) fn config(root: &Node, findings: &mut Findings) -> Reading<Config> {
-    let known = [&FLAT_KEYS[..], &FULL_KEYS[..], &GENERAL_KEYS[..]].concat();
-    let suggested = suggested(root);
-    let mut file =
-        Section::open_suggesting(root, "the configuration", &known, &suggested, findings)?;
-    let form = tell_form(&file, findings);
-    let general = general::read(&file, findings);
+pub(crate) fn config(root: &Node, findings: &Findings) -> Reading<Config> {
+    let known = [keys::FLAT, keys::FULL, keys::GENERAL].concat();
+    let mut file = Section::open_suggesting(
+        root,
+        "the configuration",
+        &known,
+        &suggested(root),
+        findings,
+    )?;
+    let form = tell_form(&file);
+    let reserve = file.optional("reserve", general::reserve);
+    let mix_local = file.or("mix_local", false, Field::boolean);
+    let modules = file.optional("modules", modules::read);
+    let state_dir = file.optional("state_dir", Field::path);
+    let audit = file.optional("audit", general::audit);
+    let listen = file.optional("listen", general::listen);
+    let control_socket = file.optional("control_socket", general::socket);
+    let log = file.optional("log", general::log);
     let main = match form {
-        Ok(Form::Flat) => flat::read(&file, findings),
-        Ok(Form::Full) => full::read(&file, findings),
+        Ok(Form::Flat) => flat::read(&file),
+        Ok(Form::Full) => full::read(&file),
         Err(noted) => {
             // The values are judged all the same. What a form lacks, the other one has.
-            file.excuse(&FLAT_KEYS, noted);
-            file.excuse(&FULL_KEYS, noted);
-            flat::read(&file, findings).and(full::read(&file, findings))
+            file.excuse(keys::FLAT, noted);
+            file.excuse(keys::FULL, noted);
+            flat::read(&file).and(full::read(&file))
         }
     };
-    let (form, general, main) = (form?, general?, main?);
-    let modules = modules::complete(general.modules, &main.partitions, findings);
-    full::warn_of_lone_xor(&file, main.combine, main.sources.len(), findings);
+    let (modules, main) = (modules?, main?);
+    let modules = modules::complete(modules.unwrap_or_default(), &main.partitions, findings);
     Ok(Config {
-        form,
+        form: form?,
         sources: main.sources,
         combine: main.combine,
-        reserve: general.reserve,
-        mix_local: general.mix_local,
+        reserve: reserve?,
+        mix_local: mix_local?,
         partitions: main.partitions,
         modules,
-        state_dir: general.state_dir,
-        audit: general.audit,
-        listen: general.listen,
-        control_socket: general.control_socket,
-        log: general.log,
+        state_dir: state_dir?.unwrap_or_else(general::default_state_dir),
+        audit: audit?,
+        listen: listen?,
+        control_socket: control_socket?.unwrap_or_else(general::default_socket),
+        log: log?.unwrap_or_default(),
     })
 }
 
 /// What the two forms say differently.
 struct Main {
-    sources: Vec<crate::source::Source>,
-    combine: qseed_model::Combine,
-    partitions: Vec<crate::partition::Partition>,
+    sources: Vec<Source>,
+    combine: Combine,
+    partitions: Vec<Partition>,
 }
 
 /// The keys that a misspelt one can mean, where the form shows already.
 fn suggested(root: &Node) -> Vec<&'static str> {
     let has = |keys: &[&str]| keys.iter().any(|key| root.holds(key));
-    match (has(&FLAT_KEYS), has(&FULL_KEYS)) {
-        (true, false) => [&FLAT_KEYS[..], &GENERAL_KEYS[..]].concat(),
-        (false, true) => [&FULL_KEYS[..], &GENERAL_KEYS[..]].concat(),
-        _ => [&FLAT_KEYS[..], &FULL_KEYS[..], &GENERAL_KEYS[..]].concat(),
+    match (has(keys::FLAT), has(keys::FULL)) {
+        (true, false) => [keys::FLAT, keys::GENERAL].concat(),
+        (false, true) => [keys::FULL, keys::GENERAL].concat(),
+        _ => [keys::FLAT, keys::FULL, keys::GENERAL].concat(),
     }
 }
 
 /// Tells the form by the keys that only one of them has.
-fn tell_form(file: &Section<'_>, findings: &mut Findings) -> Reading<Form> {
+fn tell_form(file: &Section<'_>) -> Reading<Form> {
     let first = |keys: &[&'static str]| file.present(keys).min_by_key(|field| field.place);
-    let means_flat = || FLAT_KEYS.iter().any(|key| file.misspelt(key).is_some());
-    match (first(&FLAT_KEYS), first(&FULL_KEYS)) {
-        (Some(flat), Some(full)) => Err(refuse_mixture(file, flat, full, findings)),
+    let means_flat = || keys::FLAT.iter().any(|key| file.misspelt(key).is_some());
+    match (first(keys::FLAT), first(keys::FULL)) {
+        (Some(flat), Some(full)) if flat.place < full.place => {
+            Err(refuse_mixture(file, flat, full, keys::FULL))
+        }
+        (Some(flat), Some(full)) => Err(refuse_mixture(file, full, flat, keys::FLAT)),
         (Some(_), None) => Ok(Form::Flat),
         (None, None) if means_flat() => Ok(Form::Flat),
         (None, _) => Ok(Form::Full),
     }
 }
 
-/// Keys of both forms: those of the form that begins later are wrong.
+/// Notes each of the `keys` of the form that begins later.
 fn refuse_mixture(
     file: &Section<'_>,
-    flat: Field<'_>,
-    full: Field<'_>,
-    findings: &mut Findings,
+    first: Field<'_>,
+    later: Field<'_>,
+    keys: &[&'static str],
 ) -> Noted {
-    let (first, later) = if flat.place < full.place {
-        (flat, full)
-    } else {
-        (full, flat)
-    };
-    let keys = if later.key == flat.key {
-        &FLAT_KEYS[..]
-    } else {
-        &FULL_KEYS[..]
-    };
-    let mut refuse = |field: Field<'_>| {
+    let refuse = |field: Field<'_>| {
         let message = format!(
             "`{}` does not go with `{}` in line {}: a configuration is flat or full",
             field.key, first.key, first.place.line
         );
-        findings.fault_with_help(field.place, message, other_form(field.key))
+        let help = other_form(field.key);
+        file.findings.fault_with_help(field.place, message, help)
     };
-    let noted = refuse(later);
     for field in file.present(keys).filter(|field| field.key != later.key) {
         refuse(field);
     }
-    noted
+    refuse(later)
 }
 
 /// What a key of one form is in the other.

@@ -6,19 +6,20 @@ use std::time::Duration;
 use qseed_model::Login;
 use qseed_secrets::SecretRef;
 
+use crate::keys;
 use crate::partition::{Partition, Pin};
 use crate::quantity;
-use crate::report::{Findings, Noted, Reading};
+use crate::report::{Findings, Reading};
 use crate::section::{Field, Section};
 use crate::yaml::Node;
 
-use super::names::Names;
 use super::token::{self, Token, Told};
+use super::unique::Unique;
 
 /// Bytes of a seed: what is recommended for Thales Luna 7, and the seed length of a `CTR_DRBG` with
 /// AES-256 (SP 800-90A, table 3).
 pub(super) const DEFAULT_SIZE: usize = 48;
-const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
+pub(super) const DEFAULT_PERIOD: Duration = Duration::from_secs(10);
 
 const MAX_SIZE: u64 = 65_536;
 const YEAR: u64 = 31_536_000;
@@ -26,13 +27,8 @@ const YEAR: u64 = 31_536_000;
 /// `CKU_VENDOR_DEFINED` to the end of what the PKCS#11 crates can carry.
 const VENDOR_LOGINS: std::ops::RangeInclusive<u32> = 0x8000_0000..=u32::MAX;
 
-const KNOWN_KEYS: [&str; 9] = [
-    "name", "module", "token", "slot", "login", "pin", "size", "period", "chunk",
-];
-const SHARED_KEYS: [&str; 6] = ["module", "login", "pin", "size", "period", "chunk"];
-
-/// Settings that partitions share.
-struct Shared {
+/// Settings that partitions share. One that is faulty hides no fault in another.
+pub(super) struct Shared {
     module: Reading<Option<PathBuf>>,
     login: Reading<Option<Login>>,
     pin: Reading<Option<SecretRef>>,
@@ -42,86 +38,50 @@ struct Shared {
 }
 
 impl Shared {
-    fn read(section: &Section<'_>, findings: &mut Findings) -> Self {
-        let field = |key| section.get(key);
+    fn read(section: &Section<'_>) -> Self {
         Self {
-            module: field("module")
-                .map(|field| field.module(findings))
-                .transpose(),
-            login: field("login")
-                .map(|field| login(field, findings))
-                .transpose(),
-            pin: field("pin").map(|field| field.secret(findings)).transpose(),
-            size: field("size").map(|field| size(field, findings)).transpose(),
-            period: field("period")
-                .map(|field| period(field, findings))
-                .transpose(),
-            chunk: field("chunk")
-                .map(|field| size(field, findings))
-                .transpose(),
-        }
-    }
-
-    /// What follows a fault that hides them all.
-    fn faulty(noted: Noted) -> Self {
-        Self {
-            module: Err(noted),
-            login: Err(noted),
-            pin: Err(noted),
-            size: Err(noted),
-            period: Err(noted),
-            chunk: Err(noted),
+            module: section.optional("module", Field::module),
+            login: section.optional("login", login),
+            pin: section.optional("pin", Field::secret),
+            size: section.optional("size", size),
+            period: section.optional("period", period),
+            chunk: section.optional("chunk", size),
         }
     }
 }
 
 /// What `defaults` gives to every partition that says nothing else.
-pub(super) struct Defaults(Shared);
-
-pub(super) fn defaults(field: Option<Field<'_>>, findings: &mut Findings) -> Defaults {
-    let section = field.map_or(Ok(Section::absent()), |field| {
-        field.section(&SHARED_KEYS, findings)
-    });
-    Defaults(section.map_or_else(Shared::faulty, |section| Shared::read(&section, findings)))
+pub(super) fn defaults(file: &Section<'_>) -> Reading<Shared> {
+    let absent = Section::absent(file.findings);
+    let section = file.or("defaults", absent, |field| field.section(keys::DEFAULTS))?;
+    Ok(Shared::read(&section))
 }
 
-pub(super) fn read(
-    field: Field<'_>,
-    Defaults(defaults): &Defaults,
-    findings: &mut Findings,
-) -> Reading<Vec<Partition>> {
-    let items = field.list(findings)?;
-    if items.is_empty() {
-        return Err(findings.fault_with_help(
-            field.place,
-            "`partitions` is empty",
-            "list at least one partition",
-        ));
-    }
-    let mut names = Names::default();
-    let partitions: Vec<Reading<Partition>> = items
-        .iter()
-        .map(|item| partition(item, defaults, &mut names, findings))
-        .collect();
-    partitions.into_iter().collect()
+pub(super) fn read(field: Field<'_>, defaults: Reading<&Shared>) -> Reading<Vec<Partition>> {
+    let mut names = Unique::default();
+    field.filled_list("list at least one partition", |item| {
+        partition(item, defaults, &mut names, field.findings)
+    })
 }
 
 fn partition(
     item: &Node,
-    defaults: &Shared,
-    names: &mut Names,
-    findings: &mut Findings,
+    defaults: Reading<&Shared>,
+    names: &mut Unique<String>,
+    findings: &Findings,
 ) -> Reading<Partition> {
-    let section = Section::open(item, "a partition", &KNOWN_KEYS, findings)?;
-    let name = section
-        .require("name", "give each partition a name", findings)
-        .and_then(|field| names.read(field, "partition", findings));
-    let own = Shared::read(&section, findings);
-    let Token { choice, told } = token::read(&section, findings);
+    let section = Section::open(item, "a partition", keys::PARTITION, findings)?;
+    let name = section.require("name", "give each partition a name", |field| {
+        let help = "each has a name of its own";
+        names.check(field.name()?, field, "is already the partition", help)
+    });
+    let own = Shared::read(&section);
+    let Token { choice, told } = token::read(&section);
     let told = told.as_ref().map_err(|noted| *noted);
-    let module = module(&section, &own, defaults, told, findings);
-    let access = access(&section, &own, defaults, told, findings);
+    let module = module(&section, &own, defaults, told);
+    let access = access(&section, &own, defaults, told);
     let (login, pin) = access?;
+    let defaults = defaults?;
     Ok(Partition {
         name: name?,
         module: module?,
@@ -139,33 +99,32 @@ fn partition(
 fn module(
     section: &Section<'_>,
     own: &Shared,
-    defaults: &Shared,
+    defaults: Reading<&Shared>,
     told: Reading<&Told>,
-    findings: &mut Findings,
 ) -> Reading<PathBuf> {
     let (own, told) = (own.module.clone()?, told?);
     let module = match (own, told.module_path.clone()) {
         (Some(own), Some(in_uri)) if own != in_uri => {
-            return Err(findings.fault_with_help(
-                section.place_of("module"),
+            return Err(section.contradiction(
+                "module",
                 "`module` contradicts module-path in the token's URI",
                 "keep one of the two",
             ));
         }
         (Some(module), _) | (None, Some(module)) => module,
-        (None, None) => defaults.module.clone()?.ok_or_else(|| {
+        (None, None) => defaults?.module.clone()?.ok_or_else(|| {
             let help = if told.module_name.is_some() {
                 "module-name in the token's URI does not say where the library is: write its path \
                  here, into `defaults`, or as module-path into the URI"
             } else {
                 "write the path of the vendor's PKCS#11 library here or into `defaults`"
             };
-            section.missing("module", help, findings)
+            section.missing("module", help)
         })?,
     };
     match &told.module_name {
-        Some(name) if name_of(&module) != Some(name) => Err(findings.fault_with_help(
-            section.place_of("token"),
+        Some(name) if name_of(&module) != Some(name) => Err(section.contradiction(
+            "token",
             "module-name in the token's URI contradicts the partition's module",
             "write the library's name without `lib` and `.so`, or leave module-name out",
         )),
@@ -185,15 +144,14 @@ fn name_of(module: &Path) -> Option<&str> {
 fn access(
     section: &Section<'_>,
     own: &Shared,
-    defaults: &Shared,
+    defaults: Reading<&Shared>,
     told: Reading<&Told>,
-    findings: &mut Findings,
 ) -> Reading<(Login, Pin)> {
     let in_uri = told?.pin.clone();
     let own_pin = own.pin.clone()?;
     if own_pin.is_some() && in_uri.is_some() {
-        return Err(findings.fault_with_help(
-            section.place_of("pin"),
+        return Err(section.contradiction(
+            "pin",
             "`pin` contradicts pin-value or pin-source in the token's URI",
             "keep one of the two",
         ));
@@ -202,22 +160,22 @@ fn access(
     let own_login = own.login?;
     let login = match own_login {
         Some(login) => login,
-        None => defaults.login?.unwrap_or(Login::User),
+        None => defaults?.login?.unwrap_or(Login::User),
     };
     if login.needs_pin() {
         let pin = match own_pin {
             Some(pin) => pin,
-            None => defaults.pin.clone()?.ok_or_else(|| {
+            None => defaults?.pin.clone()?.ok_or_else(|| {
                 let help = "write file:PATH, or `login: none` or `login: protected` (PIN pad, PED)";
-                section.missing("pin", help, findings)
+                section.missing("pin", help)
             })?,
         };
         return Ok((login, Pin::Given(pin)));
     }
-    let only_defaults = own_login.is_none() && matches!(defaults.pin, Ok(Some(_)));
+    let only_defaults = own_login.is_none() && matches!(defaults?.pin, Ok(Some(_)));
     if own_pin.is_some() || only_defaults {
-        return Err(findings.fault_with_help(
-            section.place_of("pin"),
+        return Err(section.contradiction(
+            "pin",
             "a PIN contradicts `login: none` and `login: protected`",
             "take the PIN out, or write `login: user`",
         ));
@@ -225,35 +183,31 @@ fn access(
     Ok((login, Pin::Absent))
 }
 
-fn login(field: Field<'_>, findings: &mut Findings) -> Reading<Login> {
-    let text = field.text(findings)?;
+fn login(field: Field<'_>) -> Reading<Login> {
+    let text = field.text()?;
     if text.starts_with(|c: char| c.is_ascii_digit()) {
         let help = "a vendor's user type is a number from 0x80000000 to 0xffffffff";
         let number = quantity::decimal_or_hex(text).ok();
         return match number.and_then(|number| u32::try_from(number).ok()) {
             Some(number) if VENDOR_LOGINS.contains(&number) => Ok(Login::Vendor(number)),
-            _ => field.refuse(text, "is not a login", help, findings),
+            _ => field.refuse("is not a login", help),
         };
     }
-    let words = [
+    field.choice(&[
         ("user", Login::User),
         ("so", Login::So),
         ("none", Login::None),
         ("protected", Login::Protected),
-    ];
-    field.choice(&words, findings)
+    ])
 }
 
 /// Bytes of a seed or of one call.
-pub(super) fn size(field: Field<'_>, findings: &mut Findings) -> Reading<usize> {
-    field.number(
-        1..=MAX_SIZE,
-        "write a whole number of bytes from 1 to 65536",
-        findings,
-    )
+pub(super) fn size(field: Field<'_>) -> Reading<usize> {
+    let help = "write a whole number of bytes from 1 to 65536";
+    field.number(1..=MAX_SIZE, help)
 }
 
 /// The time from one seed to the next.
-pub(super) fn period(field: Field<'_>, findings: &mut Findings) -> Reading<Duration> {
-    field.duration(1..=YEAR, "1s to 365d", findings)
+pub(super) fn period(field: Field<'_>) -> Reading<Duration> {
+    field.duration(1..=YEAR, "1s to 365d")
 }

@@ -6,7 +6,7 @@ use qseed_model::TokenChoice;
 use qseed_model::uri::{TokenUri, UriError, UriFault, UriPin, UriReading};
 use qseed_secrets::{Secret, SecretRef};
 
-use crate::report::{Findings, Noted, Reading, shown};
+use crate::report::{Noted, Reading, shown};
 use crate::section::{Field, Section};
 use crate::suggest::closest;
 
@@ -24,22 +24,22 @@ pub(super) struct Told {
     pub(super) module_name: Option<String>,
 }
 
-pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Token {
+pub(super) fn read(section: &Section<'_>) -> Token {
     let slot = section.get("slot");
-    let choice_by_slot = slot.map(|field| Ok(TokenChoice::Slot(slot_id(field, findings)?)));
+    let choice_by_slot = slot.map(|field| slot_id(field).map(TokenChoice::Slot));
     let Some(field) = section.get("token") else {
         let choice = choice_by_slot.unwrap_or_else(|| {
             let help = "write the `pkcs11:` URI that `qseed slots` shows, or `slot: NUMBER`";
             let misspelt = section.misspelt("slot");
-            Err(misspelt.unwrap_or_else(|| section.missing("token", help, findings)))
+            Err(misspelt.unwrap_or_else(|| section.missing("token", help)))
         });
         let told = Ok(Told::default());
         return Token { choice, told };
     };
-    let mut token = by_uri(field, findings);
-    if let Some(slot) = slot {
-        token.choice = Err(findings.fault_with_help(
-            slot.place,
+    let mut token = by_uri(field);
+    if slot.is_some() {
+        token.choice = Err(section.contradiction(
+            "slot",
             "`slot` contradicts `token`",
             "keep one; a token's URI stays true when slots are renumbered",
         ));
@@ -48,13 +48,13 @@ pub(super) fn read(section: &Section<'_>, findings: &mut Findings) -> Token {
 }
 
 /// A slot's number, decimal as the original has it.
-pub(super) fn slot_id(field: Field<'_>, findings: &mut Findings) -> Reading<u64> {
+pub(super) fn slot_id(field: Field<'_>) -> Reading<u64> {
     let help = "write the slot's id as a decimal number";
-    field.number(0..=u64::MAX, help, findings)
+    field.number(0..=u64::MAX, help)
 }
 
-fn by_uri(field: Field<'_>, findings: &mut Findings) -> Token {
-    let text = match field.text(findings) {
+fn by_uri(field: Field<'_>) -> Token {
+    let text = match field.text() {
         Ok(text) => text,
         Err(noted) => {
             let (choice, told) = (Err(noted), Err(noted));
@@ -69,9 +69,9 @@ fn by_uri(field: Field<'_>, findings: &mut Findings) -> Token {
     } = TokenUri::read(text);
     let mut noted = None;
     for error in faults {
-        noted = Some(note_fault(field, text, &error, findings));
+        noted = Some(note_fault(field, text, &error));
     }
-    let pin = pin.map(|pin| read_pin(field, text, pin, findings));
+    let pin = pin.map(|pin| read_pin(field, text, pin));
     let told = match noted {
         Some(noted) if !tells_pin_and_module => Err(noted),
         _ => pin.transpose().map(|pin| Told {
@@ -86,10 +86,12 @@ fn by_uri(field: Field<'_>, findings: &mut Findings) -> Token {
 
 /// Notes what is wrong in a URI. No more of it is shown than a name that is nearly right: behind a
 /// `&` may stand the rest of a PIN.
-fn note_fault(field: Field<'_>, uri: &str, error: &UriError, findings: &mut Findings) -> Noted {
+fn note_fault(field: Field<'_>, uri: &str, error: &UriError) -> Noted {
     let at = place_in(uri, error.offset);
     let UriFault::Unknown = error.fault else {
-        return findings.fault(field.node.place, format!("`token`: {}{at}", error.fault));
+        return field
+            .findings
+            .fault(field.node.place, format!("`token`: {}{at}", error.fault));
     };
     let name = uri.get(error.offset..).unwrap_or_default();
     let name = name.split('=').next().unwrap_or_default();
@@ -104,7 +106,9 @@ fn note_fault(field: Field<'_>, uri: &str, error: &UriError, findings: &mut Find
         ),
     };
     let message = format!("`token`: {}{name}{at}", error.fault);
-    findings.fault_with_help(field.node.place, message, help)
+    field
+        .findings
+        .fault_with_help(field.node.place, message, help)
 }
 
 fn place_in(uri: &str, offset: usize) -> String {
@@ -117,12 +121,7 @@ fn place_in(uri: &str, offset: usize) -> String {
     }
 }
 
-fn read_pin(
-    field: Field<'_>,
-    uri: &str,
-    mut pin: UriPin,
-    findings: &mut Findings,
-) -> Reading<SecretRef> {
+fn read_pin(field: Field<'_>, uri: &str, mut pin: UriPin) -> Reading<SecretRef> {
     let read = if pin.value.is_empty() {
         Err("pin-value and pin-source cannot be empty")
     } else if pin.is_value {
@@ -137,10 +136,12 @@ fn read_pin(
         })
     };
     match read {
-        Ok(reference) => Ok(reference.relative_to(&findings.folder)),
+        Ok(reference) => Ok(reference.relative_to(&field.findings.folder)),
         Err(why) => {
             let at = place_in(uri, pin.offset);
-            Err(findings.fault(field.node.place, format!("`token`: {why}{at}")))
+            Err(field
+                .findings
+                .fault(field.node.place, format!("`token`: {why}{at}")))
         }
     }
 }
