@@ -45,7 +45,8 @@ fn check(mut config: Config) {
         if let Login::Vendor(number) = partition.login {
             assert!((0x8000_0000..=0xffff_ffff).contains(&number));
         }
-        assert!(config.module(&partition.module).is_some());
+        let mut modules = config.modules.iter();
+        assert!(modules.any(|module| module.path == partition.module));
     }
     for source in &config.sources {
         let Some(http) = source.kind.http() else {

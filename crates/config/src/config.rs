@@ -59,12 +59,6 @@ impl Config {
         taken
     }
 
-    /// The module's settings; each module of a partition has them.
-    #[must_use]
-    pub fn module(&self, path: &std::path::Path) -> Option<&Module> {
-        self.modules.iter().find(|module| module.path == path)
-    }
-
     /// The environment variables that secrets are read from, which no worker inherits.
     #[must_use]
     pub fn secret_variables(&self) -> Vec<String> {

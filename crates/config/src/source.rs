@@ -41,8 +41,6 @@ pub enum SourceKind {
     QrngOpenApi {
         /// The server; the url's path is the API's base path.
         http: Http,
-        /// How requests are authenticated.
-        auth: Auth,
     },
     /// A character device or named pipe.
     Device {
@@ -85,7 +83,7 @@ impl SourceKind {
     #[must_use]
     pub fn http(&self) -> Option<&Http> {
         match self {
-            Self::Qrypt { http } | Self::QryptKib { http } | Self::QrngOpenApi { http, .. } => {
+            Self::Qrypt { http } | Self::QryptKib { http } | Self::QrngOpenApi { http } => {
                 Some(http)
             }
             Self::Device { .. } => None,
@@ -93,7 +91,7 @@ impl SourceKind {
     }
 }
 
-/// How requests to a QRNG Open API are authenticated.
+/// How requests are authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
     /// `Authorization: Bearer`, with the access token.
@@ -111,6 +109,8 @@ pub enum Auth {
 pub struct Http {
     /// Where it is.
     pub url: Url,
+    /// How requests are authenticated.
+    pub auth: Auth,
     /// The access token; `None` for a server that asks for none.
     pub access_token: Option<SecretRef>,
     /// What the TLS connection must be like.

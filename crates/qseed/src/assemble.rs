@@ -1,8 +1,7 @@
 //! From the configuration to what each part needs: numbers for the engine, settings for sources,
 //! messages for workers.
 
-mod budgets;
-mod rate_limits;
+mod shortages;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,8 +19,7 @@ use qseed_tokens::wire::{Open, PinSource};
 use crate::cli::ConfigArgs;
 use crate::state_dir::Acting;
 
-pub(crate) use budgets::{SmallBudget, small_budgets};
-pub(crate) use rate_limits::shortfalls;
+pub(crate) use shortages::shortages;
 
 /// Up to this many partitions, each injection is a line of the log.
 const EACH_UP_TO: usize = 100;
@@ -272,15 +270,9 @@ fn fingerprint(value: &impl Hash) -> u64 {
 pub(crate) fn source_adapter(kind: &config::SourceKind) -> sources::Settings {
     use config::SourceKind;
     match kind {
-        SourceKind::Qrypt { http } => {
-            sources::Settings::Qrypt(http_settings(http, config::Auth::Bearer))
-        }
-        SourceKind::QryptKib { http } => {
-            sources::Settings::QryptKib(http_settings(http, config::Auth::Bearer))
-        }
-        SourceKind::QrngOpenApi { http, auth } => {
-            sources::Settings::QrngOpenApi(http_settings(http, *auth))
-        }
+        SourceKind::Qrypt { http } => sources::Settings::Qrypt(http_settings(http)),
+        SourceKind::QryptKib { http } => sources::Settings::QryptKib(http_settings(http)),
+        SourceKind::QrngOpenApi { http } => sources::Settings::QrngOpenApi(http_settings(http)),
         SourceKind::Device { path, timeout } => sources::Settings::Device {
             path: path.clone(),
             timeout: *timeout,
@@ -288,7 +280,7 @@ pub(crate) fn source_adapter(kind: &config::SourceKind) -> sources::Settings {
     }
 }
 
-fn http_settings(http: &config::Http, auth: config::Auth) -> sources::Http {
+fn http_settings(http: &config::Http) -> sources::Http {
     let config::Http { url, tls, .. } = http;
     let client = tls.client_cert.clone().zip(tls.client_key.clone());
     sources::Http {
@@ -305,7 +297,7 @@ fn http_settings(http: &config::Http, auth: config::Auth) -> sources::Http {
                 post_quantum: tls.post_quantum,
             }),
         },
-        auth: match (auth, http.access_token.clone()) {
+        auth: match (http.auth, http.access_token.clone()) {
             (config::Auth::Bearer, Some(token)) => sources::Auth::Bearer(token),
             (config::Auth::XApiKey, Some(key)) => sources::Auth::XApiKey(key),
             _ => sources::Auth::None,

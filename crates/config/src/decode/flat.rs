@@ -5,7 +5,7 @@ use qseed_model::{Combine, Login, TokenChoice};
 use crate::partition::{Partition, Pin};
 use crate::report::Reading;
 use crate::section::{Field, Section};
-use crate::source::{Http, Source, SourceKind, Tls};
+use crate::source::{Auth, Http, Source, SourceKind, Tls};
 
 use super::{Main, http, partitions, sources, token};
 
@@ -30,6 +30,7 @@ fn source(file: &Section<'_>) -> Reading<Source> {
         kind: SourceKind::Qrypt {
             http: Http {
                 url: url?,
+                auth: Auth::Bearer,
                 access_token: Some(access_token?),
                 tls: Tls::default(),
                 timeout: http::DEFAULT_TIMEOUT,

@@ -45,11 +45,11 @@ pub(super) fn qrypt(section: &Section<'_>) -> Reading<Http> {
     } else {
         section.optional("access_token", access_token)
     };
-    complete(section, url, token, insecure_http)
+    complete(section, url, Ok(Auth::Bearer), token, insecure_http)
 }
 
 /// A source that speaks the QRNG Open API.
-pub(super) fn open_api(section: &Section<'_>) -> Reading<(Http, Auth)> {
+pub(super) fn open_api(section: &Section<'_>) -> Reading<Http> {
     let insecure_http = section.or("insecure_http", false, Field::boolean);
     let help = "write the server's url with the API's base path";
     let url = section.require("url", help, |field| {
@@ -65,9 +65,9 @@ pub(super) fn open_api(section: &Section<'_>) -> Reading<(Http, Auth)> {
     });
     let token = auth.and_then(|auth| token_for(section, auth));
     let certificate = auth.and_then(|auth| certificate_for(section, auth));
-    let http = complete(section, url, token, insecure_http);
+    let http = complete(section, url, auth, token, insecure_http);
     certificate?;
-    Ok((http?, auth?))
+    http
 }
 
 /// The access token, which is there exactly if `auth` uses one.
@@ -112,6 +112,7 @@ fn certificate_for(section: &Section<'_>, auth: Auth) -> Reading<()> {
 fn complete(
     section: &Section<'_>,
     url: Reading<Url>,
+    auth: Reading<Auth>,
     access_token: Reading<Option<SecretRef>>,
     insecure_http: Reading<bool>,
 ) -> Reading<Http> {
@@ -132,6 +133,7 @@ fn complete(
     }
     Ok(Http {
         url,
+        auth: auth?,
         access_token: access_token?,
         tls: tls?.unwrap_or_default(),
         timeout: timeout?,

@@ -48,10 +48,7 @@ const TYPES: [Type; 4] = [
         word: "qrng-open-api",
         keys: keys::QRNG_OPEN_API,
         rate_limit: None,
-        read: |section| {
-            let read = http::open_api(section);
-            read.map(|(http, auth)| SourceKind::QrngOpenApi { http, auth })
-        },
+        read: |section| http::open_api(section).map(|http| SourceKind::QrngOpenApi { http }),
     },
     Type {
         word: "device",

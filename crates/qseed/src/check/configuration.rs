@@ -9,7 +9,7 @@ use rustix::fs::Access;
 
 use super::verdict::{Subject, Verdict};
 use crate::advice::RESET;
-use crate::assemble::{SmallBudget, shortfalls, small_budgets};
+use crate::assemble::shortages;
 use crate::exit::Code;
 use crate::guard_file;
 use crate::print::count;
@@ -88,16 +88,10 @@ pub(super) fn accepted(file: &Path, config: &Config, warnings: &[Warning]) -> Ve
         verdicts.push(subject.ok("secrets", format!("{all}: there and readable")));
     }
     verdicts.extend(state_dir(&subject, config));
-    let source = |name: &str| Subject::new("source", name);
-    verdicts.extend(shortfalls(config).into_iter().map(|shortfall| {
-        let (text, fix) = (shortfall.text(), shortfall.fix());
-        source(&shortfall.source).warning("rate-limit", text, fix)
+    verdicts.extend(shortages(config).into_iter().map(|shortage| {
+        let source = Subject::new("source", shortage.source);
+        source.warning(shortage.check, shortage.text, shortage.fix)
     }));
-    verdicts.extend(
-        small_budgets(config)
-            .into_iter()
-            .map(|small| source(&small.source).warning("budget", small.text(), SmallBudget::FIX)),
-    );
     verdicts
 }
 

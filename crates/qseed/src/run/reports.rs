@@ -41,10 +41,6 @@ impl Reports {
         self.announcer.sum_up(plan.sums_up());
     }
 
-    pub(super) fn log(&mut self) -> &mut Log {
-        &mut self.log
-    }
-
     pub(super) fn write(&mut self, entry: Entry) {
         self.log.write(entry);
     }

@@ -7,10 +7,11 @@ use qseed_config::{Config, Level, Login, Partition, Scheme, Warning};
 use qseed_engine::{Event, SourceId};
 
 use super::Daemon;
-use crate::assemble::Plan;
+use crate::assemble::{Plan, shortages};
 use crate::exit::{Code, Failure};
 use crate::guard_file::GuardFile;
 use crate::log::{Entry, Log, Style};
+use crate::print::count;
 use crate::run::manager::notify;
 use crate::run::sources::Adapter;
 use crate::run::watch::Watch;
@@ -82,17 +83,18 @@ impl Daemon {
             let old = self.plan.config.state_dir.display();
             format!("A new `state_dir` takes effect at the next start; until then it is {old}.")
         });
-        let warnings = texts(warnings).chain(restart);
-        for warning in warnings.chain(cautions(&plan)) {
-            self.reports
-                .write(Entry::new(Level::Warn, "configuration", warning));
+        for entry in restart
+            .map(warning)
+            .into_iter()
+            .chain(warned_of(&plan, warnings))
+        {
+            self.reports.write(entry);
         }
         // Its files are open.
         let state_dir = std::mem::take(&mut self.plan.config.state_dir);
         self.plan = plan;
         self.plan.config.state_dir = state_dir;
         self.reports.configure(style(&self.plan), &self.plan);
-        say_shortfalls(self.reports.log(), &self.plan);
         self.watch = Watch::new(&self.plan);
         self.start_sources(adapters);
         self.tell_pins(&pins);
@@ -117,7 +119,6 @@ pub(super) fn say_start(
     warnings: Vec<Warning>,
     shortcomings: Vec<Entry>,
 ) {
-    let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let message = format!(
         "qseed {} starts: {}, {}, {}.",
         env!("CARGO_PKG_VERSION"),
@@ -126,27 +127,20 @@ pub(super) fn say_start(
         count(plan.partitions.len(), "partition"),
     );
     log.write(Entry::info("started", message).with("version", env!("CARGO_PKG_VERSION")));
-    for warning in texts(warnings).chain(cautions(plan)) {
-        log.write(Entry::new(Level::Warn, "configuration", warning));
+    for entry in warned_of(plan, warnings).chain(shortcomings) {
+        log.write(entry);
     }
-    for shortcoming in shortcomings {
-        log.write(shortcoming);
-    }
-    say_shortfalls(log, plan);
 }
 
-fn texts(warnings: Vec<Warning>) -> impl Iterator<Item = String> {
-    warnings.into_iter().map(|warning| warning.to_string())
+/// What of a configuration may not be meant.
+fn warned_of(plan: &Plan, warnings: Vec<Warning>) -> impl Iterator<Item = Entry> {
+    let texts = warnings.into_iter().map(|warning| warning.to_string());
+    let entries = texts.chain(cautions(plan)).map(warning);
+    entries.chain(shortages(&plan.config).into_iter().map(Entry::from))
 }
 
-/// Says which rate limits and budgets are too low for what the partitions need.
-fn say_shortfalls(log: &mut Log, plan: &Plan) {
-    for shortfall in crate::assemble::shortfalls(&plan.config) {
-        log.write(Entry::from(&shortfall));
-    }
-    for small in crate::assemble::small_budgets(&plan.config) {
-        log.write(Entry::from(&small));
-    }
+fn warning(text: String) -> Entry {
+    Entry::new(Level::Warn, "configuration", text)
 }
 
 /// What the configuration asks for and this version does not do yet, and what it gives away.

@@ -1,13 +1,14 @@
-//! Whether each source's rate limit lets it bring what the partitions need in time.
+//! Whether rate limits and budgets let the sources bring what the partitions need.
 //!
-//! Requests wait for a place in the rate limit and nothing fails, so nobody would hear of seeds
-//! that come late for want of places. All is counted in whole numbers and from below: what is
-//! warned of cannot work, while a limit that is only just enough may delay seeds now and then.
+//! Requests wait for a place in the rate limit, and a source whose budget is too small is not
+//! asked: nothing fails, so without these warnings nobody would know why seeds come late. All is
+//! counted in whole numbers and from below: what is warned of cannot work, while a limit that is
+//! only just enough may delay seeds now and then.
 
-use std::fmt;
 use std::time::Duration;
 
 use qseed_config::{Combine, Config, Level, Source, SourceKind};
+use qseed_model::Rate;
 
 use crate::log::{Entry, format_duration};
 use crate::print::count;
@@ -19,16 +20,67 @@ const RESERVE_NEEDS_OVER: u32 = 2;
 /// Bytes are counted in billionths, so that those of long periods count too.
 const PARTS: u128 = 1_000_000_000;
 
+/// A limit of a source that is too low for what the partitions need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shortage {
+    pub(crate) source: String,
+    /// What `qseed check` calls the check that found it.
+    pub(crate) check: &'static str,
+    event: &'static str,
+    /// What is too low, and what follows from it.
+    pub(crate) text: String,
+    pub(crate) fix: String,
+    numbers: Vec<(&'static str, u64)>,
+}
+
+/// The rate limits and budgets that are too low.
+pub(crate) fn shortages(config: &Config) -> Vec<Shortage> {
+    let low_rates = low_rates(config).into_iter();
+    let low_rates = low_rates.map(|low| low.shortage(config.partitions.len()));
+    let sources = config.sources.iter();
+    let low_budgets = sources.filter_map(|source| low_budget(source, config));
+    low_rates.chain(low_budgets).collect()
+}
+
+/// The warning in the log.
+impl From<Shortage> for Entry {
+    fn from(shortage: Shortage) -> Self {
+        let (source, text, fix) = (shortage.source, shortage.text, shortage.fix);
+        let message = format!("Source {source}: {text}. To mend it, {fix}.");
+        let entry = Entry::new(Level::Warn, shortage.event, message).with("source", source);
+        let numbers = shortage.numbers.into_iter();
+        numbers.fold(entry, |entry, (name, number)| entry.with(name, number))
+    }
+}
+
+/// A source whose budget is smaller than the smallest request to it.
+fn low_budget(source: &Source, config: &Config) -> Option<Shortage> {
+    let bytes = source.budget?.bytes;
+    let seed = config.partitions.iter().map(|it| it.size as u64).min()?;
+    let needed = match source.kind {
+        SourceKind::QryptKib { .. } => seed.next_multiple_of(1024),
+        _ => seed,
+    };
+    (bytes < needed).then(|| Shortage {
+        source: source.name.clone(),
+        check: "budget",
+        event: "budget-too-small",
+        text: format!(
+            "its budget is {bytes} bytes a month, and the smallest request takes {needed}, so qseed \
+             does not use it"
+        ),
+        fix: "raise `budget`".to_owned(),
+        numbers: vec![("budget_bytes", bytes), ("needed_bytes", needed)],
+    })
+}
+
 /// A source whose rate limit is too low.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Shortfall {
-    pub(crate) source: String,
-    /// Requests that it may get in each `window`.
-    allowed: u32,
-    window: Duration,
-    /// The fewest that the partitions need in it.
+struct LowRate {
+    source: String,
+    rate: Rate,
+    /// The fewest requests that the partitions need in each window.
     needed: u128,
-    partitions: usize,
     reason: Reason,
 }
 
@@ -43,12 +95,12 @@ enum Reason {
 
 /// The sources that cannot bring what the partitions need in time. With `xor` each one must be able
 /// to bring all of it, with `failover` all of them together.
-pub(crate) fn shortfalls(config: &Config) -> Vec<Shortfall> {
+fn low_rates(config: &Config) -> Vec<LowRate> {
     let sources = config.sources.iter();
     let found: Vec<_> = sources
-        .filter_map(|source| shortfall(source, config))
+        .filter_map(|source| low_rate(source, config))
         .collect();
-    let parts = |it: &Shortfall| u128::from(it.allowed) * PARTS / it.needed.max(1);
+    let parts = |it: &LowRate| u128::from(it.rate.requests) * PARTS / it.needed.max(1);
     let together: u128 = found.iter().map(parts).sum();
     let some_is_enough = found.len() < config.sources.len();
     if config.combine == Combine::Failover && (some_is_enough || together >= PARTS) {
@@ -57,20 +109,26 @@ pub(crate) fn shortfalls(config: &Config) -> Vec<Shortfall> {
     found
 }
 
-fn shortfall(source: &Source, config: &Config) -> Option<Shortfall> {
+fn low_rate(source: &Source, config: &Config) -> Option<LowRate> {
     let rate = source.rate_limit?;
     let window = rate.per.as_millis();
+    let sizes = || config.partitions.iter().map(|it| it.size as u128);
+    let periods = || config.partitions.iter().map(|it| it.period);
     let reserve_fills = config.reserve.is_some() && rate.requests > RESERVE_NEEDS_OVER;
     let keeps_the_rest = matches!(source.kind, SourceKind::QryptKib { .. });
     let at_most = if keeps_the_rest && !reserve_fills {
         // No more is asked for than seeds that are due together need, in whole KiB.
-        let together: u128 = sizes(config).sum();
-        (together.div_ceil(1024) * 1024).min(REQUEST_AT_MOST)
+        let together: u128 = sizes().sum();
+        together.next_multiple_of(1024).min(REQUEST_AT_MOST)
     } else {
         REQUEST_AT_MOST
     };
-    let by_bytes = parts_in(window, config).div_ceil(at_most * PARTS);
-    let shortest = config.partitions.iter().map(|it| it.period).min()?;
+    // Each partition's bytes in the window, in parts, rounded down.
+    let parts = sizes()
+        .zip(periods())
+        .map(|(size, period)| size * window * PARTS / period.as_millis().max(1));
+    let by_bytes = parts.sum::<u128>().div_ceil(at_most * PARTS);
+    let shortest = periods().min()?;
     // Partitions that are due together share a request. Where a rest or the reserve serves seeds,
     // not every period takes one.
     let by_periods = if keeps_the_rest || reserve_fills {
@@ -83,103 +141,73 @@ fn shortfall(source: &Source, config: &Config) -> Option<Shortfall> {
     } else {
         (by_bytes, Reason::Bytes(at_most))
     };
-    (u128::from(rate.requests) < needed).then(|| Shortfall {
+    (u128::from(rate.requests) < needed).then(|| LowRate {
         source: source.name.clone(),
-        allowed: rate.requests,
-        window: rate.per,
+        rate,
         needed,
-        partitions: config.partitions.len(),
         reason,
     })
 }
 
-fn sizes(config: &Config) -> impl Iterator<Item = u128> {
-    let partitions = config.partitions.iter();
-    partitions.map(|partition| partition.size as u128)
-}
-
-/// The parts of bytes that all partitions need in `window` milliseconds, each rounded down.
-fn parts_in(window: u128, config: &Config) -> u128 {
-    let periods = config.partitions.iter().map(|it| it.period.as_millis());
-    sizes(config)
-        .zip(periods)
-        .map(|(size, period)| size * window * PARTS / period.max(1))
-        .sum()
-}
-
-impl Shortfall {
-    /// What is too little, and what follows from it.
-    pub(crate) fn text(&self) -> String {
-        let allowed = usize::try_from(self.allowed).unwrap_or(usize::MAX);
-        let window = format_duration(self.window);
-        let (reason, late) = match self.reason {
-            Reason::Period(shortest) => (
-                format!(
-                    "one for each {} of the shortest period",
-                    format_duration(shortest)
-                ),
-                format!(
-                    ": one in {} at best",
-                    format_duration(self.window / self.allowed)
-                ),
-            ),
+impl LowRate {
+    fn shortage(self, partitions: usize) -> Shortage {
+        let Rate { requests, per } = self.rate;
+        let a_request_in = format_duration(per / requests);
+        let raise = "raise `rate_limit` if the contract with the source's operator allows it";
+        let (reason, fix) = match self.reason {
+            Reason::Period(shortest) => {
+                let shortest = format_duration(shortest);
+                (
+                    format!(
+                        "one for each {shortest} of the shortest period, so seeds come late: one \
+                         in {a_request_in} at best"
+                    ),
+                    format!("{raise}, or make each `period` longer than {a_request_in}"),
+                )
+            }
             Reason::Bytes(at_most) => (
-                format!("since one request brings at most {at_most} bytes"),
-                String::new(),
+                format!("since one request brings at most {at_most} bytes, so seeds come late"),
+                format!("{raise}, or lengthen `period` or lower `size`"),
             ),
         };
-        format!(
-            "the rate limit allows {} in {window}, and {} at least {} in that time, {reason}, so \
-             seeds come late{late}",
-            count(allowed, "request"),
-            match self.partitions {
-                1 => "1 partition needs".to_owned(),
-                n => format!("{n} partitions need"),
-            },
+        let text = format!(
+            "the rate limit allows {} in {}, and {} {} at least {} in that time, {reason}",
+            count(requests as usize, "request"),
+            format_duration(per),
+            count(partitions, "partition"),
+            if partitions == 1 { "needs" } else { "need" },
             self.needed,
-        )
-    }
-
-    /// What to do about it.
-    pub(crate) fn fix(&self) -> String {
-        let raise = "raise `rate_limit` if the contract with the source's operator allows it";
-        match self.reason {
-            Reason::Period(_) => format!(
-                "{raise}, or make each `period` longer than {}",
-                format_duration(self.window / self.allowed)
-            ),
-            Reason::Bytes(_) => format!("{raise}, or lengthen `period` or lower `size`"),
+        );
+        let needed = u64::try_from(self.needed).unwrap_or(u64::MAX);
+        Shortage {
+            source: self.source,
+            check: "rate-limit",
+            event: "rate-limit-too-low",
+            text,
+            fix,
+            numbers: vec![
+                ("requests_allowed", requests.into()),
+                ("requests_needed", needed),
+                ("window_seconds", per.as_secs()),
+            ],
         }
-    }
-}
-
-impl fmt::Display for Shortfall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (source, text, fix) = (&self.source, self.text(), self.fix());
-        write!(f, "Source {source}: {text}; to mend it, {fix}.")
-    }
-}
-
-/// The warning in the log.
-impl From<&Shortfall> for Entry {
-    fn from(shortfall: &Shortfall) -> Self {
-        let needed = u64::try_from(shortfall.needed).unwrap_or(u64::MAX);
-        Entry::new(Level::Warn, "rate-limit-too-low", shortfall.to_string())
-            .with("source", shortfall.source.as_str())
-            .with("requests_allowed", shortfall.allowed)
-            .with("requests_needed", needed)
-            .with("window_seconds", shortfall.window.as_secs())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Reason, Shortfall, shortfalls};
-    use crate::log::Entry;
-    use qseed_config::Level;
+    use qseed_config::{Config, Level};
 
-    /// What is said of a source of this type and limit for partitions of these sizes and periods.
-    fn judge(kind: &str, rate: &str, partitions: &[(usize, &str)], more: &str) -> Vec<Shortfall> {
+    use super::{LowRate, Reason, low_rates, shortages};
+    use crate::log::Entry;
+
+    fn parse(text: &str) -> Config {
+        let loaded = qseed_config::parse(text, "f").unwrap_or_else(|report| panic!("{report}"));
+        loaded.config
+    }
+
+    /// A source of this type and limit, and partitions of these sizes and periods.
+    fn config(kind: &str, rate: &str, partitions: &[(usize, &str)], more: &str) -> Config {
         let listed: Vec<_> = (0..)
             .zip(partitions)
             .map(|(slot, (size, period))| {
@@ -191,8 +219,11 @@ mod tests {
              defaults: {{module: /l.so, login: none}}\n{more}\n",
             listed.join(", ")
         );
-        let loaded = qseed_config::parse(&text, "f").unwrap_or_else(|report| panic!("{report}"));
-        shortfalls(&loaded.config)
+        parse(&text)
+    }
+
+    fn judge(kind: &str, rate: &str, partitions: &[(usize, &str)], more: &str) -> Vec<LowRate> {
+        low_rates(&config(kind, rate, partitions, more))
     }
 
     const QRYPT: &str = "type: qrypt, url: 'http://[::1]'";
@@ -290,8 +321,7 @@ mod tests {
             )
         };
         let short = |text: &str| {
-            let loaded = qseed_config::parse(text, "f").expect("right");
-            let found = shortfalls(&loaded.config).into_iter();
+            let found = low_rates(&parse(text)).into_iter();
             found.map(|found| found.source).collect::<Vec<_>>()
         };
         assert_eq!(short(&text("xor")), ["a", "d"]);
@@ -309,13 +339,13 @@ mod tests {
 
     #[test]
     fn the_warning_says_what_why_and_what_to_do() {
-        let found = judge(QRYPT, "1/1m", &[(48, "1s")], "");
-        let entry = Entry::from(&found[0]);
+        let mut found = shortages(&config(QRYPT, "1/1m", &[(48, "1s")], ""));
+        let entry = Entry::from(found.remove(0));
         assert_eq!(
             entry.message,
             "Source s: the rate limit allows 1 request in 60 s, and 1 partition needs at least 60 \
              in that time, one for each 1 s of the shortest period, so seeds come late: one in \
-             60 s at best; to mend it, raise `rate_limit` if the contract with the source's \
+             60 s at best. To mend it, raise `rate_limit` if the contract with the source's \
              operator allows it, or make each `period` longer than 60 s."
         );
         assert_eq!(
@@ -323,11 +353,31 @@ mod tests {
             (Level::Warn, "rate-limit-too-low")
         );
         assert_eq!(entry.fields["requests_needed"], 60);
-        let found = judge(KIB, "1/1m", &[(48, "1s"), (48, "1s")], "");
-        let text = found[0].text();
+        let found = shortages(&config(KIB, "1/1m", &[(48, "1s"), (48, "1s")], ""));
+        let text = &found[0].text;
         assert!(
             text.contains("2 partitions need at least 6 in that time, since one request brings at most 1024 bytes"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_budget_below_the_smallest_request_is_noticed() {
+        for (kind, bytes, needed) in [
+            ("qrypt", 47, Some(48)),
+            ("qrypt", 48, None),
+            ("qrypt-kib", 1023, Some(1024)),
+            ("qrypt-kib", 1024, None),
+        ] {
+            let text = format!(
+                "sources: [{{name: s, type: {kind}, url: 'http://[::1]', budget: {{bytes: {bytes}}}}}]\n\
+                 partitions: [{{name: a, slot: 0, size: 48}}, {{name: b, slot: 1, size: 4096}}]\n\
+                 defaults: {{module: /l.so, login: none}}\n"
+            );
+            let found = shortages(&parse(&text)).into_iter().next();
+            let found = found.map(|low| (low.check, low.numbers[1]));
+            let expected = needed.map(|needed| ("budget", ("needed_bytes", needed)));
+            assert_eq!(found, expected, "{kind} with {bytes}");
+        }
     }
 }
