@@ -192,10 +192,14 @@ impl Plan {
             login: partition.login,
             pin: match &partition.pin {
                 // The worker inherits none of the variables that secrets are read from.
-                config::Pin::Taken | config::Pin::Given(SecretRef::Environment(_)) => {
+                config::Pin::Taken
+                | config::Pin::Given(SecretRef::Literal(_) | SecretRef::Environment(_)) => {
                     PinSource::Told
                 }
-                config::Pin::Given(reference) => PinSource::Reference(reference.clone()),
+                config::Pin::Given(SecretRef::File(path)) => PinSource::File(path.clone()),
+                config::Pin::Given(SecretRef::Credential(name)) => {
+                    PinSource::Credential(name.clone())
+                }
                 config::Pin::Absent => PinSource::None,
             },
             chunk: partition

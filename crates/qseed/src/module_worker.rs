@@ -10,9 +10,7 @@ use qseed_config::Module;
 use qseed_tokens::ckr::{Ckr, Function};
 use qseed_tokens::directory::{LibraryInfo, SlotReport};
 use qseed_tokens::failure::TokenFailure;
-use qseed_tokens::supervisor::{
-    KeptPins, LOOK_AGAIN_AFTER, Output, Worker, WorkerEvent, WorkerSpec,
-};
+use qseed_tokens::supervisor::{KeptPins, Output, RECHECK_AFTER, Worker, WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::{FromWorker, ToWorker};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
@@ -97,7 +95,7 @@ pub(crate) fn worker_spec(module: &Module, withheld: Vec<String>, state_dir: &Pa
         guard_key: state_dir.join(crate::guard_file::KEY),
         guard_key_may_be_made: false,
         concurrency: module.concurrency,
-        look_again_after: LOOK_AGAIN_AFTER,
+        recheck_after: RECHECK_AFTER,
         output: match module.output {
             qseed_config::Output::Log => Output::Lines,
             qseed_config::Output::Count => Output::Count,
@@ -178,7 +176,7 @@ impl ModuleWorker {
         deadline: Duration,
     ) -> Result<Self, ModuleFailure> {
         let (sender, events) = channel(WAITING_EVENTS);
-        let worker = Worker::spawn_with_pins(spec, pins, 0, sender).map_err(|error| {
+        let worker = Worker::spawn(spec, pins, 0, sender).map_err(|error| {
             let text = format!("cannot start a worker process: {error}");
             ModuleFailure::new(text, "see the limits on processes and memory of this user")
         })?;

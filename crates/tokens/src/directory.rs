@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use qseed_model::Version;
 use qseed_model::uri::TokenUri;
+use qseed_model::{Login, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::TokenFailure;
@@ -161,6 +161,54 @@ pub enum TokenFlag {
     SoPinToBeChanged,
     /// `CKF_ERROR_STATE`: the token failed a self-test.
     ErrorState,
+}
+
+/// What a token's flags say about the PIN of one kind of user.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the token")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinFlags {
+    /// A wrong PIN was entered since the last good login.
+    pub count_low: bool,
+    /// One more wrong PIN locks.
+    pub final_try: bool,
+    /// The PIN is locked.
+    pub locked: bool,
+    /// This user has no PIN yet.
+    pub not_initialised: bool,
+}
+
+impl PinFlags {
+    /// The flags that stand for the security officer or for the user. Vendors' users have no flags
+    /// of their own, and the user's are the nearest.
+    #[must_use]
+    pub fn of(token: &TokenInfo, login: Login) -> Self {
+        if login == Login::So {
+            return Self {
+                count_low: token.has(TokenFlag::SoPinCountLow),
+                final_try: token.has(TokenFlag::SoPinFinalTry),
+                locked: token.has(TokenFlag::SoPinLocked),
+                not_initialised: false,
+            };
+        }
+        Self {
+            count_low: token.has(TokenFlag::UserPinCountLow),
+            final_try: token.has(TokenFlag::UserPinFinalTry),
+            locked: token.has(TokenFlag::UserPinLocked),
+            not_initialised: !token.has(TokenFlag::UserPinInitialized),
+        }
+    }
+
+    /// Why no PIN may be presented, if so.
+    #[must_use]
+    pub fn against_login(self) -> Option<&'static str> {
+        if self.locked {
+            Some("the token says that the PIN is locked")
+        } else if self.final_try {
+            Some("the token says that the next wrong PIN locks it")
+        } else {
+            None
+        }
+    }
 }
 
 /// Something to know about the generator behind a token before seeding it.

@@ -160,7 +160,7 @@ fn a_worker_that_hangs_dies_with_the_daemon() {
         guard_key: bench.spec.guard_key.clone(),
         guard_key_may_be_made: false,
         concurrency: 1,
-        look_again_after: bench.spec.look_again_after,
+        recheck_after: bench.spec.recheck_after,
     });
     ours.write_all(&wire::encode(&hello).expect("fits"))
         .expect("sent");

@@ -3,10 +3,11 @@
 mod support;
 
 use qseed_model::Login;
+use qseed_model::pins::PinAnswer;
 use qseed_real_tokens::{SOFTOKN, nss_database};
 use qseed_tokens::directory::GeneratorNote;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{FromWorker, PinOutcome};
+use qseed_tokens::wire::FromWorker;
 use support::{Daemon, on_one_thread, spec, token};
 
 const LABEL: &str = "NSS%20Certificate%20DB";
@@ -25,7 +26,7 @@ fn a_database_is_opened_logged_in_to_and_seeded() {
     on_one_thread(async {
         let (mut daemon, ready) = Daemon::ready(&nss(&folder)).await;
         daemon.start_opening(token(1, LABEL, Login::User, Some("secret")));
-        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+        assert_eq!(daemon.let_log_in().await, PinAnswer::Accepted);
         let (_, token) = daemon.opened().await;
         let note = GeneratorNote::of(&ready.library, &token);
         assert_eq!(note, Some(GeneratorNote::InCallingProcess));

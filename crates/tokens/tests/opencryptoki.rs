@@ -11,11 +11,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use qseed_model::Login;
+use qseed_model::pins::PinAnswer;
 use qseed_real_tokens::need;
 use qseed_tokens::directory::GeneratorNote;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::PinOutcome;
 use support::{Daemon, on_one_thread, spec, token};
 
 const MODULE: &str = "/usr/lib/x86_64-linux-gnu/pkcs11/libopencryptoki.so";
@@ -80,7 +80,7 @@ fn a_token_is_opened_whatever_its_clock_says() {
             assert_eq!(labels, [Some("first")], "{slots:?}");
             let how = token(1, "first", Login::User, Some("1234567"));
             daemon.start_opening(how);
-            assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+            assert_eq!(daemon.let_log_in().await, PinAnswer::Accepted);
             let (_, info) = daemon.opened().await;
             assert_eq!(info.model, "IBM SoftTok");
             let note = GeneratorNote::of(&ready.library, &info);

@@ -6,14 +6,14 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use qseed_model::pins::PinAnswer;
 use qseed_model::uri::TokenUri;
 use qseed_model::{Login, TokenChoice};
 use qseed_real_tokens::SoftHsm;
-use qseed_secrets::SecretRef;
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::find::matches;
 use qseed_tokens::supervisor::WorkerSpec;
-use qseed_tokens::wire::{Open, PinOutcome, PinSource, ToWorker, Verdict};
+use qseed_tokens::wire::{Open, PinSource, ToWorker};
 use support::{Daemon, Workers as _, on_one_thread, token};
 
 /// Bytes that differ from place to place and from seed to seed.
@@ -82,19 +82,19 @@ fn a_pin_is_presented_on_the_guards_word_alone() {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
         daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (partition, ask, tag) = daemon.asked().await;
-        daemon.say(partition, ask, Verdict::Hold);
+        daemon.say(partition, ask, false);
         assert_eq!(daemon.open_failed().await.class, FailureClass::PinHeld);
         daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (_, another, same_tag) = daemon.asked().await;
         assert!(another != ask && same_tag == tag);
         // A verdict on an older question is none on this one.
-        daemon.say(partition, ask, Verdict::Go);
-        daemon.say(partition, another, Verdict::Hold);
+        daemon.say(partition, ask, true);
+        daemon.say(partition, another, false);
         assert_eq!(daemon.open_failed().await.class, FailureClass::PinHeld);
         daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (partition, ask, _) = daemon.asked().await;
-        daemon.say(partition, ask, Verdict::Go);
-        assert_eq!(daemon.outcome().await, PinOutcome::Accepted);
+        daemon.say(partition, ask, true);
+        assert_eq!(daemon.outcome().await, PinAnswer::Accepted);
         daemon.opened().await;
         daemon.seed(1, 1, &bytes(48, 1));
         daemon.seeded().await;
@@ -114,11 +114,7 @@ fn a_wrong_pin_is_refused_and_reported() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
         daemon.start_opening(token(1, "first", Login::User, Some("4321")));
-        let outcome = daemon.let_log_in().await;
-        assert!(
-            matches!(outcome, PinOutcome::Refused(ckr) if ckr.0 == 0xa0),
-            "{outcome:?}"
-        );
+        assert_eq!(daemon.let_log_in().await, PinAnswer::Refused);
         let failure = daemon.open_failed().await;
         assert_eq!(failure.class, FailureClass::PinRefused);
         assert_eq!(failure.to_string(), "C_Login: CKR_PIN_INCORRECT");
@@ -143,7 +139,7 @@ fn partitions_that_are_one_token_log_in_once() {
             let open = token(partition, "first", Login::User, Some("1234"));
             daemon.start_opening(open);
         }
-        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+        assert_eq!(daemon.let_log_in().await, PinAnswer::Accepted);
         let mut opened = Vec::new();
         for _ in 0..3 {
             opened.push(daemon.opened().await.0);
@@ -169,8 +165,8 @@ fn one_wrong_pin_for_two_partitions_is_asked_for_each() {
             daemon.start_opening(open);
         }
         let (one, ask, tag) = daemon.asked().await;
-        daemon.say(one, ask, Verdict::Go);
-        assert!(matches!(daemon.outcome().await, PinOutcome::Refused(_)));
+        daemon.say(one, ask, true);
+        assert_eq!(daemon.outcome().await, PinAnswer::Refused);
         // The second question and the first failure come in any order.
         let mut failures = Vec::new();
         while failures.len() < 2 {
@@ -183,7 +179,7 @@ fn one_wrong_pin_for_two_partitions_is_asked_for_each() {
                     ..
                 } => {
                     assert!(partition != one && tags.tag == tag);
-                    daemon.say(partition, ask, Verdict::Hold);
+                    daemon.say(partition, ask, false);
                 }
                 FromWorker::OpenFailed { failure, .. } => failures.push(failure.class),
                 other => panic!("{other:?}"),
@@ -309,7 +305,7 @@ fn a_pin_file_is_read_when_needed_and_reported_when_missing() {
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
         let open = || Open {
-            pin: PinSource::Reference(SecretRef::File(file.clone())),
+            pin: PinSource::File(file.clone()),
             ..token(1, "first", Login::User, None)
         };
         daemon.start_opening(open());
@@ -318,7 +314,7 @@ fn a_pin_file_is_read_when_needed_and_reported_when_missing() {
         assert!(failure.text.contains("/pin"), "{failure}");
         std::fs::write(&file, "1234\n").expect("written");
         daemon.start_opening(open());
-        assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+        assert_eq!(daemon.let_log_in().await, PinAnswer::Accepted);
         daemon.opened().await;
         daemon.shut_down().await;
     });
@@ -328,7 +324,7 @@ fn a_pin_file_is_read_when_needed_and_reported_when_missing() {
 fn no_seed_goes_into_a_deleted_or_reinitialised_token() {
     let hsm = SoftHsm::with_tokens(&["first"]);
     let mut spec = hsm.spec();
-    spec.look_again_after = Duration::ZERO;
+    spec.recheck_after = Duration::ZERO;
     on_one_thread(async {
         let (mut daemon, _) = Daemon::ready(&spec).await;
         let open = || ToWorker::Open(token(1, "first", Login::None, None));

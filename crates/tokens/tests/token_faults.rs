@@ -5,11 +5,11 @@ mod support;
 use std::num::NonZeroU32;
 
 use qseed_faulty_token::{Ckr, Function, PinPad, PinSettings, Rule, TokenFlag, User};
+use qseed_model::pins::PinAnswer;
 use qseed_model::{Login, TokenChoice};
 use qseed_tokens::failure::FailureClass;
-use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict};
+use qseed_tokens::wire::{FromWorker, Open, ToWorker};
 use support::faulty::{Bench, faulty};
-use support::{Daemon, on_one_thread};
 
 #[test]
 fn a_lost_session_is_renewed_and_the_same_seed_tried_once_more() {
@@ -18,8 +18,7 @@ fn a_lost_session_is_renewed_and_the_same_seed_tried_once_more() {
             faults.token(0).lost_session = code;
             faults.token(0).seeding.needs_login = true;
         });
-        on_one_thread(async {
-            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        bench.with_worker(async |daemon| {
             daemon.log_in(faulty(0, Login::User, Some("1234"))).await;
             daemon.seed(0, 1, &[1; 48]);
             daemon.seeded().await;
@@ -27,11 +26,10 @@ fn a_lost_session_is_renewed_and_the_same_seed_tried_once_more() {
             daemon.seed(0, 2, &[2; 48]);
             assert_eq!(
                 daemon.let_log_in().await,
-                PinOutcome::Accepted,
+                PinAnswer::Accepted,
                 "guarded again"
             );
             assert_eq!(daemon.seeded().await, (2, 2));
-            daemon.shut_down().await;
         });
         assert_eq!(bench.mixed_in(), [(0, vec![1; 48]), (0, vec![2; 48])]);
         assert_eq!(bench.logins(), 2);
@@ -46,8 +44,7 @@ fn a_chunk_that_went_in_does_not_go_in_again_after_a_lost_session_or_login() {
             faults.rules.push(third);
         });
         let seed: Vec<u8> = (0..48).collect();
-        on_one_thread(async {
-            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        bench.with_worker(async |daemon| {
             daemon.start_opening(Open {
                 chunk: NonZeroU32::new(20),
                 ..faulty(0, Login::User, Some("1234"))
@@ -57,7 +54,6 @@ fn a_chunk_that_went_in_does_not_go_in_again_after_a_lost_session_or_login() {
             daemon.seed(0, 1, &seed);
             daemon.let_log_in().await;
             assert_eq!(daemon.seeded().await, (1, 4));
-            daemon.shut_down().await;
         });
         let chunks = [&seed[..20], &seed[20..40], &seed[40..]];
         assert_eq!(bench.mixed_in(), chunks.map(|chunk| (0, chunk.to_vec())));
@@ -67,8 +63,7 @@ fn a_chunk_that_went_in_does_not_go_in_again_after_a_lost_session_or_login() {
 #[test]
 fn a_lost_login_is_renewed_once_for_all_partitions_of_the_token() {
     let bench = Bench::new(|_| {});
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.with_worker(async |daemon| {
         for partition in [1, 2] {
             let how = Open {
                 partition,
@@ -82,22 +77,15 @@ fn a_lost_login_is_renewed_once_for_all_partitions_of_the_token() {
         let lost = Rule::answer(Function::SeedRandom, Ckr::USER_NOT_LOGGED_IN).times(2);
         bench.set(|faults| faults.rules.push(lost));
         daemon.seed(1, 1, &[1; 48]);
+        let (first, ask, _) = daemon.asked().await;
         daemon.seed(2, 2, &[2; 48]);
-        // The token knows better: the user never was logged out, so no PIN was judged.
-        assert_eq!(daemon.let_log_in().await, PinOutcome::AlreadyLoggedIn);
-        let mut seeded = Vec::new();
-        while seeded.len() < 2 {
-            match daemon.message().await {
-                FromWorker::Seeded { job, .. } => seeded.push(job),
-                // The second one came too late to find the first one's login.
-                FromWorker::PinAsk { partition, ask, .. } => {
-                    daemon.say(partition, ask, Verdict::Go);
-                    assert_eq!(daemon.outcome().await, PinOutcome::AlreadyLoggedIn);
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        daemon.shut_down().await;
+        while daemon.any_message().await != (FromWorker::Waits { partition: 2 }) {}
+        daemon.say(first, ask, true);
+        // The token never logged the user out, so it judged no PIN.
+        assert_eq!(daemon.outcome().await, PinAnswer::NotJudged);
+        let mut seeded = [daemon.seeded().await.0, daemon.seeded().await.0];
+        seeded.sort_unstable();
+        assert_eq!(seeded, [1, 2]);
     });
     assert_eq!(bench.mixed_in().len(), 2);
 }
@@ -105,16 +93,14 @@ fn a_lost_login_is_renewed_once_for_all_partitions_of_the_token() {
 #[test]
 fn a_login_held_back_while_a_seed_waits_ends_the_seed() {
     let bench = Bench::new(|_| {});
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.with_worker(async |daemon| {
         daemon.log_in(faulty(0, Login::User, Some("1234"))).await;
         bench.set(|faults| faults.lose_sessions(0));
         daemon.seed(0, 1, &[1; 48]);
         let (partition, ask, _) = daemon.asked().await;
-        daemon.say(partition, ask, Verdict::Hold);
+        daemon.say(partition, ask, false);
         let (failure, open) = daemon.seed_failed().await;
         assert_eq!((failure.class, open), (FailureClass::PinHeld, false));
-        daemon.shut_down().await;
     });
     assert!(bench.mixed_in().is_empty());
     assert_eq!(bench.logins(), 1);
@@ -125,16 +111,14 @@ fn a_login_held_back_while_a_seed_waits_ends_the_seed() {
 fn a_token_that_comes_to_its_last_try_while_the_guard_is_asked_is_offered_nothing() {
     for flag in [TokenFlag::UserPinFinalTry, TokenFlag::UserPinLocked] {
         let bench = Bench::new(|_| {});
-        on_one_thread(async {
-            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        bench.with_worker(async |daemon| {
             daemon.start_opening(faulty(0, Login::User, Some("1234")));
             let (partition, ask, _) = daemon.asked().await;
             bench.set(|faults| faults.token(0).set_flags.push(flag));
-            daemon.say(partition, ask, Verdict::Go);
-            assert_eq!(daemon.outcome().await, PinOutcome::NotPresented);
+            daemon.say(partition, ask, true);
+            assert_eq!(daemon.outcome().await, PinAnswer::NotJudged);
             let failure = daemon.open_failed().await;
             assert_eq!(failure.class, FailureClass::PinGuarded);
-            daemon.shut_down().await;
         });
         assert_eq!(bench.logins(), 0);
     }
@@ -143,8 +127,7 @@ fn a_token_that_comes_to_its_last_try_while_the_guard_is_asked_is_offered_nothin
 #[test]
 fn a_pin_does_not_follow_into_another_tokens_slot() {
     let bench = Bench::new(|faults| faults.slots = 2);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.with_worker(async |daemon| {
         daemon.log_in(faulty(0, Login::User, Some("1234"))).await;
         bench.set(|faults| {
             faults.swap(0, 1);
@@ -159,7 +142,6 @@ fn a_pin_does_not_follow_into_another_tokens_slot() {
         assert_eq!(daemon.opened().await.1.slot_id, 1);
         daemon.seed(0, 2, &[2; 48]);
         daemon.seeded().await;
-        daemon.shut_down().await;
     });
     assert_eq!(bench.mixed_in(), [(0, vec![2; 48])]);
 }
@@ -167,8 +149,7 @@ fn a_pin_does_not_follow_into_another_tokens_slot() {
 #[test]
 fn a_session_is_opened_where_the_token_is_now() {
     let bench = Bench::new(|faults| faults.slots = 2);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.with_worker(async |daemon| {
         daemon.open(faulty(0, Login::None, None)).await;
         // The listing that was made for the first partition is still young.
         bench.set(|faults| faults.swap(0, 1));
@@ -176,7 +157,6 @@ fn a_session_is_opened_where_the_token_is_now() {
         assert_eq!(daemon.opened().await.1.slot_id, 0);
         daemon.seed(1, 1, &[1; 48]);
         daemon.seeded().await;
-        daemon.shut_down().await;
     });
     assert_eq!(bench.mixed_in(), [(1, vec![1; 48])]);
 }
@@ -184,8 +164,7 @@ fn a_session_is_opened_where_the_token_is_now() {
 #[test]
 fn a_partition_closed_before_the_verdict_lets_the_next_one_ask() {
     let bench = Bench::new(|_| {});
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.with_worker(async |daemon| {
         let how = |partition| Open {
             partition,
             ..faulty(0, Login::User, Some("1234"))
@@ -195,7 +174,7 @@ fn a_partition_closed_before_the_verdict_lets_the_next_one_ask() {
         daemon.start_opening(how(2));
         while daemon.any_message().await != (FromWorker::Waits { partition: 2 }) {}
         daemon.worker.send(ToWorker::Close { partition: first });
-        daemon.say(first, ask, Verdict::Go);
+        daemon.say(first, ask, true);
         // That nothing was presented, the close and the second question come in any order.
         let mut asked = None;
         let mut closed = false;
@@ -205,7 +184,8 @@ fn a_partition_closed_before_the_verdict_lets_the_next_one_ask() {
                 FromWorker::PinOutcome {
                     partition: 1,
                     ask: of,
-                    outcome: PinOutcome::NotPresented,
+                    answer: PinAnswer::NotJudged,
+                    ..
                 } if of == ask => not_presented = true,
                 FromWorker::Closed { partition: 1 } => closed = true,
                 FromWorker::PinAsk {
@@ -214,10 +194,9 @@ fn a_partition_closed_before_the_verdict_lets_the_next_one_ask() {
                 other => panic!("{other:?}"),
             }
         }
-        daemon.say(2, asked.expect("a question"), Verdict::Go);
-        assert_eq!(daemon.outcome().await, PinOutcome::Accepted);
+        daemon.say(2, asked.expect("a question"), true);
+        assert_eq!(daemon.outcome().await, PinAnswer::Accepted);
         assert_eq!(daemon.opened().await.0, 2);
-        daemon.shut_down().await;
     });
     assert_eq!(bench.logins(), 1);
 }
@@ -230,13 +209,11 @@ fn seeding_refused_is_permanent_and_leaves_the_partition_open() {
         Ckr::FUNCTION_NOT_SUPPORTED,
     ] {
         let bench = Bench::new(|faults| faults.token(0).seeding.refused = Some(code));
-        on_one_thread(async {
-            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        bench.with_worker(async |daemon| {
             daemon.open(faulty(0, Login::None, None)).await;
             daemon.seed(0, 1, &[1; 48]);
             let (failure, open) = daemon.seed_failed().await;
             assert_eq!((failure.class, open), (FailureClass::Permanent, true));
-            daemon.shut_down().await;
         });
     }
 }
@@ -252,8 +229,7 @@ fn all_codes() -> impl Iterator<Item = u64> {
 #[test]
 fn after_any_answer_to_a_seed_the_next_one_gets_through() {
     let bench = Bench::new(|_| {});
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.with_worker(async |daemon| {
         daemon.open(faulty(0, Login::None, None)).await;
         let mut job = 0;
         for code in all_codes() {
@@ -274,7 +250,6 @@ fn after_any_answer_to_a_seed_the_next_one_gets_through() {
             daemon.seed(0, job, &[2; 48]);
             assert_eq!(daemon.seeded().await, (job, 1), "after {code:#x}");
         }
-        daemon.shut_down().await;
     });
     let mixed_in = bench.mixed_in();
     assert_eq!(mixed_in.len(), all_codes().count() + 2);
@@ -283,30 +258,24 @@ fn after_any_answer_to_a_seed_the_next_one_gets_through() {
 #[test]
 fn any_answer_to_a_login_is_one_presentation() {
     let bench = Bench::new(|_| {});
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.with_worker(async |daemon| {
         for code in all_codes() {
             bench.set(|faults| {
                 faults.rules = vec![Rule::answer(Function::Login, Ckr(code))];
             });
             daemon.start_opening(faulty(0, Login::User, Some("1234")));
-            let outcome = daemon.let_log_in().await;
+            let answer = daemon.let_log_in().await;
             if Ckr(code) == Ckr::USER_ALREADY_LOGGED_IN {
-                assert_eq!(outcome, PinOutcome::AlreadyLoggedIn);
+                assert_eq!(answer, PinAnswer::NotJudged);
                 daemon.opened().await;
                 daemon.worker.send(ToWorker::Close { partition: 0 });
                 assert_eq!(daemon.message().await, FromWorker::Closed { partition: 0 });
             } else {
-                let reported = matches!(
-                    outcome,
-                    PinOutcome::Refused(ckr) | PinOutcome::NotJudged(ckr) | PinOutcome::Unclear(ckr)
-                        if ckr.0 == code
-                );
-                assert!(reported, "{code:#x}: {outcome:?}");
-                daemon.open_failed().await;
+                assert_ne!(answer, PinAnswer::Accepted, "{code:#x}");
+                let ckr = daemon.open_failed().await.ckr.expect("a return value");
+                assert_eq!(ckr.0, code);
             }
         }
-        daemon.shut_down().await;
     });
     assert_eq!(bench.logins(), all_codes().count());
 }
@@ -320,8 +289,7 @@ fn a_token_on_its_last_try_or_locked_is_offered_no_pin() {
         (Login::So, "5678", TokenFlag::SoPinLocked),
     ] {
         let bench = Bench::new(|faults| faults.token(0).set_flags = vec![flag]);
-        on_one_thread(async {
-            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        bench.with_worker(async |daemon| {
             daemon.start_opening(faulty(0, login, Some(pin)));
             assert_eq!(daemon.open_failed().await.class, FailureClass::PinGuarded);
             // The other user's flags are none of this one's.
@@ -330,7 +298,6 @@ fn a_token_on_its_last_try_or_locked_is_offered_no_pin() {
                 _ => (Login::So, "5678"),
             };
             daemon.log_in(faulty(0, login, Some(pin))).await;
-            daemon.shut_down().await;
         });
         assert_eq!(bench.logins(), 1);
     }
@@ -351,8 +318,7 @@ fn vendors_users_and_pin_pads_log_in() {
             .set_flags
             .push(TokenFlag::ProtectedAuthenticationPath);
     });
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.with_worker(async |daemon| {
         let vendors = Login::Vendor(0x8000_0001);
         daemon.log_in(faulty(0, vendors, Some("crypto"))).await;
         daemon.log_in(faulty(1, Login::Protected, None)).await;
@@ -362,7 +328,6 @@ fn vendors_users_and_pin_pads_log_in() {
             daemon.open_failed().await.class,
             FailureClass::PinUnavailable
         );
-        daemon.shut_down().await;
     });
     let logins = bench.token.logins().expect("a record");
     let pins: Vec<_> = logins
@@ -379,15 +344,10 @@ fn another_applications_login_is_reported_and_judges_no_pin() {
         Ckr::USER_TOO_MANY_TYPES,
     ] {
         let bench = Bench::new(|faults| faults.token(0).another_login = Some(code));
-        on_one_thread(async {
-            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        bench.with_worker(async |daemon| {
             daemon.start_opening(faulty(0, Login::User, Some("1234")));
-            assert!(matches!(
-                daemon.let_log_in().await,
-                PinOutcome::NotJudged(_)
-            ));
+            assert_eq!(daemon.let_log_in().await, PinAnswer::NotJudged);
             assert_eq!(daemon.open_failed().await.class, FailureClass::AnotherLogin);
-            daemon.shut_down().await;
         });
     }
 }
@@ -401,8 +361,7 @@ fn after_any_answer_while_opening_the_next_try_gets_through() {
         Function::OpenSession,
     ] {
         let bench = Bench::new(|_| {});
-        on_one_thread(async {
-            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        bench.with_worker(async |daemon| {
             for code in all_codes() {
                 bench.set(|faults| {
                     faults.rules = vec![Rule::answer(function, Ckr(code)).times(1)];
@@ -416,7 +375,6 @@ fn after_any_answer_while_opening_the_next_try_gets_through() {
                 daemon.start_opening(how());
                 daemon.opened().await;
             }
-            daemon.shut_down().await;
         });
     }
 }

@@ -4,10 +4,9 @@ mod support;
 
 use qseed_faulty_token::Padding;
 use qseed_model::Login;
+use qseed_model::pins::PinAnswer;
 use qseed_tokens::failure::FailureClass;
-use qseed_tokens::wire::PinOutcome;
 use support::faulty::{Bench, faulty};
-use support::{Daemon, on_one_thread};
 
 #[test]
 fn an_unreadable_clock_is_ignored() {
@@ -17,8 +16,7 @@ fn an_unreadable_clock_is_ignored() {
             faults.defaults.clock = Some(time.to_owned());
             faults.defaults.padding = Padding::Nul;
         });
-        on_one_thread(async {
-            let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+        bench.with_worker(async |daemon| {
             let slots = daemon.list().await;
             let token = slots[0].token().expect("a token that can be read");
             assert_eq!(
@@ -26,11 +24,10 @@ fn an_unreadable_clock_is_ignored() {
                 ("faulty-0", "FT0")
             );
             daemon.start_opening(faulty(0, Login::User, Some("1234")));
-            assert_eq!(daemon.let_log_in().await, PinOutcome::Accepted);
+            assert_eq!(daemon.let_log_in().await, PinAnswer::Accepted);
             assert_eq!(&daemon.opened().await.1, token);
             daemon.seed(0, 1, &[1; 48]);
             daemon.seeded().await;
-            daemon.shut_down().await;
         });
         assert_eq!(bench.mixed_in(), [(0, vec![1; 48])]);
     }
@@ -39,9 +36,8 @@ fn an_unreadable_clock_is_ignored() {
 #[test]
 fn a_seed_does_not_go_into_a_session_whose_token_is_another_one() {
     let mut bench = Bench::new(|_| {});
-    bench.look_before_each_seed();
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.check_before_each_seed();
+    bench.with_worker(async |daemon| {
         daemon.open(faulty(0, Login::None, None)).await;
         daemon.seed(0, 1, &[1; 48]);
         daemon.seeded().await;
@@ -54,7 +50,6 @@ fn a_seed_does_not_go_into_a_session_whose_token_is_another_one() {
         assert_eq!(daemon.opened().await.1.serial, "OTHER");
         daemon.seed(0, 3, &[3; 48]);
         daemon.seeded().await;
-        daemon.shut_down().await;
     });
     assert_eq!(bench.mixed_in(), [(0, vec![1; 48]), (0, vec![3; 48])]);
 }
@@ -62,15 +57,13 @@ fn a_seed_does_not_go_into_a_session_whose_token_is_another_one() {
 #[test]
 fn a_token_is_not_looked_at_before_each_seed() {
     let bench = Bench::new(|faults| faults.record_all = true);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&bench.spec).await;
+    bench.with_worker(async |daemon| {
         daemon.open(faulty(0, Login::None, None)).await;
-        let looks = bench.looks();
+        let looks = bench.readings();
         for job in 0..10 {
             daemon.seed(0, job, &[1; 48]);
             daemon.seeded().await;
         }
-        assert_eq!(bench.looks(), looks);
-        daemon.shut_down().await;
+        assert_eq!(bench.readings(), looks);
     });
 }

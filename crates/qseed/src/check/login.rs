@@ -6,9 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use qseed_config::Login;
 use qseed_engine::guard::Contents;
-use qseed_model::pins::{HeldBack, PinTags, ProcessTag, Standing};
+use qseed_model::pins::{HeldBack, PinAnswer, PinTags, ProcessTag, Standing};
+use qseed_tokens::ckr::Ckr;
 use qseed_tokens::failure::{FailureClass, TokenFailure};
-use qseed_tokens::wire::{FromWorker, Open, PinOutcome, ToWorker, Verdict as GuardVerdict};
+use qseed_tokens::wire::{FromWorker, Open, ToWorker};
 
 use super::partitions::Found;
 use super::verdict::Verdict;
@@ -115,12 +116,13 @@ impl PinGuard {
     }
 
     /// Records what the token answered.
-    fn record(&self, tags: &PinTags, outcome: PinOutcome) -> Result<(), String> {
+    fn record(&self, tags: &PinTags, answer: PinAnswer, ckr: Option<Ckr>) -> Result<(), String> {
         let Access::Presents(file) = &mut *self.access() else {
             return Ok(());
         };
         let file = file.as_mut().map_err(|why| why.clone())?;
-        let entry = Entry::Answer(tags.tag, outcome.answer(), outcome.said());
+        let said = ckr.map(|ckr| format!("C_Login: {ckr}"));
+        let entry = Entry::Answer(tags.tag, answer, said);
         let recorded = file.append(&[entry]);
         recorded.map(drop).map_err(|error| error.to_string())
     }
@@ -153,19 +155,15 @@ pub(super) async fn open(
                 let name = &found.partition.name;
                 let judged = guard.map_or(Err(Held::NotWanted), |guard| guard.judge(&tags, name));
                 held = judged.err();
-                let verdict = match held {
-                    None => GuardVerdict::Go,
-                    Some(_) => GuardVerdict::Hold,
-                };
                 worker.send(ToWorker::Verdict {
                     partition,
                     ask,
-                    verdict,
+                    present: held.is_none(),
                 });
             }
-            FromWorker::PinOutcome { outcome, .. } => {
+            FromWorker::PinOutcome { answer, ckr, .. } => {
                 if let Some((guard, tags)) = guard.zip(asked)
-                    && let Err(why) = guard.record(&tags, outcome)
+                    && let Err(why) = guard.record(&tags, answer, ckr)
                 {
                     let text = format!("the token's answer could not be recorded: {why}");
                     let fix = "let qseed's user write to `state_dir`, then qseed guard --clear";
@@ -233,14 +231,11 @@ fn not_open(found: &Found<'_>, failure: &TokenFailure, held: Option<Held>) -> Op
 
 #[cfg(test)]
 mod tests {
-    use qseed_model::pins::{HeldBack, PinTags};
+    use qseed_model::pins::{HeldBack, PinAnswer, PinTags};
     use qseed_tokens::ckr::Ckr;
-    use qseed_tokens::wire::PinOutcome;
 
     use super::{Held, PinGuard};
     use crate::guard_file::tests::tags;
-
-    const WRONG: PinOutcome = PinOutcome::Refused(Ckr::PIN_INCORRECT);
 
     fn folder() -> (tempfile::TempDir, PinTags) {
         let folder = tempfile::tempdir().expect("a folder");
@@ -257,7 +252,8 @@ mod tests {
         let first = PinGuard::presenting(folder.path());
         assert!(first.key_may_be_made());
         assert_eq!(first.judge(&tags, "ca"), Ok(()));
-        first.record(&tags, WRONG).expect("recorded");
+        let recorded = first.record(&tags, PinAnswer::Refused, Some(Ckr::PIN_INCORRECT));
+        recorded.expect("recorded");
         let second = PinGuard::presenting(folder.path());
         assert!(!second.key_may_be_made());
         assert_eq!(second.judge(&tags, "renamed"), held(HeldBack::Refused));
@@ -282,7 +278,7 @@ mod tests {
         let guard = PinGuard::presenting(folder.path());
         for _ in 0..3 {
             assert_eq!(guard.judge(&tags, "ca"), Ok(()));
-            let recorded = guard.record(&tags, PinOutcome::AlreadyLoggedIn);
+            let recorded = guard.record(&tags, PinAnswer::NotJudged, None);
             recorded.expect("recorded");
         }
     }

@@ -2,10 +2,9 @@
 
 use qseed_config::{Login, Module, Partition};
 use qseed_model::pins::HeldBack;
-use qseed_tokens::directory::{GeneratorNote, TokenFlag, TokenInfo};
+use qseed_tokens::directory::{GeneratorNote, PinFlags, TokenFlag, TokenInfo};
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::find;
-use qseed_tokens::wire::PinFlags;
 
 use super::verdict::{Subject, Verdict};
 use crate::advice::{Known, advice, token_failure, unlock};
@@ -165,7 +164,7 @@ impl Found<'_> {
     fn pin(&self, verdicts: &mut Vec<Verdict>) {
         const CHECK: &str = "pin";
         let (subject, login) = (&self.subject, self.partition.login);
-        let flags = PinFlags::of(self.token, login == Login::So);
+        let flags = PinFlags::of(self.token, login);
         if flags.not_initialised {
             let text = "the token says that its user has no PIN yet";
             verdicts.push(subject.fault(CHECK, text, "have the security officer set one"));

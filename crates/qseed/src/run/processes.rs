@@ -44,7 +44,7 @@ impl Processes {
     ) -> Result<(), String> {
         // The engine counts up; 2^32 worker starts will not happen.
         let number = u32::try_from(worker.0).unwrap_or(u32::MAX);
-        let process = Worker::spawn_with_pins(spec, pins, number, self.events.clone())
+        let process = Worker::spawn(spec, pins, number, self.events.clone())
             .map_err(|error| format!("its worker process cannot be started: {error}"))?;
         self.running.insert(worker, process);
         Ok(())

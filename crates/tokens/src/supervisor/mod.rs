@@ -32,12 +32,12 @@ use crate::wire::{self, FromWorker, Hello, ToWorker};
 /// hold the pipes open for ever.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How old the last look at a token may be when it gets a seed.
+/// How long ago a token may have been checked when it gets a seed.
 ///
 /// `SoftHSM` takes seeds for a token that another process deleted or initialised again, for as long
 /// as the session is open, and answers `CKR_OK`. One `C_GetTokenInfo` a minute and partition is
 /// what a monitoring script asks of an HSM, and less than the seeds of most.
-pub const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+pub const RECHECK_AFTER: Duration = Duration::from_secs(60);
 
 /// How a module's worker is to be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +58,8 @@ pub struct WorkerSpec {
     pub guard_key_may_be_made: bool,
     /// How many Cryptoki calls may run at once, at least 1.
     pub concurrency: u16,
-    /// How old the last look at a token may be when it gets a seed: [`LOOK_AGAIN_AFTER`].
-    pub look_again_after: Duration,
+    /// How long ago a token may have been checked when it gets a seed: [`RECHECK_AFTER`].
+    pub recheck_after: Duration,
     /// What becomes of that which the module writes to standard output and error.
     pub output: Output,
 }
@@ -113,18 +113,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker that gets no PINs at its start, like [`Worker::spawn_with_pins`].
-    ///
-    /// # Errors
-    /// What the system says where no process or no socket could be made.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub fn spawn(spec: &WorkerSpec, id: u32, events: Events) -> io::Result<Self> {
-        Self::spawn_with_pins(spec, None, id, events)
-    }
-
-    /// Starts a worker and says hello to it. `Ready` or `InitFailed` is its first message.
+    /// Starts a worker, gives it its PINs and says hello to it. `Ready` or `InitFailed` is its first
+    /// message.
     ///
     /// The worker dies with the *thread* that calls this, so that must be the thread which lives
     /// as long as the daemon does.
@@ -134,7 +124,7 @@ impl Worker {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn spawn_with_pins(
+    pub fn spawn(
         spec: &WorkerSpec,
         pins: Option<&KeptPins>,
         id: u32,
@@ -249,7 +239,7 @@ fn hello(spec: &WorkerSpec) -> Hello {
         guard_key: spec.guard_key.clone(),
         guard_key_may_be_made: spec.guard_key_may_be_made,
         concurrency: spec.concurrency,
-        look_again_after: spec.look_again_after,
+        recheck_after: spec.recheck_after,
     }
 }
 
@@ -299,7 +289,7 @@ mod tests {
             guard_key: "guard.key".into(),
             guard_key_may_be_made: false,
             concurrency: 1,
-            look_again_after: std::time::Duration::from_secs(1),
+            recheck_after: std::time::Duration::from_secs(1),
             output: Output::Count,
         };
         let null = std::fs::File::open("/dev/null").expect("a device");

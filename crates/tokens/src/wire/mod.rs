@@ -13,13 +13,13 @@ use std::time::Duration;
 use qseed_entropy::Seed;
 use qseed_model::pins::{PinAnswer, PinTags};
 use qseed_model::{Login, TokenChoice};
-use qseed_secrets::{Secret, SecretRef};
+use qseed_secrets::Secret;
 use serde::{Deserialize, Serialize};
 
 pub use frame::{Decoder, FrameError, MAX_FRAME_BYTES, MAX_REPLY_BYTES, MAX_SEED_BYTES, encode};
 
 use crate::ckr::Ckr;
-use crate::directory::{LibraryInfo, SlotReport, TokenFlag, TokenInfo, TokenName};
+use crate::directory::{LibraryInfo, SlotReport, TokenInfo, TokenName};
 use crate::failure::TokenFailure;
 
 /// The protocol's version: first in the first message of either side.
@@ -38,7 +38,7 @@ pub enum ToWorker {
         /// The partition that it is for.
         partition: u32,
         /// The PIN.
-        #[serde(with = "secret::plain")]
+        #[serde(with = "secret::pin")]
         pin: Secret,
     },
     /// Find the token, open a session that stays open, log in. Answered by `Opened` or
@@ -52,7 +52,7 @@ pub enum ToWorker {
         /// The number of the question.
         ask: u64,
         /// Whether to present the PIN.
-        verdict: Verdict,
+        present: bool,
     },
     /// Inject a seed, which is spent from here on. Answered by `Seeded` or `SeedFailed`, with
     /// `PinAsk` before where the login was lost.
@@ -92,8 +92,8 @@ pub struct Hello {
     pub guard_key_may_be_made: bool,
     /// How many Cryptoki calls may run at once.
     pub concurrency: u16,
-    /// How old the last look at a token may be when it gets a seed.
-    pub look_again_after: Duration,
+    /// How long ago a token may have been checked when it gets a seed.
+    pub recheck_after: Duration,
 }
 
 /// How to open a partition.
@@ -117,21 +117,14 @@ pub struct Open {
 /// Where a worker takes the PIN from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PinSource {
-    /// There is none.
+    /// None is configured.
     None,
-    /// Something refers to it.
-    Reference(#[serde(with = "secret::reference")] SecretRef),
+    /// A file.
+    File(PathBuf),
+    /// A file of this name in `$CREDENTIALS_DIRECTORY`.
+    Credential(String),
     /// The last `Pin` for this partition.
     Told,
-}
-
-/// The PIN guard's word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Verdict {
-    /// Present it.
-    Go,
-    /// Do not.
-    Hold,
 }
 
 /// What a worker tells the daemon.
@@ -157,17 +150,19 @@ pub enum FromWorker {
         ask: u64,
         /// The PIN's digests.
         tags: PinTags,
-        /// What the token says about the PIN.
-        flags: PinFlags,
+        /// Whether the token says that a wrong PIN was entered since the last good login.
+        count_low: bool,
     },
-    /// What became of a PIN after `Verdict::Go`.
+    /// What became of a PIN that the verdict allowed.
     PinOutcome {
         /// The partition.
         partition: u32,
         /// The question's number.
         ask: u64,
-        /// What `C_Login` made of it.
-        outcome: PinOutcome,
+        /// What the token's answer says about the PIN.
+        answer: PinAnswer,
+        /// What `C_Login` returned, where it failed.
+        ckr: Option<Ckr>,
     },
     /// The whole seed was mixed in.
     Seeded {
@@ -221,97 +216,6 @@ pub struct Ready {
     pub library: LibraryInfo,
     /// Whether all memory of the worker is locked, so that nothing reaches swap.
     pub memory_locked: bool,
-}
-
-/// What the token's flags say about the kind of user that is to log in, read just before.
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the token")]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PinFlags {
-    /// A wrong PIN was entered since the last good login.
-    pub count_low: bool,
-    /// One more wrong PIN locks. A worker does not ask then, it answers `OpenFailed`.
-    pub final_try: bool,
-    /// The PIN is locked. A worker does not ask then, it answers `OpenFailed`.
-    pub locked: bool,
-    /// The token says that this user has no PIN yet.
-    pub not_initialised: bool,
-}
-
-impl PinFlags {
-    /// The flags that stand for the security officer or for the user. Vendors' users have no flags
-    /// of their own, and the user's are the nearest.
-    #[must_use]
-    pub fn of(token: &TokenInfo, security_officer: bool) -> Self {
-        let is = |flag| token.has(flag);
-        if security_officer {
-            return Self {
-                count_low: is(TokenFlag::SoPinCountLow),
-                final_try: is(TokenFlag::SoPinFinalTry),
-                locked: is(TokenFlag::SoPinLocked),
-                not_initialised: false,
-            };
-        }
-        Self {
-            count_low: is(TokenFlag::UserPinCountLow),
-            final_try: is(TokenFlag::UserPinFinalTry),
-            locked: is(TokenFlag::UserPinLocked),
-            not_initialised: !is(TokenFlag::UserPinInitialized),
-        }
-    }
-
-    /// Why no PIN may be presented.
-    #[must_use]
-    pub fn against_login(self) -> Option<&'static str> {
-        match self {
-            Self { locked: true, .. } => Some("the token says that the PIN is locked"),
-            Self {
-                final_try: true, ..
-            } => Some("the token says that the next wrong PIN locks it"),
-            _ => None,
-        }
-    }
-}
-
-/// What became of a PIN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PinOutcome {
-    /// It is right.
-    Accepted,
-    /// The user was logged in already: the login state is there, the PIN was not judged.
-    AlreadyLoggedIn,
-    /// The token refused it.
-    Refused(Ckr),
-    /// By the standard the token did not look at it: another user is logged in, or there is no
-    /// such session.
-    NotJudged(Ckr),
-    /// The call failed in a way that says nothing about the PIN.
-    Unclear(Ckr),
-    /// The partition was closed before the PIN was presented, whatever the verdict.
-    NotPresented,
-}
-
-impl PinOutcome {
-    /// What it means to the guard.
-    #[must_use]
-    pub fn answer(self) -> PinAnswer {
-        match self {
-            Self::Accepted => PinAnswer::Accepted,
-            Self::Refused(_) => PinAnswer::Refused,
-            Self::AlreadyLoggedIn | Self::NotJudged(_) | Self::NotPresented => PinAnswer::NotJudged,
-            Self::Unclear(_) => PinAnswer::Unclear,
-        }
-    }
-
-    /// What the token answered, where it was no success.
-    #[must_use]
-    pub fn said(self) -> Option<String> {
-        match self {
-            Self::Refused(ckr) | Self::NotJudged(ckr) | Self::Unclear(ckr) => {
-                Some(format!("C_Login: {ckr}"))
-            }
-            Self::Accepted | Self::AlreadyLoggedIn | Self::NotPresented => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 use qseed_entropy::Seed;
-use qseed_secrets::{Secret, SecretRef};
-
 use qseed_model::uri::TokenUri;
 use qseed_model::{Login, TokenChoice};
+use qseed_secrets::Secret;
 
 use super::{
     Decoder, FrameError, FromWorker, MAX_FRAME_BYTES, MAX_SEED_BYTES, Open, PinSource, ToWorker,
@@ -66,10 +65,9 @@ fn every_way_to_a_pin_crosses() {
     });
     for pin in [
         PinSource::None,
-        PinSource::Reference(SecretRef::Literal(Secret::new(b"p\xff".to_vec()))),
-        PinSource::Reference(SecretRef::File("/etc/pin".into())),
-        PinSource::Reference(SecretRef::Environment("PIN".into())),
-        PinSource::Reference(SecretRef::Credential("pin".into())),
+        PinSource::File("/etc/pin".into()),
+        PinSource::Credential("pin".into()),
+        PinSource::Told,
     ] {
         let open = Open {
             partition: 3,
@@ -93,16 +91,11 @@ fn every_way_to_a_pin_crosses() {
 
 #[test]
 fn printing_a_message_shows_no_secret() {
-    let uri = Box::new(TokenUri::default());
-    let open = ToWorker::Open(Open {
+    let told = ToWorker::Pin {
         partition: 3,
-        token: TokenChoice::Uri(uri),
-        first: None,
-        login: Login::User,
-        pin: PinSource::Reference(SecretRef::Literal(Secret::new(b"hunter2".to_vec()))),
-        chunk: None,
-    });
-    assert!(!format!("{open:?}").contains("hunter2"));
+        pin: Secret::new(b"hunter2".to_vec()),
+    };
+    assert!(!format!("{told:?}").contains("hunter2"));
     let seed = ToWorker::Seed {
         partition: 1,
         job: 1,

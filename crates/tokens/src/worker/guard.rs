@@ -4,15 +4,17 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use aws_lc_rs::hmac;
+use qseed_model::Login;
 use qseed_model::pins::{DevicePinTag, DeviceTag, KeyTag, PinTag, PinTags, TokenTag};
 use qseed_secrets::Secret;
 use rustix::fs::{Mode, OFlags};
 use rustix::rand::GetRandomFlags;
 use zeroize::Zeroizing;
 
+use super::locked;
 use crate::directory::TokenInfo;
 use crate::failure::{FailureClass, TokenFailure};
 
@@ -42,7 +44,7 @@ impl Guard {
         }
     }
 
-    /// The digests of a PIN at a token for a kind of user (`CK_USER_TYPE`); without a PIN, those of
+    /// The digests of a PIN at a token for a kind of user; without a PIN, those of
     /// what will be entered at the token.
     ///
     /// A token is its manufacturer, model, serial number and label; a device is the same without
@@ -50,17 +52,17 @@ impl Guard {
     pub(super) fn tags(
         &self,
         token: &TokenInfo,
-        user_type: u64,
+        login: Login,
         pin: Option<&Secret>,
     ) -> Result<PinTags, TokenFailure> {
-        let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut key = locked(&self.key);
         let key = match &mut *key {
             Some(key) => key,
             none => none.insert(self.read_or_make()?),
         };
         let device = [&token.manufacturer, &token.model, &token.serial].map(String::as_bytes);
         let label = token.label.as_bytes();
-        let user_type = user_type.to_be_bytes();
+        let user_type = user_type(login).to_be_bytes();
         let is_known = [u8::from(pin.is_some())];
         let pin = [
             &user_type[..],
@@ -106,6 +108,15 @@ impl Guard {
     }
 }
 
+/// The number of the kind of user that logs in (`CK_USER_TYPE`).
+fn user_type(login: Login) -> u64 {
+    match login {
+        Login::So => 0,
+        Login::None | Login::User | Login::Protected => 1,
+        Login::Vendor(number) => number.into(),
+    }
+}
+
 /// The first bytes of HMAC-SHA-256 over parts, each behind its length, so that no two different
 /// lists of parts look alike.
 fn digest<const N: usize>(key: &hmac::Key, purpose: &[u8], parts: &[&[u8]]) -> [u8; N] {
@@ -120,21 +131,14 @@ fn digest<const N: usize>(key: &hmac::Key, purpose: &[u8], parts: &[&[u8]]) -> [
 }
 
 fn read(path: &Path) -> io::Result<hmac::Key> {
-    // One byte more than a key, to notice a longer file.
-    let mut bytes = Zeroizing::new([0; KEY_BYTES + 1]);
-    let mut file = open(path)?;
-    let mut read = 0;
-    while read < bytes.len() {
-        match file.read(&mut bytes[read..])? {
-            0 => break,
-            more => read += more,
-        }
+    // One byte more than a key, to notice a longer file. The buffer never grows.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
+    let file = open(path)?;
+    file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() != KEY_BYTES {
+        return Err(io::Error::other("it does not hold 32 bytes"));
     }
-    if read != KEY_BYTES {
-        let wrong = "it does not hold 32 bytes";
-        return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
-    }
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes[..KEY_BYTES]))
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
 /// Opens the key where nobody else can have written or read it.
@@ -198,6 +202,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
 
+    use qseed_model::Login;
     use qseed_secrets::Secret;
 
     use super::Guard;
@@ -220,7 +225,11 @@ mod tests {
     fn the_key_is_made_once_and_for_nobody_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let pin = Secret::new(b"1234".to_vec());
-        let tag = |guard: &Guard| guard.tags(&token("1", "a"), 1, Some(&pin)).expect("a key");
+        let tag = |guard: &Guard| {
+            guard
+                .tags(&token("1", "a"), Login::User, Some(&pin))
+                .expect("a key")
+        };
         let first = tag(&guard(folder.path(), true));
         assert_eq!(tag(&guard(folder.path(), true)), first);
         assert_eq!(tag(&guard(folder.path(), false)), first);
@@ -248,13 +257,13 @@ mod tests {
             tags.expect("a key").tag
         };
         let mut tags = vec![
-            tag("1", "a", 1, Some("1234")),
-            tag("1", "a", 0, Some("1234")),
-            tag("1", "a", 1, Some("12345")),
-            tag("1a", "", 1, Some("1234")),
-            tag("", "1a", 1, Some("1234")),
-            tag("1", "a", 1, Some("")),
-            tag("1", "a", 1, None),
+            tag("1", "a", Login::User, Some("1234")),
+            tag("1", "a", Login::So, Some("1234")),
+            tag("1", "a", Login::User, Some("12345")),
+            tag("1a", "", Login::User, Some("1234")),
+            tag("", "1a", Login::User, Some("1234")),
+            tag("1", "a", Login::User, Some("")),
+            tag("1", "a", Login::User, None),
         ];
         tags.sort();
         tags.dedup();
@@ -269,7 +278,11 @@ mod tests {
             let tags = guard.tags(&token("1", label), user, Some(&pin("1234")));
             tags.expect("a key")
         };
-        let (user, so, renamed) = (tags("a", 1), tags("a", 0), tags("b", 1));
+        let (user, so, renamed) = (
+            tags("a", Login::User),
+            tags("a", Login::So),
+            tags("b", Login::User),
+        );
         assert_eq!((user.device, user.token), (so.device, so.token));
         assert_eq!(
             (user.device, user.at_device),
@@ -283,12 +296,14 @@ mod tests {
     fn a_key_that_somebody_else_could_read_is_not_used() {
         let folder = tempfile::tempdir().expect("a folder");
         let guard = || guard(folder.path(), true);
-        guard().tags(&token("1", "a"), 1, None).expect("a key");
+        guard()
+            .tags(&token("1", "a"), Login::User, None)
+            .expect("a key");
         let file = folder.path().join("state/guard.key");
         let open = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(&file, open).expect("changed");
         let why = guard()
-            .tags(&token("1", "a"), 1, None)
+            .tags(&token("1", "a"), Login::User, None)
             .expect_err("refused");
         assert!(why.text.contains("chmod 600"), "{why}");
     }
@@ -297,7 +312,7 @@ mod tests {
     fn a_missing_or_broken_key_is_never_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let failure = |may| {
-            let failure = guard(folder.path(), may).tags(&token("1", "a"), 1, None);
+            let failure = guard(folder.path(), may).tags(&token("1", "a"), Login::User, None);
             failure.expect_err("no key").class
         };
         assert_eq!(failure(false), FailureClass::GuardKeyMissing);

@@ -1,20 +1,20 @@
 //! One operation of a partition at a time, in order, on whichever thread of the pool is free.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use qseed_entropy::Seed;
 
-use super::Worker;
 use super::partition::Partition;
-use crate::wire::{Open, Verdict};
+use super::{Worker, locked};
+use crate::wire::Open;
 
-/// What a partition is told to do.
+/// What a partition does next.
 pub(super) enum Command {
     Open(Open),
     Verdict {
         ask: u64,
-        verdict: Verdict,
+        present: bool,
     },
     /// The login at the token that this partition waited for has ended, well or not.
     LoginSettled,
@@ -34,7 +34,7 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct State {
     commands: VecDeque<Command>,
-    at_work: bool,
+    is_running: bool,
 }
 
 impl Inbox {
@@ -45,12 +45,12 @@ impl Inbox {
         }
     }
 
-    /// Adds a command behind those that wait. One that may be carried out `here` is, by the thread
-    /// that calls this, if nothing else of the partition is under way.
+    /// Adds a command to the queue. With `here`, the calling thread carries it out, if nothing else
+    /// of the partition is under way.
     pub(super) fn post(self: &Arc<Self>, worker: &Arc<Worker>, command: Command, here: bool) {
-        let mut state = self.lock();
+        let mut state = locked(&self.state);
         state.commands.push_back(command);
-        let starts = !std::mem::replace(&mut state.at_work, true);
+        let starts = !std::mem::replace(&mut state.is_running, true);
         // The thread that takes it up must not wait for this lock.
         drop(state);
         if starts && here {
@@ -60,38 +60,29 @@ impl Inbox {
         }
     }
 
-    /// Closes the partition as soon as what it does now is done; what waits is dropped.
+    /// Closes the partition after its current command; drops the commands that wait.
     pub(super) fn close_last(self: &Arc<Self>, worker: &Arc<Worker>) {
-        self.lock().commands.clear();
+        locked(&self.state).commands.clear();
         self.post(worker, Command::Close, false);
     }
 
-    /// Has a thread carry out the next command. Others' commands come in between, so that a
-    /// partition with many commands delays none with few.
+    /// Has a thread of the pool carry out the next command. Commands of other partitions come in
+    /// between: a partition with many commands delays none with few.
     fn work_on(self: &Arc<Self>, worker: &Arc<Worker>) {
         let (inbox, worker_) = (Arc::clone(self), Arc::clone(worker));
         worker.pool.run(move || inbox.work(&worker_));
     }
 
     fn work(self: &Arc<Self>, worker: &Arc<Worker>) {
-        let command = self.lock().commands.pop_front();
+        let command = locked(&self.state).commands.pop_front();
         if let Some(command) = command {
-            let mut partition = self
-                .partition
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            partition.carry_out(worker, command);
+            locked(&self.partition).carry_out(worker, command);
         }
-        let mut state = self.lock();
-        state.at_work = !state.commands.is_empty();
-        let goes_on = state.at_work;
-        drop(state);
-        if goes_on {
+        let mut state = locked(&self.state);
+        state.is_running = !state.commands.is_empty();
+        if state.is_running {
+            drop(state);
             self.work_on(worker);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,50 +1,46 @@
 //! Who is logged in where. The login state belongs to the process and the token (PKCS#11 3.1
 //! section 5.6.8), so partitions that are one token share it: the first logs in, the others wait
-//! for what becomes of it, and one PIN is never presented for each of them.
+//! for the outcome, and one PIN is never presented once for each of them.
 
 use std::collections::{HashMap, HashSet};
 
+use qseed_model::Login;
 use qseed_model::pins::PinTag;
 
 /// What a login takes: which kind of user, with which PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Credential {
-    /// `CK_USER_TYPE`
-    pub(super) user_type: u64,
+    pub(super) login: Login,
     /// The tag of the PIN.
     pub(super) tag: PinTag,
 }
-
-/// A login that took place. A later one at the same token has another number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct LoginNumber(u64);
 
 /// The logins of all tokens of the module, by slot id.
 #[derive(Default)]
 pub(super) struct Logins {
     tokens: HashMap<u64, TokenLogin>,
-    last_number: u64,
 }
 
 #[derive(Default)]
 struct TokenLogin {
-    state: Option<(Credential, LoginNumber)>,
+    current: Option<Credential>,
+    /// The partitions that use the current login.
     holders: HashSet<u32>,
     asking: Option<u32>,
     waiting: Vec<u32>,
 }
 
-/// What a partition that wants a login is to do.
+/// What a partition that wants a login does next.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Approach {
     /// Nothing: this very login is there, and the partition now holds it too.
-    Joined(LoginNumber),
+    Joined,
     /// Ask for the verdict and log in, then call [`Logins::settle`].
     Ask,
-    /// Wait until another partition's login at the token is settled, then come again.
+    /// Wait until another partition's login at the token is settled, then try again.
     Wait,
     /// Report that this other kind of user is logged in.
-    Conflict(u64),
+    Conflict(Login),
 }
 
 impl Logins {
@@ -56,13 +52,13 @@ impl Logins {
             token.waiting.push(partition);
             return Approach::Wait;
         }
-        match token.state {
-            Some((login, number)) if login == wanted => {
+        match token.current {
+            Some(current) if current == wanted => {
                 token.holders.insert(partition);
-                Approach::Joined(number)
+                Approach::Joined
             }
-            Some((login, _)) if login.user_type != wanted.user_type => {
-                Approach::Conflict(login.user_type)
+            Some(current) if current.login.excludes(wanted.login) => {
+                Approach::Conflict(current.login)
             }
             // The same user with another PIN, which may have been changed meanwhile: the token
             // will say.
@@ -73,44 +69,40 @@ impl Logins {
         }
     }
 
-    /// Says how the login of the partition that asked ended. Returns its number where it took
-    /// place, and the partitions that waited for it.
+    /// Records how the login of the partition that asked ended: `None` where there is none. Returns
+    /// the partitions that waited for it.
     pub(super) fn settle(
         &mut self,
         slot: u64,
         partition: u32,
         login: Option<Credential>,
-    ) -> (Option<LoginNumber>, Vec<u32>) {
+    ) -> Vec<u32> {
         let Some(token) = self.tokens.get_mut(&slot) else {
-            return (None, Vec::new());
+            return Vec::new();
         };
         if token.asking != Some(partition) {
-            return (None, Vec::new());
+            return Vec::new();
         }
         token.asking = None;
-        let number = login.map(|login| {
-            self.last_number += 1;
-            let number = LoginNumber(self.last_number);
-            token.state = Some((login, number));
+        if login.is_some() {
+            token.current = login;
             token.holders.insert(partition);
-            number
-        });
-        (number, std::mem::take(&mut token.waiting))
+        }
+        std::mem::take(&mut token.waiting)
     }
 
-    /// The token said that nobody is logged in, to a partition that came in by this login. A
-    /// login that took place since then is left alone.
-    pub(super) fn lost(&mut self, slot: u64, number: LoginNumber) {
+    /// The token told a partition that nobody is logged in. That ends the login that the partition
+    /// holds, and not one that took place since then.
+    pub(super) fn lost(&mut self, slot: u64, partition: u32) {
         if let Some(token) = self.tokens.get_mut(&slot)
-            && token.state.is_some_and(|(_, current)| current == number)
+            && token.holders.contains(&partition)
         {
-            token.state = None;
+            token.current = None;
             token.holders.clear();
         }
     }
 
-    /// A partition closes. `true` where it was the last that needed the login, so that it is to
-    /// log out.
+    /// A partition closes. `true` where it was the last that needed the login and has to log out.
     pub(super) fn leave(&mut self, slot: u64, partition: u32) -> bool {
         let Some(token) = self.tokens.get_mut(&slot) else {
             return false;
@@ -120,7 +112,7 @@ impl Logins {
         if !token.holders.is_empty() || token.asking.is_some() {
             return false;
         }
-        let logged_in = token.state.take().is_some();
+        let logged_in = token.current.take().is_some();
         if token.waiting.is_empty() {
             self.tokens.remove(&slot);
         }
@@ -131,18 +123,19 @@ impl Logins {
 #[cfg(test)]
 mod tests {
     use super::{Approach, Credential, Logins};
+    use qseed_model::Login;
     use qseed_model::pins::PinTag;
 
     const USER: Credential = Credential {
-        user_type: 1,
+        login: Login::User,
         tag: PinTag([1; 32]),
     };
     const SO: Credential = Credential {
-        user_type: 0,
+        login: Login::So,
         tag: PinTag([2; 32]),
     };
     const USER_WITH_ANOTHER_PIN: Credential = Credential {
-        user_type: 1,
+        login: Login::User,
         tag: PinTag([3; 32]),
     };
 
@@ -152,11 +145,9 @@ mod tests {
         assert_eq!(logins.approach(7, 1, USER), Approach::Ask);
         assert_eq!(logins.approach(7, 2, USER), Approach::Wait);
         assert_eq!(logins.approach(8, 3, USER), Approach::Ask, "another token");
-        let (number, waited) = logins.settle(7, 1, Some(USER));
-        assert_eq!(waited, [2]);
-        let number = number.expect("logged in");
-        assert_eq!(logins.approach(7, 2, USER), Approach::Joined(number));
-        assert!(!logins.leave(7, 1), "the other one needs it still");
+        assert_eq!(logins.settle(7, 1, Some(USER)), [2]);
+        assert_eq!(logins.approach(7, 2, USER), Approach::Joined);
+        assert!(!logins.leave(7, 1), "the other one still needs it");
         assert!(logins.leave(7, 2));
         assert_eq!(logins.approach(7, 1, USER), Approach::Ask);
     }
@@ -166,7 +157,7 @@ mod tests {
         let mut logins = Logins::default();
         assert_eq!(logins.approach(7, 1, USER), Approach::Ask);
         assert_eq!(logins.approach(7, 2, USER), Approach::Wait);
-        assert_eq!(logins.settle(7, 1, None), (None, vec![2]));
+        assert_eq!(logins.settle(7, 1, None), [2]);
         assert_eq!(logins.approach(7, 2, USER), Approach::Ask);
     }
 
@@ -175,20 +166,20 @@ mod tests {
         let mut logins = Logins::default();
         logins.approach(7, 1, USER);
         logins.settle(7, 1, Some(USER));
-        assert_eq!(logins.approach(7, 2, SO), Approach::Conflict(1));
+        assert_eq!(logins.approach(7, 2, SO), Approach::Conflict(Login::User));
         assert_eq!(logins.approach(7, 2, USER_WITH_ANOTHER_PIN), Approach::Ask);
     }
 
     #[test]
-    fn a_login_that_was_lost_is_made_once_more_and_not_lost_twice() {
+    fn a_lost_login_is_renewed_once() {
         let mut logins = Logins::default();
         logins.approach(7, 1, USER);
-        let first = logins.settle(7, 1, Some(USER)).0.expect("logged in");
-        assert_eq!(logins.approach(7, 2, USER), Approach::Joined(first));
-        logins.lost(7, first);
+        logins.settle(7, 1, Some(USER));
+        assert_eq!(logins.approach(7, 2, USER), Approach::Joined);
+        logins.lost(7, 1);
         assert_eq!(logins.approach(7, 1, USER), Approach::Ask);
-        let second = logins.settle(7, 1, Some(USER)).0.expect("logged in");
-        logins.lost(7, first);
-        assert_eq!(logins.approach(7, 2, USER), Approach::Joined(second));
+        logins.settle(7, 1, Some(USER));
+        logins.lost(7, 2);
+        assert_eq!(logins.approach(7, 2, USER), Approach::Joined);
     }
 }

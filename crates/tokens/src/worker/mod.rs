@@ -1,23 +1,24 @@
 //! The worker process: loads one module, holds its partitions open, and makes its calls.
 //!
-//! One thread reads what the daemon says; a pool of others makes the calls, one operation a
-//! partition at a time. A seed for the only partition is injected by the thread that read it: handed
-//! over, it would cost half as much again, and nobody waits behind it. The module's own output goes where standard output and error go, to pipes
-//! that the daemon reads; the worker itself writes nothing there.
+//! One thread reads the daemon's messages; a pool of others makes the calls, one operation a
+//! partition at a time. If there is only one partition, the thread that reads a seed also injects
+//! it: handing it over would cost half as much again, and nothing else waits. What the module
+//! writes to standard output and error goes to pipes that the daemon reads; the worker itself
+//! writes nothing there.
 
 mod elf;
-mod finder;
 mod guard;
 mod inbox;
 mod link;
 mod login;
 mod logins;
 mod module;
+mod operation;
 mod partition;
 mod pool;
 mod process;
-mod pulse;
 mod seeding;
+mod slots;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -33,24 +34,23 @@ use std::time::Duration;
 use qseed_secrets::Secret;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use finder::Finder;
 use guard::Guard;
 use inbox::{Command, Inbox};
 use link::Link;
 use logins::Logins;
 use module::Module;
+use operation::Operation;
 use pool::Pool;
-use pulse::Pulse;
+use slots::Slots;
 
 use crate::wire::{self, Decoder, FromWorker, Hello, Ready, ToWorker};
 
-/// Exit codes (sysexits): started by hand, the module does not load, the protocol is broken.
+/// Exit codes (sysexits): started by hand, the module does not load.
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
-const INTERNAL: u8 = 70;
 
-/// The main of `qseed worker`, which the daemon starts with one end of a socket pair as standard
-/// input. Returns when the daemon said `Shutdown`; ends the process where the daemon is gone.
+/// The main function of `qseed worker`, which the daemon starts with one end of a socket pair as
+/// standard input. Returns after `Shutdown`; ends the process if the daemon is gone.
 #[must_use]
 pub fn run() -> ExitCode {
     let socket = process::harden().and_then(|()| process::take_socket());
@@ -58,25 +58,27 @@ pub fn run() -> ExitCode {
         eprintln!("qseed: the worker is started by qseed itself, never by hand");
         return ExitCode::from(USAGE);
     };
-    let Ok(writer) = socket.try_clone() else {
-        return ExitCode::from(INTERNAL);
-    };
-    let link = Link::new(writer);
-    let mut requests = Requests::new(socket);
-    let pins = requests.begin();
-    match requests.next() {
-        Some(ToWorker::Hello(hello)) if hello.version == wire::VERSION => {
-            if !process::is_child_of(hello.daemon) {
-                process::end();
-            }
-            serve(hello, pins, link, &mut requests)
+    let writer = socket.try_clone().unwrap_or_else(|_| process::end());
+    let link = Link(Mutex::new(writer));
+    let mut messages = Messages::new(socket);
+    let pins = messages.begin();
+    match messages.next() {
+        Some(ToWorker::Hello(hello))
+            if hello.version == wire::VERSION && process::is_child_of(hello.daemon) =>
+        {
+            serve(hello, pins, link, messages)
         }
-        _ => ExitCode::from(INTERNAL),
+        _ => process::end(),
     }
 }
 
-/// Loads the module and does what the daemon says until it says `Shutdown`.
-fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, requests: &mut Requests) -> ExitCode {
+/// Loads the module and carries out messages until `Shutdown`.
+fn serve(
+    hello: Hello,
+    pins: Option<OwnedFd>,
+    link: Link,
+    mut messages: Messages<UnixStream>,
+) -> ExitCode {
     let memory_locked = qseed_secrets::memory::lock().is_ok();
     let module = match Module::load(&hello.module, hello.init_args) {
         Ok(module) => module,
@@ -93,65 +95,69 @@ fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, requests: &mut Request
     let worker = Arc::new(Worker {
         module,
         link,
-        finder: Finder::default(),
+        slots: Slots::default(),
         guard: Guard::new(hello.guard_key, hello.guard_key_may_be_made),
         logins: Mutex::default(),
         pins: Mutex::default(),
         asks: AtomicU64::new(1),
         pool: Pool::new(hello.concurrency),
         inboxes: Mutex::default(),
-        look_again_after: hello.look_again_after,
+        recheck_after: hello.recheck_after,
     });
-    if let Some(pins) = pins {
-        worker.learn_pins(File::from(pins));
+    let mut pins = pins.map(|pipe| Messages::new(File::from(pipe)));
+    while let Some(ToWorker::Pin { partition, pin }) = pins.as_mut().and_then(Messages::next) {
+        locked(&worker.pins).insert(partition, pin);
     }
     loop {
-        match requests.next() {
-            Some(ToWorker::Pin { partition, pin }) => worker.learn_pin(partition, pin),
+        match messages.next() {
+            Some(ToWorker::Pin { partition, pin }) => {
+                locked(&worker.pins).insert(partition, pin);
+            }
             Some(ToWorker::Open(how)) => worker.post(how.partition, Command::Open(how)),
             Some(ToWorker::Verdict {
                 partition,
                 ask,
-                verdict,
-            }) => {
-                worker.post(partition, Command::Verdict { ask, verdict });
-            }
+                present,
+            }) => worker.post(partition, Command::Verdict { ask, present }),
             Some(ToWorker::Seed {
                 partition,
                 job,
                 seed,
-            }) => {
-                worker.post(partition, Command::Seed { job, seed });
-            }
+            }) => worker.post(partition, Command::Seed { job, seed }),
             Some(ToWorker::Close { partition }) => worker.post(partition, Command::Close),
             Some(ToWorker::List { request }) => worker.list(request),
             Some(ToWorker::Shutdown) => break,
-            Some(ToWorker::Hello(_)) | None => return ExitCode::from(INTERNAL),
+            Some(ToWorker::Hello(_)) | None => process::end(),
         }
     }
     worker.shut_down();
     ExitCode::SUCCESS
 }
 
+/// Locks a mutex. A thread that panicked has reported it, and left nothing half done.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// What all threads of the process share.
 struct Worker {
     module: Module,
     link: Link,
-    finder: Finder,
+    slots: Slots,
     guard: Guard,
     logins: Mutex<Logins>,
-    /// The PINs that the daemon told.
+    /// The PINs that the daemon told, by partition.
     pins: Mutex<HashMap<u32, Secret>>,
     asks: AtomicU64,
     pool: Pool,
     inboxes: Mutex<HashMap<u32, Arc<Inbox>>>,
-    look_again_after: Duration,
+    recheck_after: Duration,
 }
 
 impl Worker {
     fn post(self: &Arc<Self>, partition: u32, command: Command) {
         let (inbox, alone) = {
-            let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inboxes = locked(&self.inboxes);
             let inbox = inboxes
                 .entry(partition)
                 .or_insert_with(|| Arc::new(Inbox::new(partition)));
@@ -161,68 +167,38 @@ impl Worker {
         inbox.post(self, command, here);
     }
 
-    fn learn_pin(&self, partition: u32, pin: Secret) {
-        self.pins
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(partition, pin);
-    }
-
-    /// Reads the PINs that were put away for this module's workers.
-    fn learn_pins(&self, mut pipe: File) {
-        let mut decoder = Decoder::new(wire::MAX_FRAME_BYTES);
-        loop {
-            match decoder.next_message() {
-                Ok(Some(ToWorker::Pin { partition, pin })) => self.learn_pin(partition, pin),
-                Ok(None) => match pipe.read(decoder.space()) {
-                    Ok(read) if read > 0 => decoder.filled(read),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Ok(_) | Err(_) => return,
-                },
-                Ok(Some(_)) | Err(_) => return,
-            }
-        }
-    }
-
     fn told_pin(&self, partition: u32) -> Option<Secret> {
-        self.pins
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&partition)
-            .cloned()
+        locked(&self.pins).get(&partition).cloned()
     }
 
     fn logins(&self) -> MutexGuard<'_, Logins> {
-        self.logins.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.logins)
     }
 
-    /// Tells every slot, as it is read, on a thread of the pool.
+    /// Reports every slot as it is read, on a thread of the pool.
     fn list(self: &Arc<Self>, request: u64) {
         let worker = Arc::clone(self);
         self.pool.run(move || {
-            let pulse = Pulse::new(&worker.link, None);
+            let op = Operation::new(&worker, None);
             let mut failure = None;
-            for slot in finder::list(&worker.module, || pulse.beat()) {
+            for slot in slots::list(op.module(), || op.call_begins()) {
                 match slot {
-                    Ok(slot) => worker.link.send(&FromWorker::Slot { request, slot }),
+                    Ok(slot) => op.send(&FromWorker::Slot { request, slot }),
                     Err(error) => {
                         failure = Some(error);
                         break;
                     }
                 }
             }
-            worker.link.send(&FromWorker::Listed { request, failure });
+            op.send(&FromWorker::Listed { request, failure });
         });
     }
 
     /// Logs out, closes every session and finalises the module, in as much time as its calls
     /// take: the daemon ends a worker that takes too long.
     fn shut_down(self: &Arc<Self>) {
-        let inboxes: Vec<_> = {
-            let mut inboxes = self.inboxes.lock().unwrap_or_else(PoisonError::into_inner);
-            inboxes.drain().map(|(_, inbox)| inbox).collect()
-        };
-        for inbox in &inboxes {
+        let inboxes = std::mem::take(&mut *locked(&self.inboxes));
+        for inbox in inboxes.values() {
             inbox.close_last(self);
         }
         self.pool.close();
@@ -230,53 +206,47 @@ impl Worker {
     }
 }
 
-/// Reads what the daemon says.
-struct Requests {
-    socket: UnixStream,
+/// Reads the daemon's messages, from the socket or a pipe.
+struct Messages<R> {
+    from: R,
     decoder: Decoder,
 }
 
-impl Requests {
-    fn new(socket: UnixStream) -> Self {
+impl<R: Read> Messages<R> {
+    fn new(from: R) -> Self {
         Self {
-            socket,
+            from,
             decoder: Decoder::new(wire::MAX_FRAME_BYTES),
         }
     }
 
-    /// Reads the first bytes, and the pipe with PINs that may come beside them.
-    fn begin(&mut self) -> Option<OwnedFd> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut beside = RecvAncillaryBuffer::new(&mut space);
-        let read = recvmsg(
-            &self.socket,
-            &mut [IoSliceMut::new(self.decoder.space())],
-            &mut beside,
-            RecvFlags::CMSG_CLOEXEC,
-        );
-        match read {
-            Ok(read) if read.bytes > 0 => self.decoder.filled(read.bytes),
-            Ok(_) | Err(_) => process::end(),
-        }
-        beside.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        })
-    }
-
-    /// The next message, `None` where it is none of this protocol. Without a daemon this process
-    /// ends.
+    /// The next message; `None` at the end, or where what comes is no message.
     fn next(&mut self) -> Option<ToWorker> {
         loop {
             if let Some(message) = self.decoder.next_message().ok()? {
                 return Some(message);
             }
-            match self.socket.read(self.decoder.space()) {
-                Ok(0) => process::end(),
-                Ok(read) => self.decoder.filled(read),
+            match self.from.read(self.decoder.space()) {
+                Ok(read) if read > 0 => self.decoder.filled(read),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => process::end(),
+                Ok(_) | Err(_) => return None,
             }
         }
+    }
+}
+
+impl Messages<UnixStream> {
+    /// Reads the first bytes, and the pipe with PINs that may come beside them.
+    fn begin(&mut self) -> Option<OwnedFd> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut beside = RecvAncillaryBuffer::new(&mut space);
+        let mut buffer = [IoSliceMut::new(self.decoder.space())];
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let read = recvmsg(&self.from, &mut buffer, &mut beside, flags).ok()?;
+        self.decoder.filled(read.bytes);
+        beside.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        })
     }
 }

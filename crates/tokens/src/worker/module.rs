@@ -8,7 +8,8 @@ use cryptoki::error::{Error, RvError};
 use cryptoki::session::{Session, UserType};
 use cryptoki::slot::Slot;
 use cryptoki::types::RawAuthPin;
-use qseed_model::Version;
+use qseed_model::{Login, Version};
+use qseed_secrets::Secret;
 
 use super::elf;
 use crate::ckr::{Ckr, Function};
@@ -156,18 +157,26 @@ impl Module {
     pub(super) fn login(
         &self,
         session: &Session,
-        user: UserType,
-        pin: Option<&RawAuthPin>,
+        login: Login,
+        pin: Option<&Secret>,
     ) -> Answer<()> {
+        let user = match login {
+            Login::So => UserType::So,
+            Login::Vendor(number) => UserType::VendorExtension(number),
+            Login::None | Login::User | Login::Protected => UserType::User,
+        };
         let answer = match pin {
-            Some(pin) => session.login_with_raw(user, pin),
+            // One more copy, of just its size, which is wiped as well.
+            Some(pin) => {
+                let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
+                session.login_with_raw(user, &pin)
+            }
             None => session.login(user, None),
         };
         answer.map_err(|error| TokenFailure::of_call(Function::Login, &error))
     }
 
-    /// Logs out whoever is logged in to the session's token. At the end of a session's use a
-    /// failure changes nothing.
+    /// Logs out the user of the session's token. At the end of a session a failure changes nothing.
     #[expect(clippy::unused_self, reason = "a session belongs to its module")]
     pub(super) fn logout(&self, session: &Session) {
         let _ = session.logout();

@@ -1,26 +1,25 @@
 //! A partition: found, opened, logged in, seeded, closed.
 //!
 //! Nothing here blocks but Cryptoki calls: a partition that waits for the guard's verdict, or for
-//! another partition's login at the same token, keeps its place in a [`Phase`] and its thread goes
-//! on with others.
+//! another partition's login at the same token, stores what it has in a [`Phase`], and its thread
+//! goes on with others.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use cryptoki::session::Session;
 use cryptoki::slot::Slot;
-use qseed_entropy::Seed;
 use qseed_model::Login;
+use qseed_model::pins::PinAnswer;
 
 use super::Worker;
 use super::inbox::Command;
-use super::login::{CKU_SO, Question, look_again, user_type};
-use super::logins::LoginNumber;
-use super::pulse::Pulse;
+use super::login::{Question, recheck};
+use super::operation::Operation;
 use super::seeding::SeedJob;
 use crate::directory::TokenInfo;
 use crate::failure::{FailureClass, TokenFailure};
-use crate::wire::{FromWorker, Open, PinOutcome, Verdict};
+use crate::wire::{FromWorker, Open};
 
 /// A partition as the worker knows it.
 pub(super) struct Partition {
@@ -28,39 +27,32 @@ pub(super) struct Partition {
     pub(super) phase: Phase,
 }
 
-/// Where a partition stands between two commands.
+/// What a partition has between two commands.
 pub(super) enum Phase {
     Closed,
     /// Another partition is logging in at the same token.
-    Waiting(Entry),
+    Waiting(Pending),
     /// The guard is asked whether the PIN may be presented.
-    Asking(Entry, Question),
-    Open(Place),
+    Asking(Pending, Question),
+    Open(TokenSession),
 }
 
 /// An open session with a token.
-pub(super) struct Place {
-    pub(super) session: Session,
+pub(super) struct TokenSession {
+    pub(super) handle: Session,
     pub(super) slot: Slot,
     pub(super) token: TokenInfo,
-    /// When the token in the slot was last seen to be this one.
-    pub(super) looked_at: Instant,
-    /// The login that the session came in by.
-    pub(super) login: Option<LoginNumber>,
-    /// How the partition is to be opened, should the session be lost.
+    /// When the slot was last seen to hold this token.
+    pub(super) checked: Instant,
+    /// How the partition is to be opened again if the session is lost.
     pub(super) how: Open,
 }
 
-/// A place that is not logged in yet, and what for.
-pub(super) struct Entry {
-    pub(super) place: Place,
-    pub(super) purpose: Purpose,
-}
-
-/// What follows a login.
-pub(super) enum Purpose {
-    Open,
-    Seed(SeedJob),
+/// A session that is not logged in yet.
+pub(super) struct Pending {
+    pub(super) session: TokenSession,
+    /// The seed that waits for the login; `None` while the partition is being opened.
+    pub(super) seed: Option<SeedJob>,
 }
 
 impl Partition {
@@ -72,162 +64,124 @@ impl Partition {
     }
 
     pub(super) fn carry_out(&mut self, worker: &Arc<Worker>, command: Command) {
-        let pulse = Pulse::new(&worker.link, Some(self.id));
-        match command {
-            Command::Open(how) => self.open(worker, &pulse, how),
-            Command::Verdict { ask, verdict } => self.judged(worker, &pulse, ask, verdict),
-            Command::LoginSettled => self.come_again(worker, &pulse),
-            Command::Seed { job, seed } => self.seed(worker, &pulse, job, seed),
-            Command::Close => {
-                self.close(worker, &pulse);
-                worker.link.send(&FromWorker::Closed { partition: self.id });
+        let op = &Operation::new(worker, Some(self.id));
+        let phase = std::mem::replace(&mut self.phase, Phase::Closed);
+        match (command, phase) {
+            (Command::Open(how), phase) => {
+                self.close(op, phase);
+                match connect(op, &how) {
+                    Ok(session) => self.log_in(
+                        op,
+                        Pending {
+                            session,
+                            seed: None,
+                        },
+                    ),
+                    Err(failure) => self.report_closed(op, None, failure),
+                }
             }
+            (Command::Close, phase) => {
+                self.close(op, phase);
+                op.send(&FromWorker::Closed { partition: self.id });
+            }
+            (Command::Verdict { ask, present }, Phase::Asking(pending, question))
+                if question.ask == ask =>
+            {
+                self.judged(op, pending, question, present);
+            }
+            (Command::LoginSettled, Phase::Waiting(pending)) => {
+                op.resumes();
+                self.log_in(op, pending);
+            }
+            (Command::Seed { job, seed }, Phase::Open(session)) => {
+                self.check_and_inject(op, session, SeedJob::new(job, seed));
+            }
+            (Command::Seed { job, seed }, phase) => {
+                let is_open = !matches!(phase, Phase::Closed);
+                self.phase = phase;
+                let failure = TokenFailure::new(FailureClass::Device, "the partition is not open");
+                op.send(&SeedJob::new(job, seed).failed(self.id, failure, is_open));
+            }
+            // A close or a new open came in between.
+            (Command::Verdict { .. } | Command::LoginSettled, phase) => self.phase = phase,
         }
     }
 
-    fn open(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>, how: Open) {
-        self.close(worker, pulse);
-        match arrive(worker, pulse, how) {
-            Ok(place) => {
-                let purpose = Purpose::Open;
-                self.enter(worker, pulse, Entry { place, purpose });
-            }
-            Err(failure) => self.report_closed(worker, &Purpose::Open, failure),
+    /// Goes on after the login.
+    pub(super) fn proceed(&mut self, op: &Operation<'_>, pending: Pending) {
+        let Pending { session, seed } = pending;
+        if let Some(job) = seed {
+            return self.inject(op, session, job);
         }
+        op.send(&FromWorker::Opened {
+            partition: self.id,
+            token: session.token.clone(),
+        });
+        self.phase = Phase::Open(session);
     }
 
-    fn judged(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>, ask: u64, verdict: Verdict) {
-        match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Asking(entry, question) if question.ask == ask => {
-                self.log_in(worker, pulse, entry, question, verdict);
-            }
-            // A verdict that a close or a new open overtook.
-            other => self.phase = other,
-        }
+    /// Closes the session and reports the failure.
+    pub(super) fn give_up(&self, op: &Operation<'_>, pending: Pending, failure: TokenFailure) {
+        self.leave(op, pending.session);
+        self.report_closed(op, pending.seed.as_ref(), failure);
     }
 
-    fn come_again(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>) {
-        match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Waiting(entry) => {
-                pulse.go_on();
-                self.enter(worker, pulse, entry);
-            }
-            other => self.phase = other,
-        }
-    }
-
-    fn seed(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>, job: u64, seed: Seed) {
-        let job = SeedJob::new(job, seed);
-        match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Open(place) => self.inject_after_a_look(worker, pulse, place, job),
-            other => {
-                let is_open = !matches!(other, Phase::Closed);
-                self.phase = other;
-                let text = "the partition is not open";
-                let failure = TokenFailure::new(FailureClass::Device, text);
-                worker.link.send(&job.failed(self.id, failure, is_open));
-            }
-        }
-    }
-
-    /// Goes on behind the login.
-    pub(super) fn begin(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>, entry: Entry) {
-        let Entry { place, purpose } = entry;
-        match purpose {
-            Purpose::Open => {
-                let token = place.token.clone();
-                self.phase = Phase::Open(place);
-                let partition = self.id;
-                worker.link.send(&FromWorker::Opened { partition, token });
-            }
-            Purpose::Seed(job) => self.inject(worker, pulse, place, job),
-        }
-    }
-
-    /// Gives up an entry: the session is closed and the failure told.
-    pub(super) fn give_up(
-        &mut self,
-        worker: &Arc<Worker>,
-        pulse: &Pulse<'_>,
-        entry: Entry,
+    pub(super) fn report_closed(
+        &self,
+        op: &Operation<'_>,
+        seed: Option<&SeedJob>,
         failure: TokenFailure,
     ) {
-        self.leave(worker, pulse, entry.place);
-        self.report_closed(worker, &entry.purpose, failure);
-    }
-
-    pub(super) fn report_closed(&self, worker: &Worker, purpose: &Purpose, failure: TokenFailure) {
         let partition = self.id;
-        worker.link.send(&match purpose {
-            Purpose::Open => FromWorker::OpenFailed { partition, failure },
-            Purpose::Seed(job) => job.failed(partition, failure, false),
+        op.send(&match seed {
+            None => FromWorker::OpenFailed { partition, failure },
+            Some(job) => job.failed(partition, failure, false),
         });
     }
 
-    fn close(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>) {
-        match std::mem::replace(&mut self.phase, Phase::Closed) {
-            Phase::Closed => {}
-            Phase::Open(place) => self.leave(worker, pulse, place),
-            Phase::Waiting(entry) => self.abandon(worker, pulse, entry),
-            Phase::Asking(entry, question) => {
+    fn close(&self, op: &Operation<'_>, phase: Phase) {
+        let pending = match phase {
+            Phase::Closed => return,
+            Phase::Open(session) => return self.leave(op, session),
+            Phase::Waiting(pending) => pending,
+            Phase::Asking(pending, question) => {
                 // A verdict that is on its way finds nobody: the guard must not count it.
-                worker.link.send(&FromWorker::PinOutcome {
-                    partition: self.id,
-                    ask: question.ask,
-                    outcome: PinOutcome::NotPresented,
-                });
-                worker.settle_login(&entry.place, self.id, None);
-                self.abandon(worker, pulse, entry);
+                self.report_answer(op, question.ask, PinAnswer::NotJudged, None);
+                op.settle_login(pending.session.slot.id(), self.id, None);
+                pending
             }
-        }
-    }
-
-    /// Closes what was under way. A seed that waited for a login is answered, as every seed is.
-    fn abandon(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>, entry: Entry) {
-        self.leave(worker, pulse, entry.place);
-        if let purpose @ Purpose::Seed(_) = &entry.purpose {
+        };
+        self.leave(op, pending.session);
+        // Every seed is answered; an opening is not, since its end is what was asked for.
+        if let Some(job) = &pending.seed {
             let text = "the partition was closed meanwhile";
             let failure = TokenFailure::new(FailureClass::Device, text);
-            self.report_closed(worker, purpose, failure);
+            self.report_closed(op, Some(job), failure);
         }
     }
 
     /// Closes a session, after a logout where no other partition needs the login.
-    pub(super) fn leave(&self, worker: &Worker, pulse: &Pulse<'_>, place: Place) {
-        if worker.logins().leave(place.slot.id(), self.id) {
-            pulse.beat();
-            worker.module.logout(&place.session);
+    fn leave(&self, op: &Operation<'_>, session: TokenSession) {
+        if op.worker.logins().leave(session.slot.id(), self.id) {
+            op.module().logout(&session.handle);
         }
-        pulse.beat();
-        worker.module.close(place.session);
+        op.module().close(session.handle);
     }
 }
 
-/// Finds the token and opens a session with it. Where a listing that others share turns out to be
+/// Finds the token and opens a session with it. Where the listing of slots that others share is
 /// older than a change of slots, it is read again, once.
-fn arrive(worker: &Worker, pulse: &Pulse<'_>, how: Open) -> Result<Place, TokenFailure> {
-    let place = open_session(worker, pulse, how)?;
-    let Err(failure) = look_again(worker, pulse, &place) else {
-        return Ok(place);
-    };
-    pulse.beat();
-    worker.module.close(place.session);
-    if failure.class != FailureClass::TokenMissing {
-        return Err(failure);
-    }
-    worker.finder.forget();
-    let place = open_session(worker, pulse, place.how)?;
-    match look_again(worker, pulse, &place) {
-        Ok(_) => Ok(place),
-        Err(failure) => {
-            worker.module.close(place.session);
-            Err(failure)
+fn connect(op: &Operation<'_>, how: &Open) -> Result<TokenSession, TokenFailure> {
+    match still_there(op, find_and_open(op, how)?) {
+        Err(failure) if failure.class == FailureClass::TokenMissing => {
+            still_there(op, find_and_open(op, how)?)
         }
+        result => result,
     }
 }
 
-fn open_session(worker: &Worker, pulse: &Pulse<'_>, how: Open) -> Result<Place, TokenFailure> {
-    let (slot, token) = worker.finder.find(&worker.module, &how.token, pulse)?;
+fn find_and_open(op: &Operation<'_>, how: &Open) -> Result<TokenSession, TokenFailure> {
+    let (slot, token) = op.worker.slots.find(op, &how.token)?;
     if let Some(first) = &how.first
         && *first != token.name()
     {
@@ -238,19 +192,36 @@ fn open_session(worker: &Worker, pulse: &Pulse<'_>, how: Open) -> Result<Place, 
         );
         return Err(TokenFailure::new(FailureClass::AnotherToken, text));
     }
-    pulse.beat();
-    let session = worker.module.open(slot, needs_read_write(how.login))?;
-    Ok(Place {
-        session,
+    open_session(op, slot, token, how.clone())
+}
+
+pub(super) fn open_session(
+    op: &Operation<'_>,
+    slot: Slot,
+    token: TokenInfo,
+    how: Open,
+) -> Result<TokenSession, TokenFailure> {
+    // The security officer can log in to read/write sessions only (PKCS#11 3.1 section 5.6.8).
+    let read_write = how.login == Login::So;
+    Ok(TokenSession {
+        handle: op.module().open(slot, read_write)?,
         slot,
         token,
-        looked_at: Instant::now(),
-        login: None,
+        checked: Instant::now(),
         how,
     })
 }
 
-/// The security officer logs in to read/write sessions alone (PKCS#11 3.1 section 5.6.8).
-pub(super) fn needs_read_write(login: Login) -> bool {
-    user_type(login).is_some_and(|user| user == CKU_SO)
+/// The session, if the slot still holds its token; else it is closed.
+pub(super) fn still_there(
+    op: &Operation<'_>,
+    session: TokenSession,
+) -> Result<TokenSession, TokenFailure> {
+    match recheck(op, &session) {
+        Ok(_) => Ok(session),
+        Err(failure) => {
+            op.module().close(session.handle);
+            Err(failure)
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! The threads that make Cryptoki calls: as many as may run at once, started when needed.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+
+use super::locked;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -40,7 +42,7 @@ impl Pool {
 
     /// Hands a job to the next free thread.
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
-        let mut state = self.shared.lock();
+        let mut state = locked(&self.shared.state);
         state.jobs.push_back(Box::new(job));
         // Without a thread the job waits for one that runs: fewer threads are no fault.
         if !state.closed
@@ -57,7 +59,7 @@ impl Pool {
     /// Waits until all jobs are done, those included that they hand in themselves, and ends the
     /// threads.
     pub(super) fn close(&self) {
-        let mut state = self.shared.lock();
+        let mut state = locked(&self.shared.state);
         state.closed = true;
         let threads = std::mem::take(&mut state.threads);
         drop(state);
@@ -80,17 +82,13 @@ impl Pool {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn work(&self) {
-        let mut state = self.lock();
+        let mut state = locked(&self.state);
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
                 job();
-                state = self.lock();
+                state = locked(&self.state);
             } else if state.closed {
                 return;
             } else {

@@ -1,14 +1,13 @@
 //! One seed into one token.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qseed_entropy::Seed;
+use qseed_model::Login;
 
-use super::Worker;
-use super::login::look_again;
-use super::partition::{Entry, Partition, Phase, Place, Purpose, needs_read_write};
-use super::pulse::Pulse;
+use super::login::recheck;
+use super::operation::Operation;
+use super::partition::{Partition, Pending, Phase, TokenSession, open_session, still_there};
 use crate::failure::{FailureClass, TokenFailure};
 use crate::wire::FromWorker;
 
@@ -20,7 +19,7 @@ pub(super) struct SeedJob {
     mixed_in: usize,
     spent: Duration,
     calls: u32,
-    /// Each way to mend things is gone once for a seed.
+    /// Each is tried once for a seed.
     reopened: bool,
     logged_in_again: bool,
 }
@@ -63,21 +62,13 @@ impl SeedJob {
     }
 
     /// Mixes in what the token has not taken yet, in as many calls as `chunk` asks for.
-    fn mix_in(
-        &mut self,
-        worker: &Worker,
-        pulse: &Pulse<'_>,
-        place: &Place,
-    ) -> Result<(), TokenFailure> {
-        let rest = &self.seed.expose()[self.mixed_in..];
-        let chunk = place
-            .how
-            .chunk
-            .and_then(|chunk| usize::try_from(chunk.get()).ok());
-        for part in rest.chunks(chunk.unwrap_or(rest.len()).min(rest.len())) {
-            pulse.beat();
+    fn mix_in(&mut self, op: &Operation<'_>, session: &TokenSession) -> Result<(), TokenFailure> {
+        let chunk = session.how.chunk.map(|chunk| usize::try_from(chunk.get()));
+        let chunk = chunk.and_then(Result::ok).unwrap_or(usize::MAX);
+        for part in self.seed.expose()[self.mixed_in..].chunks(chunk) {
+            let module = op.module();
             let began = Instant::now();
-            let answer = worker.module.seed(&place.session, part);
+            let answer = module.seed(&session.handle, part);
             self.spent += began.elapsed();
             self.calls = self.calls.saturating_add(1);
             answer?;
@@ -89,104 +80,65 @@ impl SeedJob {
 
 impl Partition {
     /// Injects a seed into the token that was opened, if it is still there.
-    pub(super) fn inject_after_a_look(
+    pub(super) fn check_and_inject(
         &mut self,
-        worker: &Arc<Worker>,
-        pulse: &Pulse<'_>,
-        mut place: Place,
+        op: &Operation<'_>,
+        mut session: TokenSession,
         job: SeedJob,
     ) {
-        if place.looked_at.elapsed() >= worker.look_again_after {
-            if let Err(failure) = look_again(worker, pulse, &place) {
-                // What the others know of the slots may be as old.
-                worker.finder.forget();
-                let purpose = Purpose::Seed(job);
-                return self.give_up(worker, pulse, Entry { place, purpose }, failure);
+        if session.checked.elapsed() >= op.worker.recheck_after {
+            if let Err(failure) = recheck(op, &session) {
+                let seed = Some(job);
+                return self.give_up(op, Pending { session, seed }, failure);
             }
-            place.looked_at = Instant::now();
+            session.checked = Instant::now();
         }
-        self.inject(worker, pulse, place, job);
+        self.inject(op, session, job);
     }
 
     /// Injects a seed. A session or a login that was lost is renewed, once each, and the seed goes
     /// on where it stopped: into the same token or nowhere, and no chunk twice.
-    pub(super) fn inject(
-        &mut self,
-        worker: &Arc<Worker>,
-        pulse: &Pulse<'_>,
-        place: Place,
-        mut job: SeedJob,
-    ) {
-        let Err(failure) = job.mix_in(worker, pulse, &place) else {
-            self.phase = Phase::Open(place);
-            return worker.link.send(&job.done(self.id));
+    pub(super) fn inject(&mut self, op: &Operation<'_>, session: TokenSession, mut job: SeedJob) {
+        let Err(failure) = job.mix_in(op, &session) else {
+            self.phase = Phase::Open(session);
+            return op.send(&job.done(self.id));
         };
+        let has_login = session.how.login != Login::None;
         match failure.class {
             FailureClass::SessionLost if !job.reopened => {
                 job.reopened = true;
-                self.reopen(worker, pulse, place, job);
+                self.reopen(op, session, job);
             }
             FailureClass::SessionLost => {
-                let purpose = Purpose::Seed(job);
-                self.give_up(worker, pulse, Entry { place, purpose }, failure);
+                let seed = Some(job);
+                self.give_up(op, Pending { session, seed }, failure);
             }
-            FailureClass::NotLoggedIn if place.login.is_some() && !job.logged_in_again => {
+            FailureClass::NotLoggedIn if has_login && !job.logged_in_again => {
                 job.logged_in_again = true;
-                self.log_in_again(worker, pulse, place, job);
+                op.worker.logins().lost(session.slot.id(), self.id);
+                let seed = Some(job);
+                self.log_in(op, Pending { session, seed });
             }
             _ => {
-                self.phase = Phase::Open(place);
-                worker.link.send(&job.failed(self.id, failure, true));
+                self.phase = Phase::Open(session);
+                op.send(&job.failed(self.id, failure, true));
             }
         }
     }
 
-    /// Opens a new session with the same token, in the place of one that is gone.
-    fn reopen(&mut self, worker: &Arc<Worker>, pulse: &Pulse<'_>, place: Place, job: SeedJob) {
+    /// Opens a new session with the same token, in place of one that is gone.
+    fn reopen(&mut self, op: &Operation<'_>, lost: TokenSession, job: SeedJob) {
         // Without a logout: other partitions may hold the login, and this session is gone.
-        worker.logins().leave(place.slot.id(), self.id);
-        pulse.beat();
+        op.worker.logins().leave(lost.slot.id(), self.id);
         // Where the module was mistaken, the old session must not take room in its table.
-        let Place {
-            session,
-            slot,
-            token,
-            how,
-            ..
-        } = place;
-        worker.module.close(session);
-        pulse.beat();
-        let purpose = Purpose::Seed(job);
-        let session = match worker.module.open(slot, needs_read_write(how.login)) {
-            Ok(session) => session,
-            Err(failure) => return self.report_closed(worker, &purpose, failure),
-        };
-        let place = Place {
-            session,
-            slot,
-            token,
-            looked_at: Instant::now(),
-            login: None,
-            how,
-        };
-        let entry = Entry { place, purpose };
-        match look_again(worker, pulse, &entry.place) {
-            Ok(_) => self.enter(worker, pulse, entry),
-            Err(failure) => self.give_up(worker, pulse, entry, failure),
+        op.module().close(lost.handle);
+        let session = open_session(op, lost.slot, lost.token, lost.how);
+        match session.and_then(|session| still_there(op, session)) {
+            Ok(session) => {
+                let seed = Some(job);
+                self.log_in(op, Pending { session, seed });
+            }
+            Err(failure) => self.report_closed(op, Some(&job), failure),
         }
-    }
-
-    fn log_in_again(
-        &mut self,
-        worker: &Arc<Worker>,
-        pulse: &Pulse<'_>,
-        mut place: Place,
-        job: SeedJob,
-    ) {
-        if let Some(login) = place.login.take() {
-            worker.logins().lost(place.slot.id(), login);
-        }
-        let purpose = Purpose::Seed(job);
-        self.enter(worker, pulse, Entry { place, purpose });
     }
 }

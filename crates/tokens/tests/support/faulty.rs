@@ -7,7 +7,7 @@ use qseed_model::Login;
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::Open;
 
-use super::{spec, token};
+use super::{Daemon, on_one_thread, spec, token};
 
 /// A faulty token in a folder of its own, and the specification of a worker for it.
 pub struct Bench {
@@ -36,17 +36,26 @@ impl Bench {
         }
     }
 
+    /// Runs a test with a worker of this token, and shuts the worker down.
+    pub fn with_worker(&self, test: impl AsyncFnOnce(&mut Daemon)) {
+        on_one_thread(async {
+            let (mut daemon, _) = Daemon::ready(&self.spec).await;
+            test(&mut daemon).await;
+            daemon.shut_down().await;
+        });
+    }
+
     pub fn set(&self, change: impl FnOnce(&mut qseed_faulty_token::Faults)) {
         self.token.set(change).expect("steered");
     }
 
-    /// Has workers look at a token before each seed, not only when the last look is old.
-    pub fn look_before_each_seed(&mut self) {
-        self.spec.look_again_after = Duration::ZERO;
+    /// Has workers check the token before each seed.
+    pub fn check_before_each_seed(&mut self) {
+        self.spec.recheck_after = Duration::ZERO;
     }
 
-    /// How often tokens were looked at, where every call is recorded.
-    pub fn looks(&self) -> usize {
+    /// How often a token's information was read, where every call is recorded.
+    pub fn readings(&self) -> usize {
         let record = self.token.record().expect("a record").into_iter();
         record
             .filter(|line| line.ended(Function::GetTokenInfo).is_some())

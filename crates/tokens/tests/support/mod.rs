@@ -8,18 +8,19 @@
 
 pub mod faulty;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qseed_entropy::Seed;
+use qseed_model::pins::PinAnswer;
 use qseed_model::uri::TokenUri;
 use qseed_model::{Login, TokenChoice};
 use qseed_real_tokens::{SOFTHSM, SPY, SoftHsm};
-use qseed_secrets::{Secret, SecretRef};
 use qseed_tokens::directory::{SlotReport, TokenInfo};
 use qseed_tokens::failure::TokenFailure;
-use qseed_tokens::supervisor::{LOOK_AGAIN_AFTER, Output, Worker, WorkerEvent, WorkerSpec};
-use qseed_tokens::wire::{FromWorker, Open, PinOutcome, PinSource, Ready, ToWorker, Verdict};
+use qseed_tokens::supervisor::{Output, RECHECK_AFTER, Worker, WorkerEvent, WorkerSpec};
+use qseed_tokens::wire::{FromWorker, Open, PinSource, Ready, ToWorker};
 use tokio::sync::mpsc;
 
 /// Ends a test that would wait for ever; nothing is judged by it.
@@ -75,7 +76,7 @@ pub fn spec(module: &str, folder: &Path) -> WorkerSpec {
         guard_key: folder.join("state/guard.key"),
         guard_key_may_be_made: true,
         concurrency: 4,
-        look_again_after: LOOK_AGAIN_AFTER,
+        recheck_after: RECHECK_AFTER,
         output: Output::Lines,
     }
 }
@@ -90,7 +91,7 @@ pub struct Daemon {
 impl Daemon {
     pub fn start(spec: &WorkerSpec) -> Self {
         let (sender, events) = mpsc::channel(64);
-        let worker = Worker::spawn(spec, 7, sender).expect("a worker");
+        let worker = Worker::spawn(spec, None, 7, sender).expect("a worker");
         Self {
             worker,
             events,
@@ -165,7 +166,7 @@ impl Daemon {
     /// Opens a partition whose PIN the token accepts.
     pub async fn log_in(&mut self, how: Open) -> TokenInfo {
         self.start_opening(how);
-        assert_eq!(self.let_log_in().await, PinOutcome::Accepted);
+        assert_eq!(self.let_log_in().await, PinAnswer::Accepted);
         self.opened().await.1
     }
 
@@ -196,25 +197,25 @@ impl Daemon {
         }
     }
 
-    pub fn say(&self, partition: u32, ask: u64, verdict: Verdict) {
+    pub fn say(&self, partition: u32, ask: u64, present: bool) {
         self.worker.send(ToWorker::Verdict {
             partition,
             ask,
-            verdict,
+            present,
         });
     }
 
-    pub async fn outcome(&mut self) -> PinOutcome {
+    pub async fn outcome(&mut self) -> PinAnswer {
         match self.message().await {
-            FromWorker::PinOutcome { outcome, .. } => outcome,
+            FromWorker::PinOutcome { answer, .. } => answer,
             other => panic!("no outcome: {other:?}"),
         }
     }
 
     /// Lets a PIN be presented and tells what became of it.
-    pub async fn let_log_in(&mut self) -> PinOutcome {
+    pub async fn let_log_in(&mut self) -> PinAnswer {
         let (partition, ask, _) = self.asked().await;
-        self.say(partition, ask, Verdict::Go);
+        self.say(partition, ask, true);
         self.outcome().await
     }
 
@@ -259,19 +260,28 @@ impl Daemon {
     }
 }
 
+/// A file that holds a PIN. Tests that run at the same time share it.
+fn pin_file(pin: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let mut file = tempfile::NamedTempFile::new_in(folder).expect("a file");
+    file.write_all(pin.as_bytes()).expect("written");
+    let path = folder.join(format!("pin-{pin}"));
+    file.persist(&path).expect("renamed");
+    path
+}
+
 /// How to open the token of a label.
 pub fn token(partition: u32, label: &str, login: Login, pin: Option<&str>) -> Open {
     let uri = TokenUri {
         token: Some(label.to_owned()),
         ..TokenUri::default()
     };
-    let literal = |pin: &str| SecretRef::Literal(Secret::new(pin.as_bytes().to_vec()));
     Open {
         partition,
         token: TokenChoice::Uri(Box::new(uri)),
         first: None,
         login,
-        pin: pin.map_or(PinSource::None, |pin| PinSource::Reference(literal(pin))),
+        pin: pin.map_or(PinSource::None, |pin| PinSource::File(pin_file(pin))),
         chunk: None,
     }
 }

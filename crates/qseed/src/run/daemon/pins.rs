@@ -2,7 +2,7 @@
 
 use qseed_engine::{Event, PartitionId, PartitionState, WorkerId};
 use qseed_model::pins::{HeldBack, PinAnswer, PinTags};
-use qseed_tokens::wire::{FromWorker, ToWorker, Verdict};
+use qseed_tokens::wire::{FromWorker, ToWorker};
 
 use super::Daemon;
 use crate::run::watch::Whose;
@@ -16,7 +16,7 @@ impl Daemon {
                 partition: id,
                 ask,
                 tags,
-                flags,
+                count_low,
             } => {
                 let event = Event::PinAsked {
                     worker,
@@ -32,7 +32,7 @@ impl Daemon {
                         state,
                         Some(PartitionState::PinRefused | PartitionState::PinGuarded)
                     );
-                    if flags.count_low
+                    if count_low
                         && !is_own
                         && let Some(partition) = self.plan.partitions.get(&partition(id))
                     {
@@ -43,14 +43,15 @@ impl Daemon {
             }
             FromWorker::PinOutcome {
                 partition: id,
-                outcome,
+                answer,
+                ckr,
                 ..
             } => {
-                self.token_said = outcome.said();
+                self.token_said = ckr.map(|ckr| format!("C_Login: {ckr}"));
                 self.handle(Event::PinAnswered {
                     worker,
                     partition: partition(id),
-                    answer: outcome.answer(),
+                    answer,
                 });
                 self.carry_out();
                 self.token_said = None;
@@ -79,7 +80,7 @@ impl Daemon {
         let message = ToWorker::Verdict {
             partition: partition.0,
             ask,
-            verdict: if go { Verdict::Go } else { Verdict::Hold },
+            present: go,
         };
         self.workers.send(worker, message);
         if held_back.is_none() && !go {

@@ -1,26 +1,27 @@
-//! Finding tokens: one fresh listing serves all who ask within a second.
+//! Reading the module's slots. One listing serves all partitions that ask within a second.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cryptoki::slot::Slot;
 use qseed_model::TokenChoice;
 
+use super::locked;
 use super::module::Module;
-use super::pulse::Pulse;
+use super::operation::Operation;
 use crate::directory::{SlotReport, TokenInfo};
-use crate::failure::{FailureClass, TokenFailure};
+use crate::failure::TokenFailure;
 use crate::find;
 
 /// How old a listing may be: opening a thousand partitions at once must not read each token a
 /// thousand times.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Lists slots, one thread at a time.
+/// The last listing; one thread at a time makes a new one.
 #[derive(Default)]
-pub(super) struct Finder {
+pub(super) struct Slots {
     state: Mutex<State>,
-    moved: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -29,31 +30,27 @@ struct State {
     being_made: bool,
 }
 
-impl Finder {
+impl Slots {
     /// The slot of the one token that is meant.
     pub(super) fn find(
         &self,
-        module: &Module,
+        op: &Operation<'_>,
         choice: &TokenChoice,
-        pulse: &Pulse<'_>,
     ) -> Result<(Slot, TokenInfo), TokenFailure> {
-        let token = match choice {
-            TokenChoice::Slot(id) => in_slot(module, *id, pulse)?,
+        match choice {
+            TokenChoice::Slot(id) => in_slot(op, *id),
             TokenChoice::Uri(_) => {
-                let listing = self.listing(module, pulse)?;
-                find::find(choice, module.library(), &listing)?.clone()
+                let listing = self.listing(op)?;
+                let token = find::find(choice, op.worker.module.library(), &listing)?;
+                let slot = Slot::try_from(token.slot_id).expect("the module listed this slot");
+                Ok((slot, token.clone()))
             }
-        };
-        Ok((slot(token.slot_id)?, token))
+        }
     }
 
     /// All slots, at most a second old.
-    fn listing(
-        &self,
-        module: &Module,
-        pulse: &Pulse<'_>,
-    ) -> Result<Arc<[SlotReport]>, TokenFailure> {
-        let mut state = self.lock();
+    fn listing(&self, op: &Operation<'_>) -> Result<Arc<[SlotReport]>, TokenFailure> {
+        let mut state = locked(&self.state);
         loop {
             match &state.listing {
                 Some((made, listing)) if made.elapsed() < FRESH => return Ok(Arc::clone(listing)),
@@ -62,35 +59,29 @@ impl Finder {
             }
             // Another thread's calls are what this operation waits for.
             state = self
-                .moved
+                .changed
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
-            pulse.beat();
+            op.call_begins();
         }
         state.being_made = true;
         drop(state);
-        let listing: Result<Arc<[SlotReport]>, _> = list(module, || {
-            pulse.beat();
-            self.moved.notify_all();
+        let listing: Result<Arc<[SlotReport]>, _> = list(op.module(), || {
+            op.call_begins();
+            self.changed.notify_all();
         })
         .collect();
-        let mut state = self.lock();
+        let mut state = locked(&self.state);
         state.being_made = false;
-        state.listing = listing
-            .as_ref()
-            .ok()
-            .map(|listing| (Instant::now(), Arc::clone(listing)));
-        self.moved.notify_all();
+        let made = listing.as_ref().ok();
+        state.listing = made.map(|listing| (Instant::now(), Arc::clone(listing)));
+        self.changed.notify_all();
         listing
     }
 
-    /// Drops the listing: slots turned out to have changed since.
+    /// Drops the listing: slots have changed since.
     pub(super) fn forget(&self) {
-        self.lock().listing = None;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state).listing = None;
     }
 }
 
@@ -110,17 +101,11 @@ pub(super) fn list(
     failure.map(Err).into_iter().chain(reports)
 }
 
-fn slot(id: u64) -> Result<Slot, TokenFailure> {
-    let too_large = || format!("slot id {id} is too large for this machine");
-    Slot::try_from(id).map_err(|_| TokenFailure::new(FailureClass::TokenMissing, too_large()))
-}
-
-fn in_slot(module: &Module, id: u64, pulse: &Pulse<'_>) -> Result<TokenInfo, TokenFailure> {
-    let slots = module.slots()?;
-    if !slots.iter().any(|slot| slot.id() == id) {
+fn in_slot(op: &Operation<'_>, id: u64) -> Result<(Slot, TokenInfo), TokenFailure> {
+    let slots = op.module().slots()?;
+    let Some(slot) = slots.iter().find(|slot| slot.id() == id) else {
         return Err(find::no_slot(id, slots.iter().map(Slot::id)));
-    }
-    pulse.beat();
-    let report = module.slot_report(slot(id)?, || pulse.beat())?;
-    find::in_slot(&report).cloned()
+    };
+    let report = op.module().slot_report(*slot, || op.call_begins())?;
+    Ok((*slot, find::in_slot(&report)?.clone()))
 }
