@@ -10,7 +10,7 @@ use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::FromWorker;
 use support::{Daemon, on_one_thread, spec, token};
 
-const LABEL: &str = "NSS%20Certificate%20DB";
+const LABEL: &str = "NSS Certificate DB";
 
 fn nss(folder: &tempfile::TempDir) -> WorkerSpec {
     let folder = folder.path();

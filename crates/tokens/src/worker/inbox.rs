@@ -3,27 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use qseed_entropy::Seed;
-
+use super::operation::Command;
 use super::partition::Partition;
 use super::{Worker, locked};
-use crate::wire::Open;
-
-/// What a partition does next.
-pub(super) enum Command {
-    Open(Open),
-    Verdict {
-        ask: u64,
-        present: bool,
-    },
-    /// The login at the token that this partition waited for has ended, well or not.
-    LoginSettled,
-    Seed {
-        job: u64,
-        seed: Seed,
-    },
-    Close,
-}
 
 /// A partition and what it has still to do.
 pub(super) struct Inbox {

@@ -18,6 +18,7 @@ mod partition;
 mod pool;
 mod process;
 mod seeding;
+mod session;
 mod slots;
 
 use std::collections::HashMap;
@@ -35,11 +36,11 @@ use qseed_secrets::Secret;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use guard::Guard;
-use inbox::{Command, Inbox};
+use inbox::Inbox;
 use link::Link;
 use logins::Logins;
 use module::Module;
-use operation::Operation;
+use operation::{Command, Operation};
 use pool::Pool;
 use slots::Slots;
 

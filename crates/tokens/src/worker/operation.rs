@@ -4,15 +4,32 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use qseed_entropy::Seed;
+
 use super::Worker;
-use super::inbox::Command;
 use super::logins::Credential;
 use super::module::Module;
-use crate::wire::FromWorker;
+use crate::wire::{FromWorker, Open};
 
 /// Calls that follow each other faster than this are reported once: the daemon's deadlines are
 /// seconds.
 const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What a partition does next.
+pub(super) enum Command {
+    Open(Open),
+    Verdict {
+        ask: u64,
+        present: bool,
+    },
+    /// The login at the token that this partition waited for has ended, well or not.
+    LoginSettled,
+    Seed {
+        job: u64,
+        seed: Seed,
+    },
+    Close,
+}
 
 /// An operation that runs. It tells the daemon when a call of the module begins, so that the daemon
 /// can judge how long each call takes.

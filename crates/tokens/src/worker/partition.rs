@@ -5,54 +5,43 @@
 //! goes on with others.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use cryptoki::session::Session;
-use cryptoki::slot::Slot;
 use qseed_model::Login;
 use qseed_model::pins::PinAnswer;
 
 use super::Worker;
-use super::inbox::Command;
-use super::login::{Question, recheck};
-use super::operation::Operation;
+use super::login::{Offer, allows_a_try};
+use super::logins::Approach;
+use super::operation::{Command, Operation};
 use super::seeding::SeedJob;
-use crate::directory::TokenInfo;
+use super::session::TokenSession;
+use crate::ckr::Function;
 use crate::failure::{FailureClass, TokenFailure};
-use crate::wire::{FromWorker, Open};
+use crate::wire::FromWorker;
 
 /// A partition as the worker knows it.
 pub(super) struct Partition {
-    pub(super) id: u32,
-    pub(super) phase: Phase,
+    id: u32,
+    phase: Phase,
 }
 
 /// What a partition has between two commands.
-pub(super) enum Phase {
+enum Phase {
     Closed,
     /// Another partition is logging in at the same token.
     Waiting(Pending),
-    /// The guard is asked whether the PIN may be presented.
-    Asking(Pending, Question),
+    /// The guard is asked whether the PIN may be presented: a question of this number.
+    Asking(Pending, u64, Offer),
     Open(TokenSession),
 }
 
-/// An open session with a token.
-pub(super) struct TokenSession {
-    pub(super) handle: Session,
-    pub(super) slot: Slot,
-    pub(super) token: TokenInfo,
-    /// When the slot was last seen to hold this token.
-    pub(super) checked: Instant,
-    /// How the partition is to be opened again if the session is lost.
-    pub(super) how: Open,
-}
-
 /// A session that is not logged in yet.
-pub(super) struct Pending {
-    pub(super) session: TokenSession,
+struct Pending {
+    session: TokenSession,
     /// The seed that waits for the login; `None` while the partition is being opened.
-    pub(super) seed: Option<SeedJob>,
+    seed: Option<SeedJob>,
 }
 
 impl Partition {
@@ -69,14 +58,11 @@ impl Partition {
         match (command, phase) {
             (Command::Open(how), phase) => {
                 self.close(op, phase);
-                match connect(op, &how) {
-                    Ok(session) => self.log_in(
-                        op,
-                        Pending {
-                            session,
-                            seed: None,
-                        },
-                    ),
+                match TokenSession::connect(op, &how) {
+                    Ok(session) => {
+                        let seed = None;
+                        self.log_in(op, Pending { session, seed });
+                    }
                     Err(failure) => self.report_closed(op, None, failure),
                 }
             }
@@ -84,17 +70,17 @@ impl Partition {
                 self.close(op, phase);
                 op.send(&FromWorker::Closed { partition: self.id });
             }
-            (Command::Verdict { ask, present }, Phase::Asking(pending, question))
-                if question.ask == ask =>
+            (Command::Verdict { ask, present }, Phase::Asking(pending, asked, offer))
+                if asked == ask =>
             {
-                self.judged(op, pending, question, present);
+                self.judged(op, pending, ask, offer, present);
             }
             (Command::LoginSettled, Phase::Waiting(pending)) => {
                 op.resumes();
                 self.log_in(op, pending);
             }
             (Command::Seed { job, seed }, Phase::Open(session)) => {
-                self.check_and_inject(op, session, SeedJob::new(job, seed));
+                self.recheck_and_inject(op, session, SeedJob::new(job, seed));
             }
             (Command::Seed { job, seed }, phase) => {
                 let is_open = !matches!(phase, Phase::Closed);
@@ -107,8 +93,100 @@ impl Partition {
         }
     }
 
+    /// Logs the session in, if the partition wants a login, and goes on with what waits for it.
+    fn log_in(&mut self, op: &Operation<'_>, pending: Pending) {
+        if pending.session.how.login == Login::None {
+            return self.proceed(op, pending);
+        }
+        let offer = match Offer::prepare(op, &pending.session) {
+            Ok(offer) => offer,
+            Err(failure) => return self.give_up(op, pending, failure),
+        };
+        let slot = pending.session.slot.id();
+        let approach = op.worker.logins().approach(slot, self.id, offer.credential);
+        match approach {
+            Approach::Joined => self.proceed(op, pending),
+            Approach::Wait => {
+                self.phase = Phase::Waiting(pending);
+                let partition = self.id;
+                op.send(&FromWorker::Waits { partition });
+            }
+            Approach::Conflict(other) => {
+                let text = format!(
+                    "another partition of this configuration is the same token and logs in as {other}"
+                );
+                let failure = TokenFailure::new(FailureClass::AnotherLogin, text);
+                self.give_up(op, pending, failure);
+            }
+            Approach::Ask => self.ask(op, pending, offer),
+        }
+    }
+
+    /// Asks the guard whether the PIN may be presented.
+    fn ask(&mut self, op: &Operation<'_>, pending: Pending, offer: Offer) {
+        if let Err(failure) = allows_a_try(offer.flags) {
+            return self.login_failed(op, pending, failure);
+        }
+        let ask = op.worker.asks.fetch_add(1, Ordering::Relaxed);
+        op.send(&FromWorker::PinAsk {
+            partition: self.id,
+            ask,
+            tags: offer.tags,
+            count_low: offer.flags.count_low,
+        });
+        self.phase = Phase::Asking(pending, ask, offer);
+    }
+
+    /// Carries out the guard's verdict.
+    fn judged(
+        &mut self,
+        op: &Operation<'_>,
+        pending: Pending,
+        ask: u64,
+        offer: Offer,
+        present: bool,
+    ) {
+        if !present {
+            let failure = TokenFailure::new(FailureClass::PinHeld, "the PIN is held back");
+            return self.login_failed(op, pending, failure);
+        }
+        let (answer, login) = offer.present(op, &pending.session);
+        // Before another partition can ask: the guard must know this answer by then.
+        self.report_answer(op, ask, answer, login.as_ref().err());
+        match login {
+            Ok(credential) => {
+                op.settle_login(pending.session.slot.id(), self.id, Some(credential));
+                self.proceed(op, pending);
+            }
+            Err(failure) => self.login_failed(op, pending, failure),
+        }
+    }
+
+    /// Tells the guard what became of a PIN that it was asked about.
+    fn report_answer(
+        &self,
+        op: &Operation<'_>,
+        ask: u64,
+        answer: PinAnswer,
+        failure: Option<&TokenFailure>,
+    ) {
+        let of_login = failure.filter(|failure| failure.function == Some(Function::Login));
+        op.send(&FromWorker::PinOutcome {
+            partition: self.id,
+            ask,
+            answer,
+            ckr: of_login.and_then(|failure| failure.ckr),
+        });
+    }
+
+    /// Ends this partition's turn at the token's login, without a login.
+    fn login_failed(&mut self, op: &Operation<'_>, pending: Pending, failure: TokenFailure) {
+        op.settle_login(pending.session.slot.id(), self.id, None);
+        self.give_up(op, pending, failure);
+    }
+
     /// Goes on after the login.
-    pub(super) fn proceed(&mut self, op: &Operation<'_>, pending: Pending) {
+    fn proceed(&mut self, op: &Operation<'_>, pending: Pending) {
         let Pending { session, seed } = pending;
         if let Some(job) = seed {
             return self.inject(op, session, job);
@@ -120,18 +198,66 @@ impl Partition {
         self.phase = Phase::Open(session);
     }
 
+    /// Injects a seed into the token that was opened, if it is still there.
+    fn recheck_and_inject(&mut self, op: &Operation<'_>, mut session: TokenSession, job: SeedJob) {
+        if session.checked.elapsed() >= op.worker.recheck_after {
+            if let Err(failure) = session.recheck(op) {
+                let seed = Some(job);
+                return self.give_up(op, Pending { session, seed }, failure);
+            }
+            session.checked = Instant::now();
+        }
+        self.inject(op, session, job);
+    }
+
+    /// Injects a seed. A session or a login that was lost is renewed, once each, and the seed goes
+    /// on where it stopped: into the same token or nowhere, and no chunk twice.
+    fn inject(&mut self, op: &Operation<'_>, session: TokenSession, mut job: SeedJob) {
+        let Err(failure) = job.mix_in(op, &session) else {
+            op.send(&job.done(self.id));
+            self.phase = Phase::Open(session);
+            return;
+        };
+        let slot = session.slot.id();
+        match failure.class {
+            FailureClass::SessionLost if !job.reopened => {
+                job.reopened = true;
+                // Without a logout: other partitions may hold the login, and this session is gone.
+                op.worker.logins().leave(slot, self.id);
+                match session.reopen(op) {
+                    Ok(session) => {
+                        let seed = Some(job);
+                        self.log_in(op, Pending { session, seed });
+                    }
+                    Err(failure) => self.report_closed(op, Some(&job), failure),
+                }
+            }
+            FailureClass::SessionLost => {
+                let seed = Some(job);
+                self.give_up(op, Pending { session, seed }, failure);
+            }
+            FailureClass::NotLoggedIn
+                if session.how.login != Login::None && !job.logged_in_again =>
+            {
+                job.logged_in_again = true;
+                op.worker.logins().lost(slot, self.id);
+                let seed = Some(job);
+                self.log_in(op, Pending { session, seed });
+            }
+            _ => {
+                op.send(&job.failed(self.id, failure, true));
+                self.phase = Phase::Open(session);
+            }
+        }
+    }
+
     /// Closes the session and reports the failure.
-    pub(super) fn give_up(&self, op: &Operation<'_>, pending: Pending, failure: TokenFailure) {
+    fn give_up(&self, op: &Operation<'_>, pending: Pending, failure: TokenFailure) {
         self.leave(op, pending.session);
         self.report_closed(op, pending.seed.as_ref(), failure);
     }
 
-    pub(super) fn report_closed(
-        &self,
-        op: &Operation<'_>,
-        seed: Option<&SeedJob>,
-        failure: TokenFailure,
-    ) {
+    fn report_closed(&self, op: &Operation<'_>, seed: Option<&SeedJob>, failure: TokenFailure) {
         let partition = self.id;
         op.send(&match seed {
             None => FromWorker::OpenFailed { partition, failure },
@@ -144,9 +270,9 @@ impl Partition {
             Phase::Closed => return,
             Phase::Open(session) => return self.leave(op, session),
             Phase::Waiting(pending) => pending,
-            Phase::Asking(pending, question) => {
+            Phase::Asking(pending, ask, _) => {
                 // A verdict that is on its way finds nobody: the guard must not count it.
-                self.report_answer(op, question.ask, PinAnswer::NotJudged, None);
+                self.report_answer(op, ask, PinAnswer::NotJudged, None);
                 op.settle_login(pending.session.slot.id(), self.id, None);
                 pending
             }
@@ -166,62 +292,5 @@ impl Partition {
             op.module().logout(&session.handle);
         }
         op.module().close(session.handle);
-    }
-}
-
-/// Finds the token and opens a session with it. Where the listing of slots that others share is
-/// older than a change of slots, it is read again, once.
-fn connect(op: &Operation<'_>, how: &Open) -> Result<TokenSession, TokenFailure> {
-    match still_there(op, find_and_open(op, how)?) {
-        Err(failure) if failure.class == FailureClass::TokenMissing => {
-            still_there(op, find_and_open(op, how)?)
-        }
-        result => result,
-    }
-}
-
-fn find_and_open(op: &Operation<'_>, how: &Open) -> Result<TokenSession, TokenFailure> {
-    let (slot, token) = op.worker.slots.find(op, &how.token)?;
-    if let Some(first) = &how.first
-        && *first != token.name()
-    {
-        let text = format!(
-            "slot {} now holds the token {}, and the partition was opened on {first}",
-            token.slot_id,
-            token.name()
-        );
-        return Err(TokenFailure::new(FailureClass::AnotherToken, text));
-    }
-    open_session(op, slot, token, how.clone())
-}
-
-pub(super) fn open_session(
-    op: &Operation<'_>,
-    slot: Slot,
-    token: TokenInfo,
-    how: Open,
-) -> Result<TokenSession, TokenFailure> {
-    // The security officer can log in to read/write sessions only (PKCS#11 3.1 section 5.6.8).
-    let read_write = how.login == Login::So;
-    Ok(TokenSession {
-        handle: op.module().open(slot, read_write)?,
-        slot,
-        token,
-        checked: Instant::now(),
-        how,
-    })
-}
-
-/// The session, if the slot still holds its token; else it is closed.
-pub(super) fn still_there(
-    op: &Operation<'_>,
-    session: TokenSession,
-) -> Result<TokenSession, TokenFailure> {
-    match recheck(op, &session) {
-        Ok(_) => Ok(session),
-        Err(failure) => {
-            op.module().close(session.handle);
-            Err(failure)
-        }
     }
 }
