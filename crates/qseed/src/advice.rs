@@ -11,32 +11,25 @@ use qseed_tokens::failure::FailureClass;
 
 use crate::log::printable;
 
-/// What qseed knows about a failure beside the worker's report.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Known<'a> {
-    pub(crate) partition: Option<&'a Partition>,
-    /// The token that the partition was last opened on.
-    pub(crate) token: Option<&'a TokenInfo>,
-    /// Why the PIN guard held the PIN back.
-    pub(crate) held_back: Option<HeldBack>,
-}
-
-/// A worker's report of a failure, as the engine judges it and as people read it.
+/// A worker's report of a failure, as the engine judges it and as people read it. `token` is the one
+/// that the partition was last opened on; `held_back` says why the PIN guard held the PIN back.
 pub(crate) fn token_failure(
     failure: &qseed_tokens::failure::TokenFailure,
-    known: &Known<'_>,
+    partition: Option<&Partition>,
+    token: Option<&TokenInfo>,
+    held_back: Option<HeldBack>,
 ) -> TokenFailure {
-    let (fault, text) = match (failure.class, known.held_back) {
+    let (fault, text) = match (failure.class, held_back) {
         (FailureClass::PinHeld, Some(reason)) => {
-            (TokenFault::of_held(reason), held_back(reason).to_owned())
+            (TokenFault::of_held(reason), why_held(reason).to_owned())
         }
-        (FailureClass::PinUnavailable, _) => match known.partition.and_then(pin_not_set) {
+        (FailureClass::PinUnavailable, _) => match partition.and_then(pin_not_set) {
             Some(why) => (TokenFault::PinNotSet, why.to_string()),
             None => (TokenFault::PinUnavailable, failure.to_string()),
         },
         // The vendor decided that, so the text names the vendor.
         (FailureClass::Permanent, _) => {
-            let vendor = known.token.map_or(String::new(), |token| {
+            let vendor = token.map_or(String::new(), |token| {
                 let made = format!("{} {}", token.manufacturer, token.model);
                 format!(", as {} has it", printable(made.trim()))
             });
@@ -94,7 +87,7 @@ fn pin_not_set(partition: &Partition) -> Option<SecretError> {
 }
 
 /// Why a PIN was held back.
-pub(crate) fn held_back(reason: HeldBack) -> &'static str {
+fn why_held(reason: HeldBack) -> &'static str {
     match reason {
         HeldBack::Refused => "the token refused this PIN before",
         HeldBack::OutcomeUnknown => {
@@ -114,6 +107,9 @@ pub(crate) fn held_back(reason: HeldBack) -> &'static str {
 pub(crate) fn clear_command(name: &str) -> String {
     format!("qseed guard --clear {}", shell_quoted(&printable(name)))
 }
+
+/// What to do about a URI that matches several tokens.
+pub(crate) const NAME_ONE_TOKEN: &str = "add serial= to the URI so that it matches one token";
 
 /// What to run where the guard's records were lost.
 pub(crate) const RESET: &str =
@@ -182,7 +178,7 @@ pub(crate) fn advice(failure: &TokenFailure, partition: &Partition) -> String {
              qseed read its configuration again (SIGHUP)"
         }
         TokenFault::AnotherLogin => "use one login for the token",
-        TokenFault::Mismatch => "add serial= to the URI, so that it matches one token",
+        TokenFault::Mismatch => NAME_ONE_TOKEN,
         TokenFault::PinUnavailable
         | TokenFault::Missing
         | TokenFault::Module

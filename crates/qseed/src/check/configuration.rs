@@ -7,7 +7,7 @@ use qseed_config::{Config, LoadError, Login, Report, Warning};
 use qseed_secrets::SecretError;
 use rustix::fs::Access;
 
-use super::verdict::{Subject, Verdict};
+use super::verdict::Subject;
 use crate::advice::RESET;
 use crate::assemble::shortages;
 use crate::exit::Code;
@@ -17,50 +17,56 @@ use crate::run::unreadable;
 use crate::state_dir::StateDirError;
 
 /// A configuration that cannot be used: a verdict for each fault.
-pub(super) fn refused(file: &Path, error: &LoadError) -> Vec<Verdict> {
-    let subject = subject(file);
+pub(super) fn refused(file: &Path, error: &LoadError) -> Subject {
+    let mut subject = subject(file);
     match error {
         LoadError::Unreadable { source, .. } => {
             let (code, fix) = unreadable(source);
-            vec![subject.fault_of(code, "readable", error.to_string(), fix)]
+            subject.fault_of(code, "readable", error.to_string(), fix);
         }
-        LoadError::Faulty(report) => faults(&subject, report),
-        LoadError::Exposed(exposures) => exposures
-            .iter()
-            .map(|exposure| {
-                subject.fault_of(Code::Permission, "secrets", exposure.text(), exposure.fix())
-            })
-            .collect(),
+        LoadError::Faulty(report) => faults(&mut subject, report),
+        LoadError::Exposed(exposures) => {
+            for exposure in exposures {
+                let (text, fix) = (exposure.text(), exposure.fix());
+                subject.fault_of(Code::Permission, "secrets", text, fix);
+            }
+        }
     }
+    subject
 }
 
 fn subject(file: &Path) -> Subject {
     Subject::new("configuration", file.to_string_lossy())
 }
 
-fn faults(subject: &Subject, report: &Report) -> Vec<Verdict> {
+fn faults(subject: &mut Subject, report: &Report) {
     let file = report.file_name();
-    let fault = |text, fix: &str| subject.fault_of(Code::Configuration, "content", text, fix);
-    let faults = report.faults().iter().map(|it| {
+    let mut fault = |text, fix: &str| {
+        subject.fault_of(Code::Configuration, "content", text, fix);
+    };
+    for it in report.faults() {
         let (line, column) = (it.place.line, it.place.column);
         let text = format!("{file}:{line}:{column}: {}", it.message);
-        fault(text, it.help.as_deref().unwrap_or_default())
-    });
+        fault(text, it.help.as_deref().unwrap_or_default());
+    }
     let more = report.omitted();
-    let more = (more > 0).then(|| fault(format!("{file}: {more} more faults are not shown"), ""));
-    faults.chain(more).collect()
+    if more > 0 {
+        fault(format!("{file}: {more} more faults are not shown"), "");
+    }
 }
 
 /// A configuration that is valid but cannot be carried out: a line for each fault.
-pub(super) fn impossible(file: &Path, faults: &str) -> Vec<Verdict> {
-    let subject = subject(file);
-    let fault = |line: &str| subject.fault_of(Code::Configuration, "content", line, "");
-    faults.lines().map(fault).collect()
+pub(super) fn impossible(file: &Path, faults: &str) -> Subject {
+    let mut subject = subject(file);
+    for line in faults.lines() {
+        subject.fault_of(Code::Configuration, "content", line, "");
+    }
+    subject
 }
 
 /// What a configuration that can be used contains, and what may be wrong with it.
-pub(super) fn accepted(file: &Path, config: &Config, warnings: &[Warning]) -> Vec<Verdict> {
-    let subject = subject(file);
+pub(super) fn accepted(file: &Path, config: &Config, warnings: &[Warning]) -> Vec<Subject> {
+    let mut subject = subject(file);
     let text = format!(
         "{}: {}, {}, {}",
         file.display(),
@@ -68,92 +74,92 @@ pub(super) fn accepted(file: &Path, config: &Config, warnings: &[Warning]) -> Ve
         count(config.modules.len(), "module"),
         count(config.partitions.len(), "partition"),
     );
-    let mut verdicts = vec![subject.ok("content", text)];
+    subject.ok("content", text);
     let mut all_readable = true;
     for warning in warnings {
-        verdicts.push(match warning {
+        match warning {
             Warning::Content(text) => subject.warning("content", text, ""),
             Warning::Exposed(exposure) => {
-                subject.warning("secrets", exposure.text(), exposure.fix())
+                subject.warning("secrets", exposure.text(), exposure.fix());
             }
             Warning::Secret { why, .. } => {
                 all_readable = false;
-                secret(&subject, warning.to_string(), why)
+                secret(&mut subject, warning.to_string(), why);
             }
-        });
+        }
     }
     let secrets = config.secrets().len();
     if all_readable && secrets > 0 {
         let all = count(secrets, "secret");
-        verdicts.push(subject.ok("secrets", format!("{all}: there and readable")));
+        subject.ok("secrets", format!("{all}: there and readable"));
     }
-    verdicts.extend(state_dir(&subject, config));
-    verdicts.extend(shortages(config).into_iter().map(|shortage| {
-        let source = Subject::new("source", shortage.source);
-        source.warning(shortage.check, shortage.text, shortage.fix)
-    }));
-    verdicts
+    if presents_pins(config) || config.audit.is_some() {
+        state_dir(&mut subject, config);
+    }
+    let mut subjects = vec![subject];
+    for shortage in shortages(config) {
+        let mut source = Subject::new("source", shortage.source);
+        source.warning(shortage.check, shortage.text, shortage.fix);
+        subjects.push(source);
+    }
+    subjects
 }
 
 /// A secret that cannot be read. One that is not there yet may come later.
-fn secret(subject: &Subject, text: String, why: &SecretError) -> Verdict {
+fn secret(subject: &mut Subject, text: String, why: &SecretError) {
+    const CHECK: &str = "secrets";
     match why {
         SecretError::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
             let fix = "let the user that qseed runs as read it (chown, or a group and mode 0640)";
-            subject.fault_of(Code::Permission, "secrets", text, fix)
+            subject.fault_of(Code::Permission, CHECK, text, fix);
         }
         SecretError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
             let fix = "write the secret into that file, mode 0600, or correct the reference";
-            subject.warning("secrets", text, fix)
+            subject.warning(CHECK, text, fix);
         }
         SecretError::Unreadable { .. } | SecretError::Unusable { .. } => {
             let fix = "write the secret into a regular file, mode 0600, or correct the reference";
-            subject.fault_of(Code::Configuration, "secrets", text, fix)
+            subject.fault_of(Code::Configuration, CHECK, text, fix);
         }
         SecretError::NoVariable(_) | SecretError::EmptyVariable(_) => {
             let fix = "set it where qseed is started, or refer to a file";
-            subject.warning("secrets", text, fix)
+            subject.warning(CHECK, text, fix);
         }
         SecretError::NoCredentials(_) => {
             let fix = "add LoadCredential= to the unit, or refer to a file";
-            subject.warning("secrets", text, fix)
+            subject.warning(CHECK, text, fix);
         }
     }
 }
 
 /// Whether the PIN guard and the ledger can be written.
-fn state_dir(subject: &Subject, config: &Config) -> Vec<Verdict> {
+fn state_dir(subject: &mut Subject, config: &Config) {
     const CHECK: &str = "state";
-    let presents_pins = presents_pins(config);
-    if !presents_pins && config.audit.is_none() {
-        return Vec::new();
-    }
     let folder = &config.state_dir;
     let name = folder.display();
-    let verdict = match writable(folder) {
+    match writable(folder) {
         Ok(there) if there == *folder => subject.ok(CHECK, format!("{name} is writable")),
         Ok(above) => {
             let above = above.display();
             let text = format!("{name} is not there yet and can be made in {above}");
-            subject.ok(CHECK, text)
+            subject.ok(CHECK, text);
         }
         Err(error) => {
             let code = match error.kind() {
                 ErrorKind::NotADirectory => Code::Configuration,
                 _ => Code::Permission,
             };
-            let what = if presents_pins {
+            let what = if presents_pins(config) {
                 "presents no PIN"
             } else {
                 "writes no ledger"
             };
             let text = format!("{name} cannot be written: {error}; until it can, qseed {what}");
             let fix = "let the user that qseed runs as write there, or set `state_dir`";
-            subject.fault_of(code, CHECK, text, fix)
+            subject.fault_of(code, CHECK, text, fix);
         }
-    };
-    let guard = guard_verdict(subject, folder);
-    [verdict].into_iter().chain(guard).collect()
+    }
+    guard_file(subject, folder);
 }
 
 /// Whether the configuration asks for logins.
@@ -181,22 +187,26 @@ fn writable(folder: &Path) -> io::Result<PathBuf> {
     Ok(there.to_owned())
 }
 
-fn guard_verdict(subject: &Subject, folder: &Path) -> Option<Verdict> {
-    let read = guard_file::operators_dir(folder).and_then(|dir| guard_file::read(&dir));
-    let (text, fix) = match read {
+/// Whether the PIN guard's file can be used.
+fn guard_file(subject: &mut Subject, folder: &Path) {
+    let (text, fix) = match guard_file::operators_dir(folder).and_then(|dir| guard_file::read(&dir))
+    {
         // The folder has a verdict already.
-        Err(StateDirError::Io { path, .. }) if path == folder => return None,
+        Err(StateDirError::Io { path, .. }) if path == folder => return,
         Err(error) => (
             format!("cannot use the PIN guard's file: {error}"),
             "without it qseed presents no PIN",
         ),
         Ok(contents) => {
-            let lost = contents?.records.lost()?.to_owned();
+            let contents = contents.unwrap_or_default();
+            let Some(lost) = contents.records.lost() else {
+                return;
+            };
             let why = "qseed presents no PIN, since records of refused PINs may be missing";
             (format!("{lost}; {why}"), RESET)
         }
     };
-    Some(subject.fault_of(Code::Permission, "guard", text, fix))
+    subject.fault_of(Code::Permission, "guard", text, fix);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, Open, ToWorker};
 
 use super::partitions::Found;
-use super::verdict::Verdict;
+use super::verdict::Subject;
 use crate::exit::Code;
 use crate::guard_file::{self, Entry, GuardFile};
 use crate::module_worker::{ModuleFailure, ModuleWorker};
@@ -22,8 +22,8 @@ use crate::state_dir::{StateDir, StateDirError};
 pub(super) struct PinGuard(Mutex<Access>);
 
 enum Access {
-    /// PINs are presented where the guard allows it; or why nothing can be recorded.
-    Presents(Result<GuardFile, String>),
+    /// PINs are presented where the guard allows it.
+    Presents(GuardFile),
     /// No PIN is presented, and nothing written.
     Reads(Contents),
 }
@@ -41,20 +41,24 @@ enum Held {
 
 impl PinGuard {
     /// For presenting PINs. Opens the guard's file, and makes it if it is missing.
-    pub(super) fn presenting(state_dir: &Path) -> Self {
-        let file = StateDir::create(state_dir).and_then(GuardFile::open);
-        let file = file.map_err(|error| match error {
-            StateDirError::NotOurs { path, owner, .. } => {
+    ///
+    /// # Errors
+    /// Why nothing can be recorded, so that no PIN may be presented.
+    pub(super) fn presenting(state_dir: &Path) -> Result<Self, String> {
+        match StateDir::create(state_dir).and_then(GuardFile::open) {
+            Ok(file) => Ok(Self(Mutex::new(Access::Presents(file)))),
+            Err(StateDirError::NotOurs { path, owner, .. }) => {
                 let path = path.display();
-                format!("{path} belongs to user {owner}; run the check as that user")
+                Err(format!(
+                    "{path} belongs to user {owner}; run the check as that user"
+                ))
             }
-            error => error.to_string(),
-        });
-        Self(Mutex::new(Access::Presents(file)))
+            Err(error) => Err(error.to_string()),
+        }
     }
 
-    /// For a look at whether PINs are held back; absent where none is. A file that cannot be read
-    /// has a verdict of its own.
+    /// For finding PINs that are held back; absent if none is. A file that cannot be read has a
+    /// verdict of its own.
     pub(super) fn reading(state_dir: &Path) -> Option<Self> {
         let dir = guard_file::operators_dir(state_dir).ok()?;
         let contents = guard_file::read(&dir).ok().flatten()?;
@@ -76,27 +80,18 @@ impl PinGuard {
 
     /// Whether the guard's key may be made.
     pub(super) fn key_may_be_made(&self) -> bool {
-        matches!(&*self.access(), Access::Presents(Ok(file)) if file.key_may_be_made())
-    }
-
-    /// Why nothing can be recorded, if so.
-    fn trouble(&self) -> Option<Held> {
-        match &*self.access() {
-            Access::Presents(Err(why)) => Some(Held::NotRecorded(why.clone())),
-            Access::Presents(Ok(_)) | Access::Reads(_) => None,
-        }
+        matches!(&*self.access(), Access::Presents(file) if file.key_may_be_made())
     }
 
     /// Whether a PIN may be presented. If so, the attempt is on the disk.
     fn judge(&self, tags: &PinTags, partition: &str) -> Result<(), Held> {
         let mut access = self.access();
         let judged = match &mut *access {
-            Access::Presents(Ok(file)) => {
+            Access::Presents(file) => {
                 let held = file.append(&[Entry::Present(*tags, partition.to_owned())]);
                 let held = held.map_err(|error| Held::NotRecorded(error.to_string()))?;
                 held.into_iter().flatten().next()
             }
-            Access::Presents(Err(why)) => return Err(Held::NotRecorded(why.clone())),
             Access::Reads(contents) => {
                 let nobody = ProcessTag([0; 8]);
                 let judged = contents.records.judge(tags, partition, nobody, |_| true);
@@ -105,9 +100,8 @@ impl PinGuard {
         };
         let Some(reason) = judged else { return Ok(()) };
         let contents = match &*access {
-            Access::Presents(Ok(file)) => file.contents(),
+            Access::Presents(file) => file.contents(),
             Access::Reads(contents) => contents,
-            Access::Presents(Err(_)) => return Err(Held::Back(reason, None)),
         };
         let mut records = contents.records.iter();
         let record = records.find(|record| record.tag == tags.tag);
@@ -120,7 +114,6 @@ impl PinGuard {
         let Access::Presents(file) = &mut *self.access() else {
             return Ok(());
         };
-        let file = file.as_mut().map_err(|why| why.clone())?;
         let said = ckr.map(|ckr| format!("C_Login: {ckr}"));
         let entry = Entry::Answer(tags.tag, answer, said);
         let recorded = file.append(&[entry]);
@@ -129,17 +122,15 @@ impl PinGuard {
 }
 
 /// Opens a partition, logs in if `open` says so and the guard allows it, and adds the verdicts.
-/// Returns whether the partition is open.
 ///
 /// # Errors
 /// The module failed. A PIN that was being presented stays recorded as such.
 pub(super) async fn open(
     worker: &mut ModuleWorker,
     guard: Option<&PinGuard>,
-    found: &Found<'_>,
+    found: &mut Found<'_>,
     open: Open,
-    verdicts: &mut Vec<Verdict>,
-) -> Result<bool, ModuleFailure> {
+) -> Result<(), ModuleFailure> {
     let mut asked = None;
     let mut held = None;
     worker.send(ToWorker::Open(open));
@@ -167,70 +158,66 @@ pub(super) async fn open(
                 {
                     let text = format!("the token's answer could not be recorded: {why}");
                     let fix = "let qseed's user write to `state_dir`, then qseed guard --clear";
-                    let subject = &found.subject;
-                    verdicts.push(subject.fault_of(Code::Permission, "guard", text, fix));
+                    found.subject.fault_of(Code::Permission, "guard", text, fix);
                 }
             }
             FromWorker::Opened { .. } => {
+                found.is_open = true;
                 if guard.is_some() {
                     let text = format!("logged in as {}", found.partition.login);
-                    verdicts.push(found.subject.ok("login", text));
+                    found.subject.ok("login", text);
                 }
-                return Ok(true);
+                return Ok(());
             }
             FromWorker::OpenFailed { failure, .. } => {
                 match failure.class {
                     // The token's flags have a verdict of their own.
                     FailureClass::PinGuarded if asked.is_none() => {}
                     FailureClass::PinUnavailable if found.partition.login == Login::Protected => {}
-                    // The worker could not make the key, since there is no place for it.
-                    FailureClass::GuardKeyMissing => {
-                        held = held.or_else(|| guard.and_then(PinGuard::trouble));
-                        verdicts.extend(not_open(found, &failure, held));
-                    }
-                    _ => verdicts.extend(not_open(found, &failure, held)),
+                    _ => not_open(found, &failure, held),
                 }
-                return Ok(false);
+                return Ok(());
             }
             _ => {}
         }
     }
 }
 
-fn not_open(found: &Found<'_>, failure: &TokenFailure, held: Option<Held>) -> Option<Verdict> {
+fn not_open(found: &mut Found<'_>, failure: &TokenFailure, held: Option<Held>) {
     const CHECK: &str = "login";
-    let subject = &found.subject;
-    let fix = "let qseed's user read and write `state_dir`";
-    let unrecorded = |text| {
-        Some(subject.fault_of(
-            Code::Permission,
-            CHECK,
-            format!("no PIN was presented: {text}"),
-            fix,
-        ))
-    };
     match (held, failure.class) {
-        (Some(Held::NotWanted), _) => None,
-        (Some(Held::NotRecorded(why)), _) => {
-            unrecorded(format!("cannot write to the PIN guard file: {why}"))
-        }
+        (Some(Held::NotWanted), _) => {}
         (Some(Held::Back(reason, presenter)), _) => {
-            Some(found.failed(CHECK, failure, Some(reason), presenter))
+            found.failed(CHECK, failure, Some(reason), presenter);
         }
-        (None, FailureClass::GuardKeyMissing) => unrecorded(failure.to_string()),
+        (Some(Held::NotRecorded(why)), _) => not_recorded(&mut found.subject, &why),
+        (None, FailureClass::GuardKeyMissing) => {
+            let text = format!("no PIN was presented: {failure}");
+            let fix = "let qseed's user read and write `state_dir`";
+            found.subject.fault_of(Code::Permission, CHECK, text, fix);
+        }
         (
             None,
             FailureClass::PinRefused
             | FailureClass::PinGuarded
             | FailureClass::PinUnavailable
             | FailureClass::AnotherLogin,
-        ) => Some(found.failed(CHECK, failure, None, None)),
-        (None, _) => Some(found.failed("session", failure, None, None)),
+        ) => found.failed(CHECK, failure, None, None),
+        (None, _) => found.failed("session", failure, None, None),
     }
+}
+
+/// No PIN was presented, since nothing can be recorded.
+pub(super) fn not_recorded(subject: &mut Subject, why: &str) {
+    let text = format!("no PIN was presented: cannot write to the PIN guard file: {why}");
+    let fix = "let qseed's user write to `state_dir`";
+    subject.fault_of(Code::Permission, "login", text, fix);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use qseed_model::pins::{HeldBack, PinAnswer, PinTags};
     use qseed_tokens::ckr::Ckr;
 
@@ -242,6 +229,10 @@ mod tests {
         (folder, tags(7))
     }
 
+    fn presenting(folder: &Path) -> PinGuard {
+        PinGuard::presenting(folder).expect("a guard")
+    }
+
     fn held(reason: HeldBack) -> Result<(), Held> {
         Err(Held::Back(reason, Some("ca".to_owned())))
     }
@@ -249,12 +240,12 @@ mod tests {
     #[test]
     fn the_next_command_holds_a_refused_pin_back_and_names_who_presented_it() {
         let (folder, tags) = folder();
-        let first = PinGuard::presenting(folder.path());
+        let first = presenting(folder.path());
         assert!(first.key_may_be_made());
         assert_eq!(first.judge(&tags, "ca"), Ok(()));
         let recorded = first.record(&tags, PinAnswer::Refused, Some(Ckr::PIN_INCORRECT));
         recorded.expect("recorded");
-        let second = PinGuard::presenting(folder.path());
+        let second = presenting(folder.path());
         assert!(!second.key_may_be_made());
         assert_eq!(second.judge(&tags, "renamed"), held(HeldBack::Refused));
     }
@@ -263,19 +254,16 @@ mod tests {
     fn a_command_that_was_killed_leaves_one_more_presentation() {
         let (folder, tags) = folder();
         for _ in 0..2 {
-            assert_eq!(
-                PinGuard::presenting(folder.path()).judge(&tags, "ca"),
-                Ok(())
-            );
+            assert_eq!(presenting(folder.path()).judge(&tags, "ca"), Ok(()));
         }
-        let third = PinGuard::presenting(folder.path()).judge(&tags, "ca");
+        let third = presenting(folder.path()).judge(&tags, "ca");
         assert_eq!(third, held(HeldBack::OutcomeUnknown));
     }
 
     #[test]
     fn an_answer_that_judges_nothing_leaves_what_was_known() {
         let (folder, tags) = folder();
-        let guard = PinGuard::presenting(folder.path());
+        let guard = presenting(folder.path());
         for _ in 0..3 {
             assert_eq!(guard.judge(&tags, "ca"), Ok(()));
             let recorded = guard.record(&tags, PinAnswer::NotJudged, None);
@@ -285,10 +273,9 @@ mod tests {
 
     #[test]
     fn without_a_file_no_pin_is_presented() {
-        let (folder, tags) = folder();
+        let (folder, _) = folder();
         let file = folder.path().join("state");
         std::fs::write(&file, "in the way").expect("written");
-        let judged = PinGuard::presenting(&file).judge(&tags, "ca");
-        assert!(matches!(judged, Err(Held::NotRecorded(_))));
+        assert!(PinGuard::presenting(&file).is_err());
     }
 }

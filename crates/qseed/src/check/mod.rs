@@ -30,12 +30,15 @@ use crate::run::ConfigSource;
 use crate::state_dir::Acting;
 use login::PinGuard;
 use modules::Shared;
-use verdict::{Finding, Verdict};
+use verdict::{Finding, Subject};
 
 /// Checks everything and prints a verdict a line.
 pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
     harden();
-    let mut report = Report::new(args);
+    let mut report = Report {
+        args,
+        subjects: Vec::new(),
+    };
     let file = &args.config.config;
     let Loaded { config, warnings } = match load(&args.config, Acting::ForOwner) {
         Ok(loaded) => loaded,
@@ -52,7 +55,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let state_dir = &plan.config.state_dir;
     let guard = match configuration::presents_pins(&plan.config) {
         true if args.login => Some(PinGuard::presenting(state_dir)),
-        true => PinGuard::reading(state_dir),
+        true => PinGuard::reading(state_dir).map(Ok),
         false => None,
     };
     let shared = Shared {
@@ -69,7 +72,7 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
 async fn check_all(shared: Arc<Shared>, report: &mut Report<'_>) -> Result<(), Failure> {
     let roots = SystemRoots::default();
     let sources = shared.plan.config.sources.iter();
-    let mut checks: Vec<JoinHandle<Vec<Verdict>>> = sources
+    let mut checks: Vec<JoinHandle<Vec<Subject>>> = sources
         .map(|source| tokio::spawn(sources::check(source.clone(), roots.clone())))
         .collect();
     let modules = shared.plan.modules.iter();
@@ -77,10 +80,8 @@ async fn check_all(shared: Arc<Shared>, report: &mut Report<'_>) -> Result<(), F
         tokio::spawn(modules::check(Arc::clone(&shared), *id, module.clone()))
     }));
     for check in checks {
-        let verdicts = check
-            .await
-            .map_err(|error| Failure::internal("a check failed", error))?;
-        report.add(verdicts)?;
+        let subjects = check.await;
+        report.add(subjects.map_err(|error| Failure::internal("a check failed", error))?)?;
     }
     Ok(())
 }
@@ -88,41 +89,36 @@ async fn check_all(shared: Arc<Shared>, report: &mut Report<'_>) -> Result<(), F
 /// What is printed: lines as they come, or one document at the end.
 struct Report<'args> {
     args: &'args CheckArgs,
-    verdicts: Vec<Verdict>,
+    subjects: Vec<Subject>,
 }
 
-impl<'args> Report<'args> {
-    fn new(args: &'args CheckArgs) -> Self {
-        let verdicts = Vec::new();
-        Self { args, verdicts }
-    }
-
-    fn add(&mut self, verdicts: Vec<Verdict>) -> Result<(), Failure> {
+impl Report<'_> {
+    fn add(&mut self, subjects: Vec<Subject>) -> Result<(), Failure> {
         if !self.args.json {
-            let lines = verdicts.iter().map(|verdict| format!("{verdict}\n"));
+            let lines = subjects.iter().map(ToString::to_string);
             print(&lines.collect::<String>())?;
         }
-        self.verdicts.extend(verdicts);
+        self.subjects.extend(subjects);
         Ok(())
     }
 
     /// Ends with a configuration that cannot be used: on standard error, as `qseed run` does.
-    fn refuse(mut self, verdicts: Vec<Verdict>) -> Result<(), Failure> {
-        let lines: Vec<_> = verdicts.iter().map(Verdict::complaint).collect();
-        self.verdicts = verdicts;
+    fn refuse(mut self, configuration: Subject) -> Result<(), Failure> {
+        let complaints = configuration.complaints();
+        self.subjects.push(configuration);
         self.print_document()?;
         let code = match self.worst() {
             Finding::Fault(code) => code,
             Finding::Ok | Finding::Warning => Code::Configuration,
         };
-        Err(Failure::new(code, lines.join("\n")))
+        Err(Failure::new(code, complaints))
     }
 
     fn conclude(self) -> Result<(), Failure> {
         self.print_document()?;
         let number = |name| {
-            let found = self.verdicts.iter().map(|verdict| verdict.finding.name());
-            count(found.filter(|found| *found == name).count(), name)
+            let found = self.findings().filter(|finding| finding.name() == name);
+            count(found.count(), name)
         };
         let warnings = number("warning");
         match self.worst() {
@@ -137,18 +133,21 @@ impl<'args> Report<'args> {
         }
     }
 
+    fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.subjects.iter().flat_map(Subject::findings)
+    }
+
     /// The gravest finding. A fault of the configuration is graver than one of permission, and that
     /// graver than what is out of reach, which may follow from either.
     fn worst(&self) -> Finding {
-        let findings = self.verdicts.iter().map(|verdict| verdict.finding);
-        findings.max().unwrap_or(Finding::Ok)
+        self.findings().max().unwrap_or(Finding::Ok)
     }
 
     fn print_document(&self) -> Result<(), Failure> {
         if !self.args.json {
             return Ok(());
         }
-        let verdicts: Vec<_> = self.verdicts.iter().map(Verdict::document).collect();
+        let verdicts: Vec<_> = self.subjects.iter().flat_map(Subject::documents).collect();
         print_json(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "config": self.args.config.config.to_string_lossy(),

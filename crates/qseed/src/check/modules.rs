@@ -12,7 +12,7 @@ use qseed_tokens::wire::{FromWorker, Open, PinSource, ToWorker};
 use super::login::{self, PinGuard};
 use super::partitions::{Found, find};
 use super::probe;
-use super::verdict::{Subject, Verdict};
+use super::verdict::Subject;
 use crate::assemble::Plan;
 use crate::module_worker::{Listing, ModuleFailure, ModuleWorker, list, worker_spec};
 use crate::print::count;
@@ -27,8 +27,8 @@ const MAX_FAILURES: usize = 2;
 pub(super) struct Shared {
     pub(super) plan: Plan,
     pub(super) config_source: ConfigSource,
-    /// Absent: nothing asks the PIN guard.
-    pub(super) guard: Option<PinGuard>,
+    /// Absent: nothing asks the PIN guard. An error: no PIN may be presented.
+    pub(super) guard: Option<Result<PinGuard, String>>,
     pub(super) probe: bool,
 }
 
@@ -36,7 +36,7 @@ impl Shared {
     fn worker_spec(&self, module: &config::Module) -> WorkerSpec {
         let variables = self.config_source.secret_variables();
         WorkerSpec {
-            guard_key_may_be_made: self.guard.as_ref().is_some_and(PinGuard::key_may_be_made),
+            guard_key_may_be_made: matches!(&self.guard, Some(Ok(it)) if it.key_may_be_made()),
             ..worker_spec(module, variables, &self.plan.config.state_dir)
         }
     }
@@ -56,42 +56,44 @@ pub(super) async fn check(
     shared: Arc<Shared>,
     id: ModuleId,
     module: config::Module,
-) -> Vec<Verdict> {
-    let subject = Subject::new("module", module.path.to_string_lossy());
+) -> Vec<Subject> {
+    let mut subject = Subject::new("module", module.path.to_string_lossy());
     let mut listing = list(shared.worker_spec(&module), module.deadline).await;
-    let mut output = std::mem::take(&mut listing.output);
-    let mut verdicts = vec![match &listing.failure {
-        Some(failure) => subject.fault_of(failure.code, "module", &failure.text, &failure.advice),
-        None => loaded(&subject, &listing),
-    }];
+    match &listing.failure {
+        Some(failure) => {
+            subject.fault_of(failure.code, "module", &failure.text, &failure.advice);
+        }
+        None => subject.ok("module", loaded(&listing)),
+    }
     let mut tokens = Tokens {
         shared: &shared,
         id,
         module: &module,
         worker: None,
         failures: 0,
-        output: &mut output,
+        output: std::mem::take(&mut listing.output),
     };
-    let partitions = tokens.check(&listing).await;
-    let shown = output.iter().take(MAX_OUTPUT);
-    let shown = shown.map(|line| format!("it wrote: {line}"));
-    let more = output.len().saturating_sub(MAX_OUTPUT);
-    let more = (more > 0).then(|| format!("it wrote {}", count(more, "more line")));
-    verdicts.extend(shown.chain(more).map(|text| subject.ok("output", text)));
-    verdicts.extend(partitions);
-    verdicts
+    let mut partitions = tokens.check(&listing).await;
+    for line in tokens.output.iter().take(MAX_OUTPUT) {
+        subject.ok("output", format!("it wrote: {line}"));
+    }
+    let more = tokens.output.len().saturating_sub(MAX_OUTPUT);
+    if more > 0 {
+        subject.ok("output", format!("it wrote {}", count(more, "more line")));
+    }
+    partitions.insert(0, subject);
+    partitions
 }
 
-fn loaded(subject: &Subject, listing: &Listing) -> Verdict {
+fn loaded(listing: &Listing) -> String {
     let tokens = listing.slots.iter().filter_map(SlotReport::token);
     let tokens = tokens.filter(|token| token.has(TokenFlag::TokenInitialized));
-    let text = format!(
+    format!(
         "loads: {}; {}, {}",
         listing.library_name(),
         count(listing.slots.len(), "slot"),
         count(tokens.count(), "token"),
-    );
-    subject.ok("module", text)
+    )
 }
 
 /// The tokens of one module's partitions.
@@ -102,37 +104,26 @@ struct Tokens<'a> {
     /// The worker for logins and seeds: absent before the first one, and after a failure.
     worker: Option<ModuleWorker>,
     failures: usize,
-    /// What the module wrote while it listed its slots.
-    output: &'a mut Vec<String>,
-}
-
-/// What was tried on a token, and what came of it.
-struct Tried {
-    verdicts: Vec<Verdict>,
-    took_seeds: bool,
-    /// What is being tried.
-    check: &'static str,
+    /// What the module wrote.
+    output: Vec<String>,
 }
 
 impl Tokens<'_> {
-    async fn check(&mut self, listing: &Listing) -> Vec<Verdict> {
-        let mut verdicts = Vec::new();
-        let mut earlier: Vec<Found<'_>> = Vec::new();
+    async fn check(&mut self, listing: &Listing) -> Vec<Subject> {
+        let mut partitions: Vec<Result<Found<'_>, Subject>> = Vec::new();
         for (id, partition) in self.shared.partitions(self.module) {
-            match find(listing, partition, self.module) {
-                Ok(found) => {
-                    let mut tried = self.try_token(id, &found).await;
-                    let same = earlier.iter().find(|other| other.is_same_slot(&found));
-                    let same = same.map(|other| found.shares_token_with(other.partition));
-                    tried.verdicts.extend(same);
-                    verdicts.extend(found.verdicts(listing, tried.verdicts, tried.took_seeds));
-                    earlier.push(found);
-                }
-                Err(missing) => verdicts.push(missing),
+            let mut partition = find(listing, partition, self.module);
+            if let Ok(found) = &mut partition {
+                found.token();
+                self.try_token(id, found).await;
+                found.seeding(listing, partitions.iter().flatten());
             }
+            partitions.push(partition);
         }
         self.end_worker().await;
-        verdicts
+        let subject =
+            |partition: Result<Found<'_>, _>| partition.map_or_else(|it| it, |it| it.subject);
+        partitions.into_iter().map(subject).collect()
     }
 
     async fn end_worker(&mut self) {
@@ -140,52 +131,52 @@ impl Tokens<'_> {
             let output = worker.end().await;
             // Each worker of a module writes the same when it loads the module.
             if self.output.is_empty() {
-                *self.output = output;
+                self.output = output;
             }
         }
     }
 
     /// Logs in, or asks the PIN guard, and seeds, as far as the command line says so.
-    async fn try_token(&mut self, id: PartitionId, found: &Found<'_>) -> Tried {
+    async fn try_token(&mut self, id: PartitionId, found: &mut Found<'_>) {
         let has_login = found.partition.login != Login::None;
-        let guard = self.shared.guard.as_ref().filter(|_| has_login);
-        let presents_pin = guard.is_some_and(PinGuard::presents);
-        let mut tried = Tried {
-            verdicts: Vec::new(),
-            took_seeds: false,
-            check: if presents_pin { "login" } else { "session" },
+        let guard = match &self.shared.guard {
+            Some(Err(why)) if has_login => {
+                return login::not_recorded(&mut found.subject, why);
+            }
+            Some(Ok(guard)) if has_login => Some(guard),
+            _ => None,
         };
         if guard.is_none() && !self.shared.probe {
-            return tried;
+            return;
         }
         if self.failures >= MAX_FAILURES {
             let text = "not tried, since the module repeatedly hung or crashed before";
-            let fix = "see the partitions before it";
-            tried
-                .verdicts
-                .push(found.subject.fault("session", text, fix));
-            return tried;
+            return found
+                .subject
+                .fault("session", text, "see the partitions before it");
         }
-        if let Err(failure) = self.try_calls(id, found, guard, &mut tried).await {
+        if let Err(failure) = self.try_calls(id, found, guard).await {
             self.failures += 1;
             self.end_worker().await;
             let mut text = failure.text;
-            if tried.check == "login" {
+            let check = if found.is_open {
+                "seeding"
+            } else if guard.is_some_and(PinGuard::presents) {
                 text += "; if qseed was presenting the PIN, it presents it once more and then holds \
                          it back";
-            }
-            let verdict = found.subject.fault(tried.check, text, failure.advice);
-            tried.verdicts.push(verdict);
+                "login"
+            } else {
+                "session"
+            };
+            found.subject.fault(check, text, failure.advice);
         }
-        tried
     }
 
     async fn try_calls(
         &mut self,
         id: PartitionId,
-        found: &Found<'_>,
+        found: &mut Found<'_>,
         guard: Option<&PinGuard>,
-        tried: &mut Tried,
     ) -> Result<(), ModuleFailure> {
         let Some(open) = self.shared.plan.open_message(id) else {
             return Ok(());
@@ -210,21 +201,15 @@ impl Tokens<'_> {
                 none.insert(ModuleWorker::start(&spec, pins, self.module.deadline)?)
             }
         };
-        let mut is_open = false;
         if let Some(guard) = guard {
-            is_open = login::open(worker, Some(guard), found, open, &mut tried.verdicts).await?;
-            tried.check = "session";
+            login::open(worker, Some(guard), found, open).await?;
         }
         if self.shared.probe {
-            if !is_open && !guard.is_some_and(PinGuard::presents) {
-                is_open =
-                    login::open(worker, None, found, without_login, &mut tried.verdicts).await?;
+            if !found.is_open && !guard.is_some_and(PinGuard::presents) {
+                login::open(worker, None, found, without_login).await?;
             }
-            if is_open {
-                tried.check = "seeding";
-                let probe = probe::probe(worker, id.0, found.partition).await?;
-                tried.took_seeds = probe.took_any();
-                tried.verdicts.push(probe.verdict(found));
+            if found.is_open {
+                probe::probe(worker, id.0, found).await?;
             }
         }
         worker.send(ToWorker::Close { partition: id.0 });

@@ -6,8 +6,8 @@ use qseed_tokens::directory::{GeneratorNote, PinFlags, TokenFlag, TokenInfo};
 use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::find;
 
-use super::verdict::{Subject, Verdict};
-use crate::advice::{Known, advice, token_failure, unlock};
+use super::verdict::{Finding, Subject};
+use crate::advice::{NAME_ONE_TOKEN, advice, token_failure, unlock};
 use crate::log::format_duration;
 use crate::module_worker::Listing;
 
@@ -16,45 +16,53 @@ pub(super) struct Found<'a> {
     pub(super) subject: Subject,
     pub(super) partition: &'a Partition,
     token: &'a TokenInfo,
+    /// Whether its session is open.
+    pub(super) is_open: bool,
+    /// Whether the token took a seed.
+    pub(super) took_seeds: bool,
 }
 
 /// Finds a partition's token in the module's listing.
 ///
 /// # Errors
-/// The verdict that it is not there.
+/// The partition with the verdict that its token is not there.
 pub(super) fn find<'a>(
     listing: &'a Listing,
     partition: &'a Partition,
     module: &Module,
-) -> Result<Found<'a>, Verdict> {
-    let subject = Subject::new("partition", partition.name.as_str());
-    let failure = match find::find(&partition.token, &listing.library, &listing.slots) {
-        Ok(token) => {
+) -> Result<Found<'a>, Subject> {
+    const CHECK: &str = "token";
+    let mut subject = Subject::new("partition", partition.name.as_str());
+    let found = find::find(&partition.token, &listing.library, &listing.slots);
+    match (found, &listing.failure) {
+        (Ok(token), _) => {
             return Ok(Found {
                 subject,
                 partition,
                 token,
+                is_open: false,
+                took_seeds: false,
             });
         }
-        Err(failure) => failure,
-    };
-    if let Some(lost) = &listing.failure {
-        let why = if listing.is_loaded {
-            "the token was not found before the module failed"
-        } else {
-            "its module does not answer"
-        };
-        let text = format!("{why}: {}", lost.text);
-        return Err(subject.fault("token", text, "see the module's verdict"));
-    }
-    let fix = match failure.class {
-        FailureClass::AmbiguousUri => {
-            "add serial= to the URI, so that it matches one token".to_owned()
+        (Err(_), Some(lost)) => {
+            let why = if listing.is_loaded {
+                "the token was not found before the module failed"
+            } else {
+                "its module does not answer"
+            };
+            let text = format!("{why}: {}", lost.text);
+            subject.fault(CHECK, text, "see the module's verdict");
         }
-        FailureClass::NotInitialised => "initialise it with the vendor's tool".to_owned(),
-        _ => format!("`{}` shows what is there", slots_command(module)),
-    };
-    Err(subject.fault("token", failure.to_string(), fix))
+        (Err(failure), None) => {
+            let fix = match failure.class {
+                FailureClass::AmbiguousUri => NAME_ONE_TOKEN.to_owned(),
+                FailureClass::NotInitialised => "initialise it with the vendor's tool".to_owned(),
+                _ => format!("`{}` shows what is there", slots_command(module)),
+            };
+            subject.fault(CHECK, failure.to_string(), fix);
+        }
+    }
+    Err(subject)
 }
 
 /// The command that shows what a module has.
@@ -67,107 +75,49 @@ fn slots_command(module: &Module) -> String {
 }
 
 impl Found<'_> {
-    /// All verdicts on the partition, with those on what was `tried`.
-    pub(super) fn verdicts(
-        &self,
-        listing: &Listing,
-        tried: Vec<Verdict>,
-        took_seeds: bool,
-    ) -> Vec<Verdict> {
+    /// What the listing says about the token.
+    pub(super) fn token(&mut self) {
         let token = self.token;
         let text = format!(
             "token {:?} in slot {}: serial {}, model {}, firmware {}",
             token.label, token.slot_id, token.serial, token.model, token.firmware
         );
-        let mut verdicts = vec![self.subject.ok("token", text)];
-        self.generator(listing, took_seeds, &mut verdicts);
-        self.login(took_seeds, &mut verdicts);
-        verdicts.extend(tried);
-        if !verdicts.iter().any(Verdict::is_fault) {
-            verdicts.push(self.plan());
-        }
-        verdicts
-    }
-
-    /// What the daemon will do.
-    fn plan(&self) -> Verdict {
-        let partition = self.partition;
-        let login = match partition.login {
-            Login::None => "without a login".to_owned(),
-            Login::Protected => "after a login at the PIN pad".to_owned(),
-            login => format!("logged in as {login}"),
-        };
-        let calls = match partition.chunk.filter(|chunk| *chunk < partition.size) {
-            Some(chunk) => format!(" in {} calls", partition.size.div_ceil(chunk)),
-            None => String::new(),
-        };
-        let (size, period) = (partition.size, format_duration(partition.period));
-        let text = format!("will be seeded with {size} bytes{calls} every {period}, {login}");
-        self.subject.ok("plan", text)
-    }
-
-    /// What an operator should know about the token's generator.
-    fn generator(&self, listing: &Listing, took_seeds: bool, verdicts: &mut Vec<Verdict>) {
-        const CHECK: &str = "generator";
-        const TRY_IT: &str = "add --probe to find out";
-        let subject = &self.subject;
-        if !self.token.has(TokenFlag::Rng) && !took_seeds {
-            let text = "the token says that it has no generator (CKF_RNG is not set), so it will \
-                        probably refuse seeds";
-            verdicts.push(subject.warning(CHECK, text, TRY_IT));
-        }
-        if let Some(note) = GeneratorNote::of(&listing.library, self.token) {
-            let fix = match note {
-                GeneratorNote::InCallingProcess => "seed a software token for trials only",
-                GeneratorNote::VirtualSlot => "configure a partition for each member's own slot",
-                GeneratorNote::RefusesSeeding => TRY_IT,
-            };
-            if note != GeneratorNote::RefusesSeeding || !took_seeds {
-                verdicts.push(subject.warning(CHECK, note.text(), fix));
-            }
-        }
-        if self.token.has(TokenFlag::ErrorState) {
+        self.subject.ok("token", text);
+        if token.has(TokenFlag::ErrorState) {
             let text = "the token says that a self-test failed (CKF_ERROR_STATE)";
-            verdicts.push(subject.fault(CHECK, text, "ask the vendor"));
+            self.subject.fault("generator", text, "ask the vendor");
+        }
+        if self.partition.login != Login::None {
+            self.login();
         }
     }
 
     /// What the token's flags say about the login that is configured.
-    fn login(&self, took_seeds: bool, verdicts: &mut Vec<Verdict>) {
+    fn login(&mut self) {
         const CHECK: &str = "login";
-        let (subject, login) = (&self.subject, self.partition.login);
+        let protected = self.partition.login == Login::Protected;
         let has_pad = self.token.has(TokenFlag::ProtectedAuthenticationPath);
-        if login == Login::None {
-            if self.token.has(TokenFlag::LoginRequired) && !took_seeds {
-                let text = "login: none, and the token says that some of its functions need a \
-                            login; seeding may be one of them";
-                let fix = "add --probe to find out, or set `login` and `pin`";
-                verdicts.push(subject.warning(CHECK, text, fix));
-            }
-            return;
-        }
-        if login == Login::Protected && !has_pad {
+        if protected && !has_pad {
             let text = "login: protected, and the token has no PIN pad (no protected \
                         authentication path)";
-            verdicts.push(subject.fault(CHECK, text, "set login: user and `pin`"));
-            return;
+            return self.subject.fault(CHECK, text, "set login: user and `pin`");
         }
-        self.pin(verdicts);
-        if has_pad && login != Login::Protected {
+        self.pin();
+        if has_pad && !protected {
             let text = "the token has a PIN pad and may not take a PIN from qseed";
             let fix = "set login: protected if somebody enters the PIN at the token";
-            verdicts.push(subject.warning(CHECK, text, fix));
+            self.subject.warning(CHECK, text, fix);
         }
     }
 
-    /// The state of the PIN, by the token's flags.
-    fn pin(&self, verdicts: &mut Vec<Verdict>) {
+    /// What the token's flags say about the PIN.
+    fn pin(&mut self) {
         const CHECK: &str = "pin";
-        let (subject, login) = (&self.subject, self.partition.login);
+        let (subject, login) = (&mut self.subject, self.partition.login);
         let flags = PinFlags::of(self.token, login);
         if flags.not_initialised {
             let text = "the token says that its user has no PIN yet";
-            verdicts.push(subject.fault(CHECK, text, "have the security officer set one"));
+            subject.fault(CHECK, text, "have the security officer set one");
         }
         if let Some(why) = flags.against_login() {
             let fix = if flags.locked {
@@ -175,11 +125,12 @@ impl Found<'_> {
             } else {
                 "log in once with the vendor's tool and the right PIN"
             };
-            verdicts.push(subject.fault(CHECK, format!("{why}; qseed presents none"), fix));
+            subject.fault(CHECK, format!("{why}; qseed presents none"), fix);
         } else if flags.count_low {
             let text = "the token says that a wrong PIN was entered since the last login";
-            let fix = "if neither you nor qseed entered it (see qseed guard), find out who tries PINs on it";
-            verdicts.push(subject.warning(CHECK, text, fix));
+            let fix = "if neither you nor qseed entered it (see qseed guard), find out who tries \
+                       PINs on it";
+            subject.warning(CHECK, text, fix);
         }
         let to_be_changed = match login {
             Login::So => TokenFlag::SoPinToBeChanged,
@@ -187,47 +138,53 @@ impl Found<'_> {
         };
         if self.token.has(to_be_changed) {
             let text = "the token wants its PIN changed";
-            verdicts.push(subject.warning(CHECK, text, "change it, here and at the token"));
+            subject.warning(CHECK, text, "change it, here and at the token");
         }
     }
 
-    /// A worker's report of a failure, with the advice of the daemon's log. `presenter` is the
-    /// partition that presented the PIN before, perhaps under an older name.
-    pub(super) fn failed(
-        &self,
-        check: &'static str,
-        failure: &TokenFailure,
-        held_back: Option<HeldBack>,
-        presenter: Option<String>,
-    ) -> Verdict {
-        let known = Known {
-            partition: Some(self.partition),
-            token: Some(self.token),
-            held_back,
-        };
-        let class = failure.class;
-        let failure = token_failure(failure, &known);
-        let partition = Partition {
-            name: presenter.unwrap_or_else(|| self.partition.name.clone()),
-            ..self.partition.clone()
-        };
-        let advice = advice(&failure, &partition);
-        let fix = match held_back {
-            _ if !advice.is_empty() => &advice,
-            Some(HeldBack::DeviceInDoubt) => "qseed guard lists the other partition",
-            Some(_) => "run this check again",
-            None if class == FailureClass::PinUnavailable => "correct `pin` in the configuration",
-            None => "check the token with its vendor's tool",
-        };
-        self.subject.fault(check, failure.text, fix)
+    /// What is to be expected of seeding, after everything that was tried. `earlier` are the
+    /// partitions that were checked before.
+    pub(super) fn seeding<'b>(
+        &mut self,
+        listing: &Listing,
+        mut earlier: impl Iterator<Item = &'b Found<'b>>,
+    ) {
+        let (subject, token) = (&mut self.subject, self.token);
+        let note = GeneratorNote::of(&listing.library, token);
+        if let Some(note) = note.filter(|note| *note != GeneratorNote::RefusesSeeding) {
+            let fix = match note {
+                GeneratorNote::VirtualSlot => "configure a partition for each member's own slot",
+                _ => "seed a software token for trials only",
+            };
+            subject.warning("generator", note.text(), fix);
+        }
+        if !self.took_seeds {
+            const TRY_IT: &str = "add --probe to find out";
+            if !token.has(TokenFlag::Rng) {
+                let text = "the token says that it has no generator (CKF_RNG is not set), so it \
+                            will probably refuse seeds";
+                subject.warning("generator", text, TRY_IT);
+            }
+            if let Some(note @ GeneratorNote::RefusesSeeding) = note {
+                subject.warning("generator", note.text(), TRY_IT);
+            }
+            if self.partition.login == Login::None && token.has(TokenFlag::LoginRequired) {
+                let text = "login: none, and the token says that some of its functions need a \
+                            login; seeding may be one of them";
+                let fix = "add --probe to find out, or set `login` and `pin`";
+                subject.warning("login", text, fix);
+            }
+        }
+        if let Some(same) = earlier.find(|other| other.token.slot_id == token.slot_id) {
+            self.shares_token_with(same.partition);
+        }
+        let is_fault = |finding| matches!(finding, Finding::Fault(_));
+        if !self.subject.findings().any(is_fault) {
+            self.plan();
+        }
     }
 
-    pub(super) fn is_same_slot(&self, other: &Found<'_>) -> bool {
-        self.token.slot_id == other.token.slot_id
-    }
-
-    /// What is wrong where partitions turn out to be one token.
-    pub(super) fn shares_token_with(&self, other: &Partition) -> Verdict {
+    fn shares_token_with(&mut self, other: &Partition) {
         const CHECK: &str = "shared-token";
         let partition = self.partition;
         let text = format!("partition {} is the same token", other.name);
@@ -242,6 +199,50 @@ impl Found<'_> {
             other.login, partition.login
         );
         let fix = "use one login for it, or remove one of the partitions";
-        self.subject.fault(CHECK, text, fix)
+        self.subject.fault(CHECK, text, fix);
+    }
+
+    /// What the daemon will do.
+    fn plan(&mut self) {
+        let partition = self.partition;
+        let login = match partition.login {
+            Login::None => "without a login".to_owned(),
+            Login::Protected => "after a login at the PIN pad".to_owned(),
+            login => format!("logged in as {login}"),
+        };
+        let calls = match partition.chunk.filter(|chunk| *chunk < partition.size) {
+            Some(chunk) => format!(" in {} calls", partition.size.div_ceil(chunk)),
+            None => String::new(),
+        };
+        let (size, period) = (partition.size, format_duration(partition.period));
+        let text = format!("will be seeded with {size} bytes{calls} every {period}, {login}");
+        self.subject.ok("plan", text);
+    }
+
+    /// A worker's report of a failure, with the advice of the daemon's log. `presenter` is the
+    /// partition that presented the PIN before, perhaps under an older name.
+    pub(super) fn failed(
+        &mut self,
+        check: &'static str,
+        failure: &TokenFailure,
+        held_back: Option<HeldBack>,
+        presenter: Option<String>,
+    ) {
+        let class = failure.class;
+        let (partition, token) = (Some(self.partition), Some(self.token));
+        let failure = token_failure(failure, partition, token, held_back);
+        let partition = Partition {
+            name: presenter.unwrap_or_else(|| self.partition.name.clone()),
+            ..self.partition.clone()
+        };
+        let advice = advice(&failure, &partition);
+        let fix = match held_back {
+            _ if !advice.is_empty() => &advice,
+            Some(HeldBack::DeviceInDoubt) => "qseed guard lists the other partition",
+            Some(_) => "run this check again",
+            None if class == FailureClass::PinUnavailable => "correct `pin` in the configuration",
+            None => "check the token with its vendor's tool",
+        };
+        self.subject.fault(check, failure.text, fix);
     }
 }

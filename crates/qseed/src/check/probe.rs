@@ -1,7 +1,6 @@
 //! Which lengths of seed a token takes, tried with bytes of the local kernel.
 
 use std::fmt::Write;
-use std::num::NonZeroU32;
 
 use qseed_config::{Login, Partition};
 use qseed_entropy::Seed;
@@ -9,7 +8,6 @@ use qseed_tokens::failure::{FailureClass, TokenFailure};
 use qseed_tokens::wire::{FromWorker, ToWorker};
 
 use super::partitions::Found;
-use super::verdict::Verdict;
 use crate::module_worker::{ModuleFailure, ModuleWorker};
 use crate::random::random_bytes;
 
@@ -19,7 +17,7 @@ const LENGTHS: [usize; 8] = [1, 16, 32, 48, 64, 256, 1024, 65_536];
 
 /// The result of a probe.
 #[derive(Debug, Default)]
-pub(super) struct Probe {
+struct Probe {
     /// The lengths that the token took, ascending.
     accepted: Vec<usize>,
     /// The lengths that it refused, and what it answered.
@@ -47,14 +45,14 @@ fn lengths(partition: &Partition) -> Vec<usize> {
 }
 
 /// Seeds an open partition with one length after the other, upwards, until the token takes no
-/// more. The partition was opened without `chunk`.
+/// more, and adds the verdict. The partition was opened without `chunk`.
 pub(super) async fn probe(
     worker: &mut ModuleWorker,
     number: u32,
-    partition: &Partition,
-) -> Result<Probe, ModuleFailure> {
+    found: &mut Found<'_>,
+) -> Result<(), ModuleFailure> {
     let mut probe = Probe::default();
-    for (length, job) in lengths(partition).into_iter().zip(1..) {
+    for (length, job) in lengths(found.partition).into_iter().zip(1..) {
         worker.send(ToWorker::Seed {
             partition: number,
             job,
@@ -75,7 +73,9 @@ pub(super) async fn probe(
             }
         }
     }
-    Ok(probe)
+    found.took_seeds = !probe.accepted.is_empty();
+    probe.verdict(found);
+    Ok(())
 }
 
 /// The answer to a seed: why it failed, and whether the partition is still open.
@@ -98,19 +98,16 @@ fn may_be_length(failure: &TokenFailure) -> bool {
 }
 
 impl Probe {
-    /// Whether the token took a seed at all.
-    pub(super) fn took_any(&self) -> bool {
-        !self.accepted.is_empty()
-    }
-
     /// What the lengths mean for the partition.
-    pub(super) fn verdict(&self, found: &Found<'_>) -> Verdict {
+    fn verdict(&self, found: &mut Found<'_>) {
         const CHECK: &str = "seeding";
-        let (subject, partition) = (&found.subject, found.partition);
+        let partition = found.partition;
         if let Some(failure) = &self.ended {
             if failure.class == FailureClass::NotLoggedIn && partition.login != Login::None {
                 let text = format!("the token wants a login before it is seeded: {failure}");
-                return subject.fault(CHECK, text, "add --login to this check");
+                return found
+                    .subject
+                    .fault(CHECK, text, "add --login to this check");
             }
             return found.failed(CHECK, failure, None, None);
         }
@@ -118,38 +115,40 @@ impl Probe {
             let last = self.refused.last();
             let why = last.map_or(String::new(), |(_, failure)| failure.to_string());
             let text = format!("the token took none of the seeds that were tried: {why}");
-            return subject.fault(CHECK, text, "ask the vendor how the token is to be seeded");
+            return found.subject.fault(
+                CHECK,
+                text,
+                "ask the vendor how the token is to be seeded",
+            );
         }
         let window = self.window();
         let suits = |length: &usize| self.accepted.contains(length);
         if configured(partition).iter().all(suits) {
-            return subject.ok(CHECK, window);
+            return found.subject.ok(CHECK, window);
         }
         let size = partition.size;
-        let text = match partition.chunk {
-            None => format!("the token does not take {size} bytes in one call: {window}"),
-            Some(chunk) => {
-                format!("the token does not take {size} bytes in calls of {chunk}: {window}")
-            }
+        let calls = match partition.chunk {
+            None => "one call".to_owned(),
+            Some(chunk) => format!("calls of {chunk}"),
         };
+        let text = format!("the token does not take {size} bytes in {calls}: {window}");
         let fix = match self.chunk_for(size) {
             _ if suits(&size) => "leave `chunk` out".to_owned(),
             Some(chunk) => format!("set chunk: {chunk}"),
             None => format!("set size: {}", self.accepted[0]),
         };
-        subject.fault(CHECK, text, fix)
+        found.subject.fault(CHECK, text, fix);
     }
 
     /// The longest accepted length by which a seed of `size` bytes can be cut without a rest that
     /// is too short.
-    fn chunk_for(&self, size: usize) -> Option<NonZeroU32> {
+    fn chunk_for(&self, size: usize) -> Option<usize> {
         let shortest = *self.accepted.first()?;
         let suits = |chunk: &&usize| {
             let rest = size % **chunk;
             **chunk < size && (rest == 0 || rest >= shortest)
         };
-        let chunk = self.accepted.iter().rev().find(suits)?;
-        u32::try_from(*chunk).ok().and_then(NonZeroU32::new)
+        self.accepted.iter().rev().find(suits).copied()
     }
 
     fn window(&self) -> String {
@@ -178,10 +177,8 @@ mod tests {
         }
     }
 
-    fn chunk(accepted: &[usize], size: usize) -> Option<u32> {
-        took(accepted)
-            .chunk_for(size)
-            .map(std::num::NonZeroU32::get)
+    fn chunk(accepted: &[usize], size: usize) -> Option<usize> {
+        took(accepted).chunk_for(size)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use qseed_config::PostQuantum;
 use qseed_model::FetchFault;
 use qseed_sources::{CredentialVerdict, HealthTest, Inspection, Link, SystemRoots};
 
-use super::verdict::{Subject, Verdict};
+use super::verdict::Subject;
 use crate::assemble::source_adapter;
 use crate::exit::Code;
 use crate::log::{format_duration, format_time};
@@ -25,41 +25,42 @@ const HYBRID: &str = "X25519MLKEM768";
 const MAX_TESTS: usize = 10;
 
 /// Checks a source, for as long as its time-outs allow.
-pub(super) async fn check(source: config::Source, roots: SystemRoots) -> Vec<Verdict> {
-    let subject = Subject::new("source", source.name.as_str());
-    let mut adapter = match qseed_sources::open(source_adapter(&source.kind), &roots) {
+pub(super) async fn check(source: config::Source, roots: SystemRoots) -> Vec<Subject> {
+    let mut subject = Subject::new("source", source.name.as_str());
+    inspect(&mut subject, &source, &roots).await;
+    vec![subject]
+}
+
+async fn inspect(subject: &mut Subject, source: &config::Source, roots: &SystemRoots) {
+    let mut adapter = match qseed_sources::open(source_adapter(&source.kind), roots) {
         Ok(adapter) => adapter,
         Err(error) => {
             let fix = "correct the source in the configuration";
-            let code = Code::Configuration;
-            return vec![subject.fault_of(code, "settings", error.to_string(), fix)];
+            return subject.fault_of(Code::Configuration, "settings", error.to_string(), fix);
         }
     };
     let patience = time_out(&source.kind) * REQUESTS;
     let Ok(seen) = tokio::time::timeout(patience, adapter.inspect()).await else {
         let text = format!("no answer within {}", format_duration(patience));
-        return vec![subject.fault("reachable", text, advice("timeout"))];
+        return subject.fault("reachable", text, advice("timeout"));
     };
     let link = match &seen.reached {
         Ok(link) => link,
         Err(error) => {
-            let fix = advice(error.code());
-            return vec![subject.fault("reachable", error.to_string(), fix)];
+            return subject.fault("reachable", error.to_string(), advice(error.code()));
         }
     };
-    let text = format!("{} is reachable", seen.target);
-    let mut verdicts = vec![subject.ok("reachable", text)];
-    if let Some(http) = source.kind.http() {
-        let service = Service { subject, http };
-        match link {
-            Some(link) => service.link(link, seen.trust.as_deref(), &mut verdicts),
-            None => verdicts.push(service.without_tls()),
-        }
-        verdicts.push(service.credential(&seen.credential));
-        verdicts.extend(service.capabilities(&seen));
-        verdicts.extend(service.health(&seen));
+    subject.ok("reachable", format!("{} is reachable", seen.target));
+    let Some(http) = source.kind.http() else {
+        return;
+    };
+    match link {
+        Some(link) => tls(subject, http, link, seen.trust.as_deref()),
+        None => without_tls(subject, http),
     }
-    verdicts
+    credential(subject, http, &seen.credential);
+    capabilities(subject, &seen);
+    health(subject, &seen);
 }
 
 fn time_out(kind: &config::SourceKind) -> Duration {
@@ -69,165 +70,148 @@ fn time_out(kind: &config::SourceKind) -> Duration {
     }
 }
 
-/// A source that is reached over HTTP.
-struct Service<'a> {
-    subject: Subject,
-    http: &'a config::Http,
+fn tls(subject: &mut Subject, http: &config::Http, link: &Link, trust: Option<&str>) {
+    const CHECK: &str = "tls";
+    let Link { version, group, .. } = link;
+    let trust = trust.unwrap_or("the system's certificates");
+    let text = format!("{version}, {group}, trust: {trust}");
+    let (why, fix) = if http.tls.post_quantum == PostQuantum::Off {
+        let fix = "set post_quantum: prefer or require";
+        ("`post_quantum` is off", fix)
+    } else {
+        let fix = "ask the service's operator for TLS 1.3 with X25519MLKEM768";
+        ("the service does not offer X25519MLKEM768", fix)
+    };
+    if group == HYBRID {
+        subject.ok(CHECK, text);
+    } else {
+        let text = format!(
+            "{text}: {why}, and anyone who records the traffic can decrypt it with a quantum \
+             computer later"
+        );
+        subject.warning(CHECK, text, fix);
+    }
+    if *version != "TLSv1.3" {
+        let text = format!("the service speaks {version} at best");
+        let fix = "ask the service's operator for TLS 1.3";
+        subject.warning("tls-version", text, fix);
+    }
+    if let Some(end) = link.certificate_expires {
+        certificate(subject, end);
+    }
 }
 
-impl Service<'_> {
-    fn link(&self, link: &Link, trust: Option<&str>, verdicts: &mut Vec<Verdict>) {
-        let Link { version, group, .. } = link;
-        let trust = trust.unwrap_or("the system's certificates");
-        let text = format!("{version}, {group}, trust: {trust}");
-        let (why, fix) = if self.http.tls.post_quantum == PostQuantum::Off {
-            let fix = "set post_quantum: prefer or require";
-            ("`post_quantum` is off", fix)
-        } else {
-            let fix = "ask the service's operator for TLS 1.3 with X25519MLKEM768";
-            ("the service does not offer X25519MLKEM768", fix)
-        };
-        verdicts.push(if group == HYBRID {
-            self.subject.ok("tls", text)
-        } else {
+fn certificate(subject: &mut Subject, end: Timestamp) {
+    const CHECK: &str = "certificate";
+    let end_text = format_time(end);
+    let text = format!("the server's certificate is valid until {end_text}");
+    let left = end.duration_since(Timestamp::now());
+    if left > SOON {
+        return subject.ok(CHECK, text);
+    }
+    let left = format_duration(Duration::try_from(left).unwrap_or_default());
+    let fix = "have it renewed in time; a new one needs no change here unless it is pinned";
+    subject.warning(CHECK, format!("{text}, for another {left}"), fix);
+}
+
+fn without_tls(subject: &mut Subject, http: &config::Http) {
+    const CHECK: &str = "tls";
+    if http.url.host.is_loopback() {
+        return subject.ok(CHECK, "plain HTTP, on this machine alone");
+    }
+    let text = "plain HTTP: anyone on the network path can read the entropy and the access token";
+    let fix = "use https://, unless nobody else can reach the network path";
+    subject.warning(CHECK, text, fix);
+}
+
+fn credential(subject: &mut Subject, http: &config::Http, verdict: &CredentialVerdict) {
+    const CHECK: &str = "credential";
+    let (shown, fix) = match (&http.access_token, &http.tls.client_cert) {
+        (Some(_), _) => (
+            "the access token",
+            "get a valid token from the service's operator and put it where `access_token` points \
+             to; a changed file takes effect at once",
+        ),
+        (None, Some(_)) => (
+            "qseed's client certificate",
+            "ask the service's operator whether it accepts the certificate in `tls.client_cert`, \
+             or wants an access token as well",
+        ),
+        (None, None) => (
+            "qseed without a token",
+            "the service wants to know who asks: set `access_token` (and `auth`)",
+        ),
+    };
+    match verdict {
+        CredentialVerdict::Accepted => {
+            subject.ok(CHECK, format!("the service accepts {shown}"));
+        }
+        CredentialVerdict::Refused(error) => subject.fault(CHECK, error.to_string(), fix),
+        CredentialVerdict::OutOfOrder(error) => {
+            subject.fault("service", error.to_string(), advice(error.code()));
+        }
+        CredentialVerdict::Unknown => {
             let text = format!(
-                "{text}: {why}, and anyone who records the traffic can decrypt it with a quantum \
-                 computer later"
+                "whether the service accepts {shown} cannot be found out without spending entropy"
             );
-            self.subject.warning("tls", text, fix)
-        });
-        if *version != "TLSv1.3" {
-            let text = format!("the service speaks {version} at best");
-            let fix = "ask the service's operator for TLS 1.3";
-            verdicts.push(self.subject.warning("tls-version", text, fix));
-        }
-        verdicts.extend(link.certificate_expires.map(|end| self.certificate(end)));
-    }
-
-    fn certificate(&self, end: Timestamp) -> Verdict {
-        let text = format!(
-            "the server's certificate is valid until {}",
-            format_time(end)
-        );
-        let left = end.duration_since(Timestamp::now());
-        if left > SOON {
-            return self.subject.ok("certificate", text);
-        }
-        let left = Duration::try_from(left).unwrap_or_default();
-        let text = format!("{text}, for another {}", format_duration(left));
-        let fix = "have it renewed in time; a new one needs no change here unless it is pinned";
-        self.subject.warning("certificate", text, fix)
-    }
-
-    fn without_tls(&self) -> Verdict {
-        if self.http.url.host.is_loopback() {
-            let text = "plain HTTP, on this machine alone";
-            return self.subject.ok("tls", text);
-        }
-        let text =
-            "plain HTTP: anyone on the network path can read the entropy and the access token";
-        let fix = "use https://, unless nobody else can reach the network path";
-        self.subject.warning("tls", text, fix)
-    }
-
-    fn credential(&self, verdict: &CredentialVerdict) -> Verdict {
-        const CHECK: &str = "credential";
-        let has_token = self.http.access_token.is_some();
-        let (shown, fix) = match (has_token, &self.http.tls.client_cert) {
-            (true, _) => (
-                "the access token",
-                "get a valid token from the service's operator and put it where `access_token` \
-                 points to; a changed file takes effect at once",
-            ),
-            (false, Some(_)) => (
-                "qseed's client certificate",
-                "ask the service's operator whether it accepts the certificate in \
-                 `tls.client_cert`, or wants an access token as well",
-            ),
-            (false, None) => (
-                "qseed without a token",
-                "the service wants to know who asks: set `access_token` (and `auth`)",
-            ),
-        };
-        match verdict {
-            CredentialVerdict::Accepted => {
-                let text = format!("the service accepts {shown}");
-                self.subject.ok(CHECK, text)
-            }
-            CredentialVerdict::Refused(error) => self.subject.fault(CHECK, error.to_string(), fix),
-            CredentialVerdict::OutOfOrder(error) => {
-                let fix = advice(error.code());
-                self.subject.fault("service", error.to_string(), fix)
-            }
-            CredentialVerdict::Unknown => {
-                let text = format!(
-                    "whether the service accepts {shown} cannot be found out without spending \
-                     entropy"
-                );
-                let fix = "qseed run --once shows it, and seeds every partition once";
-                self.subject.warning(CHECK, text, fix)
-            }
+            let fix = "qseed run --once shows it, and seeds every partition once";
+            subject.warning(CHECK, text, fix);
         }
     }
+}
 
-    /// The daemon asks for the capabilities before it asks for entropy. It goes on without them
-    /// if the answer is not valid, and only then.
-    fn capabilities(&self, seen: &Inspection) -> Option<Verdict> {
-        const CHECK: &str = "capabilities";
-        let told = match seen.capabilities.as_ref()? {
-            Ok(told) => told,
-            Err(_) if is_in_trouble(seen) => return None,
-            Err(error) => {
-                let text = format!("the service's capabilities cannot be read: {error}");
-                return Some(if matches!(error.kind(), FetchFault::Invalid(_)) {
-                    let fix = "ask the service's operator; seeding goes on within the usual limits";
-                    self.subject.warning(CHECK, text, fix)
-                } else {
-                    self.subject.fault(CHECK, text, advice(error.code()))
-                });
+/// The daemon asks for the capabilities before it asks for entropy. It goes on without them if the
+/// answer is not valid, and only then.
+fn capabilities(subject: &mut Subject, seen: &Inspection) {
+    const CHECK: &str = "capabilities";
+    let told = match &seen.capabilities {
+        Some(Ok(told)) => told,
+        Some(Err(error)) if !is_in_trouble(seen) => {
+            let text = format!("the service's capabilities cannot be read: {error}");
+            if !matches!(error.kind(), FetchFault::Invalid(_)) {
+                return subject.fault(CHECK, text, advice(error.code()));
             }
-        };
-        let limits = told.limits;
-        let mut text = format!(
-            "one request may ask for {} to {} blocks of {} to {} bytes",
-            limits.min_count, limits.max_count, limits.min_size, limits.max_size
-        );
-        if !told.entropy_types.is_empty() {
-            let _ = write!(text, "; entropy types: {}", told.entropy_types.join(", "));
+            let fix = "ask the service's operator; seeding goes on within the usual limits";
+            return subject.warning(CHECK, text, fix);
         }
-        if let Some(sources) = told.source_count {
-            let _ = write!(text, "; generators: {sources}");
-        }
-        Some(self.subject.ok(CHECK, text))
+        Some(Err(_)) | None => return,
+    };
+    let limits = &told.limits;
+    let mut text = format!(
+        "one request may ask for {} to {} blocks of {} to {} bytes",
+        limits.min_count, limits.max_count, limits.min_size, limits.max_size
+    );
+    if !told.entropy_types.is_empty() {
+        let _ = write!(text, "; entropy types: {}", told.entropy_types.join(", "));
     }
+    if let Some(sources) = told.source_count {
+        let _ = write!(text, "; generators: {sources}");
+    }
+    subject.ok(CHECK, text);
+}
 
-    /// The service's own tests, in its own words.
-    fn health(&self, seen: &Inspection) -> Vec<Verdict> {
-        const CHECK: &str = "health";
-        let tests = match &seen.health {
-            Some(Ok(tests)) => tests,
-            Some(Err(error)) if !is_in_trouble(seen) => {
-                let text = format!("the service's own tests cannot be read: {error}");
-                let fix = "ask the service's operator; seeding goes on without them";
-                return vec![self.subject.warning(CHECK, text, fix)];
-            }
-            Some(Err(_)) | None => return Vec::new(),
-        };
-        let verdict = |test: &HealthTest| {
-            let time = test.time.as_ref();
-            let when = time.map_or(String::new(), |time| format!(" ({time})"));
-            let text = format!(
-                "the service's own test {}: {}{when}",
-                test.name, test.result
-            );
-            if test.result.to_lowercase().contains("fail") {
-                let fix = "ask the service's operator; qseed's own delivery checks go on";
-                self.subject.warning(CHECK, text, fix)
-            } else {
-                self.subject.ok(CHECK, text)
-            }
-        };
-        tests.iter().take(MAX_TESTS).map(verdict).collect()
+/// The service's own tests, in its own words.
+fn health(subject: &mut Subject, seen: &Inspection) {
+    const CHECK: &str = "health";
+    let tests = match &seen.health {
+        Some(Ok(tests)) => tests,
+        Some(Err(error)) if !is_in_trouble(seen) => {
+            let text = format!("the service's own tests cannot be read: {error}");
+            let fix = "ask the service's operator; seeding goes on without them";
+            return subject.warning(CHECK, text, fix);
+        }
+        Some(Err(_)) | None => return,
+    };
+    for HealthTest { name, result, time } in tests.iter().take(MAX_TESTS) {
+        let time = time.as_ref();
+        let when = time.map_or(String::new(), |time| format!(" ({time})"));
+        let text = format!("the service's own test {name}: {result}{when}");
+        if result.to_lowercase().contains("fail") {
+            let fix = "ask the service's operator; qseed's own delivery checks go on";
+            subject.warning(CHECK, text, fix);
+        } else {
+            subject.ok(CHECK, text);
+        }
     }
 }
 
@@ -262,7 +246,6 @@ fn advice(code: &str) -> &'static str {
             "set `tls.client_cert` and `tls.client_key` to a certificate that the service accepts"
         }
         "tls-files" => "fix the file in `tls`",
-        "thread" => "allow qseed more processes and threads (TasksMax=, ulimit -u)",
         "status-404" | "status-4xx" | "redirect" | "content-type" => {
             "check `url` and `type`: another kind of service answers there, or a proxy or portal"
         }

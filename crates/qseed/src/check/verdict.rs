@@ -7,14 +7,6 @@ use serde_json::{Value, json};
 use crate::exit::Code;
 use crate::log::printable;
 
-/// One thing that is checked: the configuration, a source, a module or a partition.
-#[derive(Clone, Debug)]
-pub(super) struct Subject {
-    /// The stable name of its kind.
-    kind: &'static str,
-    name: String,
-}
-
 /// What a check found, the gravest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Finding {
@@ -36,111 +28,125 @@ impl Finding {
     }
 }
 
+/// The configuration, a source, a module or a partition, and the verdicts on it.
+#[derive(Debug)]
+pub(super) struct Subject {
+    /// The stable name of its kind.
+    kind: &'static str,
+    name: String,
+    verdicts: Vec<Verdict>,
+}
+
 /// One line of the command's output.
-#[derive(Clone, Debug)]
-pub(super) struct Verdict {
-    subject: Subject,
-    /// The stable name of what was checked of it.
+#[derive(Debug)]
+struct Verdict {
+    /// The stable name of what was checked.
     check: &'static str,
-    pub(super) finding: Finding,
+    finding: Finding,
     text: String,
     fix: Option<String>,
 }
 
 impl Subject {
     pub(super) fn new(kind: &'static str, name: impl Into<String>) -> Self {
-        let name = name.into();
-        Self { kind, name }
+        Self {
+            kind,
+            name: name.into(),
+            verdicts: Vec::new(),
+        }
     }
 
-    pub(super) fn ok(&self, check: &'static str, text: impl Into<String>) -> Verdict {
-        self.verdict(check, Finding::Ok, text.into(), None)
+    pub(super) fn ok(&mut self, check: &'static str, text: impl Into<String>) {
+        self.add(check, Finding::Ok, text, "");
     }
 
     pub(super) fn warning(
-        &self,
+        &mut self,
         check: &'static str,
         text: impl Into<String>,
         fix: impl Into<String>,
-    ) -> Verdict {
-        self.verdict(check, Finding::Warning, text.into(), Some(fix.into()))
+    ) {
+        self.add(check, Finding::Warning, text, fix);
     }
 
     /// Something that is out of reach or refuses.
     pub(super) fn fault(
-        &self,
+        &mut self,
         check: &'static str,
         text: impl Into<String>,
         fix: impl Into<String>,
-    ) -> Verdict {
-        self.fault_of(Code::Unavailable, check, text, fix)
+    ) {
+        self.fault_of(Code::Unavailable, check, text, fix);
     }
 
     pub(super) fn fault_of(
-        &self,
+        &mut self,
         code: Code,
         check: &'static str,
         text: impl Into<String>,
         fix: impl Into<String>,
-    ) -> Verdict {
-        self.verdict(check, Finding::Fault(code), text.into(), Some(fix.into()))
+    ) {
+        self.add(check, Finding::Fault(code), text, fix);
     }
 
-    fn verdict(
-        &self,
+    fn add(
+        &mut self,
         check: &'static str,
         finding: Finding,
-        text: String,
-        fix: Option<String>,
-    ) -> Verdict {
-        Verdict {
-            subject: self.clone(),
+        text: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        self.verdicts.push(Verdict {
             check,
             finding,
-            text,
-            fix: fix.filter(|fix| !fix.is_empty()),
-        }
-    }
-}
-
-impl Verdict {
-    pub(super) fn is_fault(&self) -> bool {
-        matches!(self.finding, Finding::Fault(_))
+            text: text.into(),
+            fix: Some(fix.into()).filter(|fix| !fix.is_empty()),
+        });
     }
 
-    pub(super) fn document(&self) -> Value {
-        json!({
-            "subject": { "kind": self.subject.kind, "name": self.subject.name },
-            "check": self.check,
-            "result": self.finding.name(),
-            "text": self.text,
-            "fix": self.fix,
+    pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
+        self.verdicts.iter().map(|verdict| verdict.finding)
+    }
+
+    pub(super) fn documents(&self) -> impl Iterator<Item = Value> {
+        self.verdicts.iter().map(|verdict| {
+            json!({
+                "subject": { "kind": self.kind, "name": self.name },
+                "check": verdict.check,
+                "result": verdict.finding.name(),
+                "text": verdict.text,
+                "fix": verdict.fix,
+            })
         })
     }
 
     /// What is wrong and what to do, without the subject: for the configuration's faults, which
     /// name their place themselves.
-    pub(super) fn complaint(&self) -> String {
-        match &self.fix {
-            Some(fix) => format!("{}; {fix}", self.text),
-            None => self.text.clone(),
-        }
+    pub(super) fn complaints(&self) -> String {
+        let complaint = |verdict: &Verdict| match &verdict.fix {
+            Some(fix) => format!("{}; {fix}", verdict.text),
+            None => verdict.text.clone(),
+        };
+        let all: Vec<_> = self.verdicts.iter().map(complaint).collect();
+        all.join("\n")
     }
 }
 
-/// `warning  partition issuing-ca: …; fix: …`
-impl fmt::Display for Verdict {
+/// A line a verdict: `warning  partition issuing-ca: …; fix: …`
+impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = self.subject.kind;
-        write!(f, "{:<8} {kind}", self.finding.name())?;
-        if kind != "configuration" {
-            write!(f, " {}", printable(&self.subject.name))?;
+        for verdict in &self.verdicts {
+            write!(f, "{:<8} {}", verdict.finding.name(), self.kind)?;
+            if self.kind != "configuration" {
+                write!(f, " {}", printable(&self.name))?;
+            }
+            write!(f, ": {}", printable(&verdict.text))?;
+            if let Some(fix) = &verdict.fix {
+                write!(f, "; fix: {}", printable(fix))?;
+            }
+            writeln!(f)?;
         }
-        write!(f, ": {}", printable(&self.text))?;
-        match &self.fix {
-            Some(fix) => write!(f, "; fix: {}", printable(fix)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
@@ -150,19 +156,25 @@ mod tests {
 
     #[test]
     fn a_verdict_is_one_line_that_no_terminal_obeys() {
-        let partition = Subject::new("partition", "ca");
-        let verdict = partition.warning("token", "label \x1b[2J\nx", "look");
+        let mut partition = Subject::new("partition", "ca");
+        partition.warning("token", "label \x1b[2J\nx", "look");
         assert_eq!(
-            verdict.to_string(),
-            "warning  partition ca: label \\u{1b}[2J\\nx; fix: look"
+            partition.to_string(),
+            "warning  partition ca: label \\u{1b}[2J\\nx; fix: look\n"
         );
-        assert_eq!(verdict.document()["subject"]["kind"], "partition");
+        let document = partition.documents().next().expect("a verdict");
+        assert_eq!(document["subject"]["kind"], "partition");
     }
 
     #[test]
-    fn what_is_well_needs_no_fix() {
-        let verdict = Subject::new("configuration", "/etc/x.yml").ok("syntax", "2 sources");
-        assert_eq!(verdict.to_string(), "ok       configuration: 2 sources");
-        assert!(verdict.document()["fix"].is_null());
+    fn a_good_verdict_needs_no_fix() {
+        let mut configuration = Subject::new("configuration", "/etc/x.yml");
+        configuration.ok("syntax", "2 sources");
+        assert_eq!(
+            configuration.to_string(),
+            "ok       configuration: 2 sources\n"
+        );
+        let document = configuration.documents().next().expect("a verdict");
+        assert!(document["fix"].is_null());
     }
 }

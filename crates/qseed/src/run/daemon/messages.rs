@@ -9,7 +9,7 @@ use qseed_tokens::wire::FromWorker;
 use tokio::sync::oneshot;
 
 use super::Daemon;
-use crate::advice::{Known, token_failure};
+use crate::advice::token_failure;
 use crate::run::FromWorkers;
 use crate::run::sources::{SourceEvent, SourceReport};
 use crate::run::usage::Question;
@@ -223,11 +223,8 @@ impl Daemon {
         id: PartitionId,
         failure: &qseed_tokens::failure::TokenFailure,
     ) -> TokenFailure {
-        let known = Known {
-            partition: self.plan.partitions.get(&id),
-            token: self.reports.token(id),
-            held_back: self.held_back.get(&id).copied(),
-        };
-        token_failure(failure, &known)
+        let partition = self.plan.partitions.get(&id);
+        let held_back = self.held_back.get(&id).copied();
+        token_failure(failure, partition, self.reports.token(id), held_back)
     }
 }
