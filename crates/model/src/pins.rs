@@ -2,11 +2,10 @@
 
 use std::fmt::Write as _;
 
-use serde::de::{Error, SeqAccess, Visitor};
-use serde::ser::SerializeTuple;
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Defines a digest: hexadecimal where people read it, plain bytes on the wire.
+/// Defines a digest, which is written as hexadecimal digits.
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
         $(#[$doc])*
@@ -15,13 +14,15 @@ macro_rules! digest {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                write_digest(&self.0, to)
+                to.serialize_str(&hexadecimal(&self.0))
             }
         }
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                read_digest(from).map(Self)
+                let digest = bytes_of(&String::deserialize(from)?);
+                let wrong = || D::Error::custom(concat!("not a digest of ", $bytes, " bytes"));
+                digest.map(Self).ok_or_else(wrong)
             }
         }
     };
@@ -134,58 +135,22 @@ pub enum PinAnswer {
     Unclear,
 }
 
-fn write_digest<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-    if to.is_human_readable() {
-        let mut text = String::with_capacity(2 * bytes.len());
-        for byte in bytes {
-            let _ = write!(text, "{byte:02x}");
-        }
-        return to.serialize_str(&text);
-    }
-    let mut tuple = to.serialize_tuple(bytes.len())?;
+fn hexadecimal(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
-        tuple.serialize_element(byte)?;
+        let _ = write!(text, "{byte:02x}");
     }
-    tuple.end()
+    text
 }
 
-fn read_digest<'de, const N: usize, D: Deserializer<'de>>(from: D) -> Result<[u8; N], D::Error> {
-    if from.is_human_readable() {
-        from.deserialize_str(Digest::<N>)
-    } else {
-        from.deserialize_tuple(N, Digest::<N>)
+fn bytes_of<const N: usize>(digits: &str) -> Option<[u8; N]> {
+    let all_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if digits.len() != 2 * N || !all_hex {
+        return None;
     }
-}
-
-struct Digest<const N: usize>;
-
-impl<'de, const N: usize> Visitor<'de> for Digest<N> {
-    type Value = [u8; N];
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} hexadecimal digits", 2 * N)
+    let mut bytes = [0; N];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * index..2 * index + 2], 16).ok()?;
     }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<[u8; N], E> {
-        let digits = text.as_bytes();
-        if digits.len() != 2 * N || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(E::invalid_value(serde::de::Unexpected::Str(text), &self));
-        }
-        let value = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default();
-        let byte = |pair: &[u8]| u8::try_from(16 * value(pair[0]) + value(pair[1]));
-        let mut bytes = [0; N];
-        for (to, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *to = byte(pair).map_err(E::custom)?;
-        }
-        Ok(bytes)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<[u8; N], A::Error> {
-        let mut bytes = [0; N];
-        for (index, to) in bytes.iter_mut().enumerate() {
-            let next = from.next_element()?;
-            *to = next.ok_or_else(|| A::Error::invalid_length(index, &self))?;
-        }
-        Ok(bytes)
-    }
+    Some(bytes)
 }
