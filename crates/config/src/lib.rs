@@ -76,6 +76,6 @@ fn too_long(file_name: &str) -> Report {
         file_name,
         report::Place::START,
         "the file is longer than 1 MiB",
-        "is it the right one? what partitions share belongs into `defaults`",
+        "is it the right one? what partitions share belongs in `defaults`",
     )
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// The most faults that one report lists. A file of nothing but faults must not fill the memory,
-/// and nobody reads further.
+/// and more would help no reader.
 const MAX_FAULTS: usize = 1_000;
 
 /// A place in a file. Both numbers count from one; columns count characters.
@@ -43,7 +43,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// The file, as it was named by whoever asked for it.
+    /// The file, as the caller named it.
     #[must_use]
     pub fn file_name(&self) -> &str {
         &self.file_name
@@ -87,15 +87,15 @@ impl fmt::Display for Report {
 
 impl std::error::Error for Report {}
 
-/// A fault has been noted. Only [`Findings`] makes one, so whatever fails to be read has its line
-/// in the report.
+/// Proof that a fault has been noted: only [`Findings`] makes one, so everything that could not be
+/// read has its line in the report.
 #[derive(Clone, Copy)]
 pub(crate) struct Noted(());
 
 /// What reading a part of the file gives.
 pub(crate) type Reading<T> = Result<T, Noted>;
 
-/// What reading a file has brought to light so far.
+/// The faults and warnings found in a file so far.
 pub(crate) struct Findings {
     /// The folder that relative paths count from; empty: the working directory.
     pub(crate) folder: PathBuf,
@@ -137,7 +137,7 @@ impl Findings {
         noted.warnings.push((place, message.into()));
     }
 
-    /// Whether further faults are only counted, so that finding words for them is in vain.
+    /// Whether further faults are only counted.
     pub(crate) fn is_full(&self) -> bool {
         self.noted.borrow().faults.len() == MAX_FAULTS
     }

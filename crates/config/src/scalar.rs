@@ -129,7 +129,7 @@ impl Field<'_> {
     pub(crate) fn secret(self) -> Reading<SecretRef> {
         self.text()?;
         let (text, style) = self.scalar()?;
-        // The line end that closes a YAML block is nobody's PIN.
+        // The line end that closes a YAML block is no part of a PIN.
         let text = match style {
             Style::Block => text.strip_suffix('\n').unwrap_or(text),
             Style::Plain | Style::Quoted => text,
@@ -148,7 +148,7 @@ impl Field<'_> {
         let secret = match SecretRef::parse(text) {
             Ok(secret) => secret,
             Err(why) => {
-                let help = "a literal that begins like a reference belongs into a file";
+                let help = "a literal that begins like a reference belongs in a file";
                 return self.refuse_unshown(&format!("not a reference: {why}"), Some(help));
             }
         };

@@ -147,7 +147,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// Lets `keys` be missing, for a reason that has been noted.
+    /// Makes it no fault that `keys` are missing, for a reason that has been noted.
     pub(crate) fn excuse(&mut self, keys: &[&'static str], noted: Noted) {
         self.meant.extend(keys.iter().map(|key| (*key, noted)));
     }

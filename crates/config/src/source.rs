@@ -141,6 +141,6 @@ pub struct Tls {
 pub struct Budget {
     /// Bytes, 1 to 1 PiB.
     pub bytes: u64,
-    /// The day of the month on which the count begins anew, 1 to 28: each month has these.
+    /// The day of the month on which the count starts again, 1 to 28, since each month has these.
     pub resets_on: u8,
 }

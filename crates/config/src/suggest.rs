@@ -1,6 +1,6 @@
 //! Which word was probably meant.
 
-/// Longer words are nobody's typing mistake.
+/// A longer word is no typing mistake.
 const LONGEST: usize = 64;
 
 /// What other programs, or another part of the file, call a key.

@@ -2,7 +2,7 @@
 //! refused: anchors, aliases, merge keys, tags, second documents, keys that are not words,
 //! duplicate keys, deep nesting.
 //!
-//! Scalars stay as written: whether `0012` is a number is for whoever asks for it to say.
+//! Scalars stay as written: the setting decides whether `0012` is a number.
 //! Texts are wiped when the tree is dropped. The parser's own look-ahead buffers are not; it
 //! borrows most scalars from the source text, which is wiped as well.
 
@@ -184,7 +184,7 @@ impl<'text> Builder<'text, '_> {
                 self.findings.fault_with_help(
                     key.place,
                     "a merge key (`<<`) is not supported",
-                    "write the keys out; what all partitions share belongs into `defaults`",
+                    "write the keys out; what all partitions share belongs in `defaults`",
                 );
                 None
             }
@@ -206,7 +206,7 @@ impl<'text> Builder<'text, '_> {
         }
     }
 
-    /// Notes a tag or an anchor, where there is one.
+    /// Notes a tag or an anchor.
     fn refuse_extras(&mut self, event: &Event<'_>, place: Place) -> Option<Noted> {
         let fault = match event {
             Event::Scalar(_, _, _, Some(_))

@@ -173,7 +173,7 @@ fn yaml_that_no_configuration_needs_is_refused() {
         (flat("size: 48\nsize: 49"), "f:6:1: the key `size` is already in line 5; keep one of the two".to_owned()),
         (flat("'size': 48\n\"size\": 49"), "f:6:1: the key `size` is already in line 5; keep one of the two".to_owned()),
         (flat("---\nsize: 48"), "f:5:1: a second document begins here; a configuration is one document: take this one and its `---` out".to_owned()),
-        (flat("<<: {size: 48}"), "f:5:1: a merge key (`<<`) is not supported; write the keys out; what all partitions share belongs into `defaults`".to_owned()),
+        (flat("<<: {size: 48}"), "f:5:1: a merge key (`<<`) is not supported; write the keys out; what all partitions share belongs in `defaults`".to_owned()),
         (flat("[size]: 48"), "f:5:1: a key must be a word, not a list or a mapping; a value that begins with `{` or `[` needs quotes".to_owned()),
         (flat(": 48"), "f:5:1: a key is missing before the colon".to_owned()),
         (flat("size: &a 48"), format!("f:5:7: an anchor (`&`) is not supported; put a value that begins with `&` {QUOTES}")),
@@ -239,7 +239,7 @@ fn a_file_over_one_mebibyte_is_refused() {
     assert_report(
         &text,
         &[
-            "f:1:1: the file is longer than 1 MiB; is it the right one? what partitions share belongs into `defaults`",
+            "f:1:1: the file is longer than 1 MiB; is it the right one? what partitions share belongs in `defaults`",
         ],
     );
 }

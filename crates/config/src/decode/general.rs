@@ -34,7 +34,7 @@ fn from_service_manager(variable: &str, usual: &str) -> PathBuf {
 
 pub(super) fn reserve(field: Field<'_>) -> Reading<Reserve> {
     let section = field.section(keys::RESERVE)?;
-    let help = "say how long an outage it shall cover, such as 10m";
+    let help = "say how long an outage it should cover, such as 10m";
     let cover = section.require("cover", help, |field| {
         field.duration(1..=7 * DAY, "1s to 7d")
     });

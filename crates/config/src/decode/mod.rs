@@ -128,7 +128,7 @@ fn other_form(key: &str) -> &'static str {
         "cryptoki_lib" => "in the full form it is `module` of a partition or of `defaults`",
         "cryptoki_slot_id" => "in the full form it is `slot` of a partition",
         "cryptoki_user_pin" => "in the full form it is `pin` of a partition",
-        "size" | "period" => "in the full form it belongs into a partition or into `defaults`",
+        "size" | "period" => "in the full form it belongs in a partition or in `defaults`",
         _ => "the flat form has one source and one partition",
     }
 }

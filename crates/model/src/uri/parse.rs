@@ -15,7 +15,7 @@ struct Part {
     attributes: &'static [&'static str],
     /// What RFC 7512 section 2.3 lets stand unencoded in values, besides letters and digits.
     plain: &'static str,
-    /// What attributes are told that belong into the other part.
+    /// What attributes are told that belong in the other part.
     other: (&'static [&'static str], &'static str),
 }
 
