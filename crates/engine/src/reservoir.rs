@@ -175,14 +175,19 @@ mod tests {
     use crate::ids::{RequestId, SourceId};
     use crate::time::Moment;
     use qseed_entropy::Entropy;
+    use qseed_model::Shape;
 
     fn reservoir(source: u32, deliveries: &[&[u8]]) -> Reservoir {
         let mut reservoir = Reservoir::new(SourceId(source));
         for (number, bytes) in (0..).zip(deliveries) {
-            let (entropy, length) = (Entropy::new(bytes.to_vec()), bytes.len());
+            let entropy = Entropy::new(bytes.to_vec());
+            let shape = Shape {
+                block_size: u32::try_from(bytes.len()).expect("a few"),
+                block_count: 1,
+            };
             let mut seen = SeenBefore::new(0);
             let checked = Checks::default()
-                .examine(entropy, length, length, SourceId(source), &mut seen)
+                .examine(entropy, shape, SourceId(source), &mut seen)
                 .expect("distinct bytes");
             reservoir.add(RequestId(number), Moment::START, checked);
         }

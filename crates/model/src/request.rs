@@ -76,7 +76,7 @@ pub enum FetchFault {
 /// The check that a delivery failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {
-    /// The delivery has not the length that was asked for.
+    /// The delivery does not have the length that was asked for.
     Length,
     /// The same byte too many times in a row.
     Repetition,
@@ -126,7 +126,7 @@ impl Check {
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
-            Self::Length => "it has not the length that was asked for",
+            Self::Length => "it does not have the length that was asked for",
             Self::Repetition => "one byte is repeated too many times in a row",
             Self::Proportion => "one byte value occurs too often",
             Self::SeenBefore => "it repeats a block that was delivered before",

@@ -8,16 +8,16 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use qseed_engine::SourceId;
 use qseed_engine::checks::{Checks, SeenBefore};
+use qseed_engine::{Shape, SourceId};
 use qseed_entropy::Entropy;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Bytes a block: the seed that qseed takes by default.
-const BLOCK: usize = 48;
+const BLOCK: u32 = 48;
 
 /// Blocks a delivery: the most that Qrypt's interface gives in an answer.
-const BLOCKS: usize = 512;
+const BLOCKS: u32 = 512;
 
 fn main() -> ExitCode {
     let wanted = std::env::args().nth(1).and_then(|bytes| bytes.parse().ok());
@@ -34,10 +34,14 @@ fn main() -> ExitCode {
 fn measure(wanted: u64) -> serde_json::Value {
     let mut checks = Checks::default();
     let mut seen = SeenBefore::new(random_key());
+    let shape = Shape {
+        block_size: BLOCK,
+        block_count: BLOCKS,
+    };
     let (mut bytes, mut alarms) = (0_u64, 0_u64);
     let (mut digesting, mut checking) = (Duration::ZERO, Duration::ZERO);
     while bytes < wanted {
-        let delivery = delivery();
+        let delivery = delivery(shape.bytes());
         let began = cpu_time();
         black_box(aws_lc_rs::digest::digest(
             &aws_lc_rs::digest::SHA256,
@@ -48,7 +52,7 @@ fn measure(wanted: u64) -> serde_json::Value {
         let length = delivery.len();
         let delivery = Entropy::new(delivery);
         let began = cpu_time();
-        let result = black_box(checks.examine(delivery, length, BLOCK, SourceId(0), &mut seen));
+        let result = black_box(checks.examine(delivery, shape, SourceId(0), &mut seen));
         checking += cpu_time().saturating_sub(began);
         alarms += u64::from(result.is_err());
         bytes += length as u64;
@@ -68,8 +72,8 @@ fn cpu_time() -> Duration {
 }
 
 /// A good delivery: bytes of the local kernel's making, stretched by a generator.
-fn delivery() -> Vec<u8> {
-    let mut delivery = vec![0; BLOCK * BLOCKS];
+fn delivery(bytes: usize) -> Vec<u8> {
+    let mut delivery = vec![0; bytes];
     aws_lc_rs::rand::fill(&mut delivery).expect("the system's generator does not fail");
     delivery
 }

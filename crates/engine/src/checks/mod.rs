@@ -4,9 +4,7 @@
 //! samples; a client sees conditioned output, so these catch stuck, truncated, zeroed, replayed
 //! and text-instead-of-bytes answers, and say nothing about the quality of a healthy source.
 
-mod cutoff;
-mod proportion;
-mod repetition;
+mod counting;
 mod seen;
 
 use qseed_entropy::Entropy;
@@ -14,12 +12,10 @@ use qseed_entropy::Entropy;
 pub use qseed_model::Check;
 pub use seen::SeenBefore;
 
-use crate::ids::SourceId;
-use proportion::AdaptiveProportion;
-use repetition::RepetitionCount;
+use qseed_model::Shape;
 
-/// Bytes a window of the adaptive proportion test.
-pub const WINDOW: u32 = 512;
+use crate::ids::SourceId;
+use counting::{AdaptiveProportion, RepetitionCount};
 
 /// Answers up to this length, in bytes, are not judged as text.
 const TEXT_EXEMPT: usize = 32;
@@ -30,15 +26,8 @@ pub struct CheckedEntropy(Entropy);
 
 impl CheckedEntropy {
     /// The number of bytes.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
-    }
-
-    /// Whether it has no bytes.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// Moves bytes out and wipes them here; see [`Entropy::move_out`].
@@ -48,40 +37,26 @@ impl CheckedEntropy {
 }
 
 /// The checks of one source. Their state runs on across its deliveries.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Checks {
     repetition: RepetitionCount,
     proportion: AdaptiveProportion,
 }
 
-impl Default for Checks {
-    /// Checks with the default cut-offs: alpha 2^-40 and H = 8 bits a byte, a window of 512 bytes.
-    fn default() -> Self {
-        Self {
-            repetition: RepetitionCount::new(cutoff::repetition(cutoff::ALPHA_EXPONENT, 8.0)),
-            proportion: AdaptiveProportion::new(
-                WINDOW,
-                cutoff::proportion(cutoff::ALPHA_EXPONENT, 8.0, WINDOW),
-            ),
-        }
-    }
-}
-
 impl Checks {
-    /// Passes a delivery of `expected` bytes in blocks of `block_size`, or drops it whole.
+    /// Passes a delivery for a request of this `shape`, or drops it whole.
     ///
     /// # Errors
     /// The first check that it fails.
     pub fn examine(
         &mut self,
         delivery: Entropy,
-        expected: usize,
-        block_size: usize,
+        shape: Shape,
         source: SourceId,
         seen: &mut SeenBefore,
     ) -> Result<CheckedEntropy, Check> {
         let bytes = delivery.expose();
-        if bytes.len() != expected || bytes.is_empty() {
+        if bytes.len() != shape.bytes() || bytes.is_empty() {
             return Err(Check::Length);
         }
         if bytes.len() > TEXT_EXEMPT && bytes.iter().all(|byte| is_text(*byte)) {
@@ -90,7 +65,7 @@ impl Checks {
         // Each test sees every delivery that came this far, so that its state stays that of the
         // stream whichever of them fails.
         let counts = self.count(bytes);
-        let unseen = seen.examine(source, bytes, block_size);
+        let unseen = seen.examine(source, bytes, shape.block_size as usize);
         counts.and(unseen)?;
         Ok(CheckedEntropy(delivery))
     }
@@ -113,13 +88,20 @@ fn is_text(byte: u8) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Check, Checks, SeenBefore};
+    use super::{Check, Checks, SeenBefore, Shape};
     use crate::ids::SourceId;
     use crate::random::Random;
     use qseed_entropy::Entropy;
 
     fn random_bytes(random: &mut Random, count: usize) -> Vec<u8> {
         (0..count).map(|_| random.next().to_le_bytes()[0]).collect()
+    }
+
+    fn one_block(bytes: usize) -> Shape {
+        Shape {
+            block_size: u32::try_from(bytes).expect("a few"),
+            block_count: 1,
+        }
     }
 
     struct Tested(Checks, SeenBefore);
@@ -129,9 +111,9 @@ mod tests {
     }
 
     fn examine(Tested(checks, seen): &mut Tested, bytes: &[u8]) -> Result<usize, Check> {
-        let (entropy, length) = (Entropy::new(bytes.to_vec()), bytes.len());
+        let (entropy, shape) = (Entropy::new(bytes.to_vec()), one_block(bytes.len()));
         checks
-            .examine(entropy, length, length, SourceId(0), seen)
+            .examine(entropy, shape, SourceId(0), seen)
             .map(|ok| ok.len())
     }
 
@@ -152,7 +134,7 @@ mod tests {
             assert_eq!(
                 checks
                     .0
-                    .examine(delivery, expected, 48, SourceId(0), &mut checks.1)
+                    .examine(delivery, one_block(expected), SourceId(0), &mut checks.1)
                     .err(),
                 Some(Check::Length)
             );

@@ -64,13 +64,8 @@ impl Sources {
         };
         let delivered = entropy.len();
         source.counts.downloaded += delivered as u64;
-        let block_size = in_flight.shape.block_size as usize;
-        let expected = in_flight.shape.bytes();
-        let seen = &mut self.seen;
-        match source
-            .checks
-            .examine(entropy, expected, block_size, id, seen)
-        {
+        let shape = in_flight.shape;
+        match source.checks.examine(entropy, shape, id, &mut self.seen) {
             Ok(checked) => {
                 source.startup_left = source.startup_left.saturating_sub(checked.len());
                 source.reservoir.add(request, now, checked);
