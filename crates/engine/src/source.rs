@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use qseed_model::{Limits, Shape};
 
@@ -80,26 +81,32 @@ pub(crate) struct Source {
     pub(crate) checks: Checks,
     pub(crate) reservoir: Reservoir,
     pub(crate) rate: RateLimit,
+    pub(crate) in_flight: Option<InFlight>,
+    pub(crate) since_delivery: SinceDelivery,
+    pub(crate) budget: Budget,
+    /// Bytes that have still to pass the checks before the first use.
+    pub(crate) startup_left: usize,
+    pub(crate) last_error: Option<Arc<str>>,
+    pub(crate) counts: SourceCounts,
+    pub(crate) up_since: Option<Moment>,
+}
+
+/// What went wrong since the last good delivery.
+#[derive(Debug, Default)]
+pub(crate) struct SinceDelivery {
     pub(crate) backoff: Backoff,
+    /// Since when exchanges have been failing.
+    pub(crate) failing_since: Option<Moment>,
     /// Not to be asked before; set by a failure.
     pub(crate) not_before: Option<Moment>,
     /// The service itself asked to be left alone until `not_before`.
     pub(crate) sent_away: bool,
-    pub(crate) in_flight: Option<InFlight>,
-    /// Deliveries in a row that failed a check.
-    pub(crate) failed_deliveries: u32,
-    pub(crate) budget: Budget,
-    /// Bytes that have still to pass the checks before the first use.
-    pub(crate) startup_left: usize,
-    /// Since when its exchanges have been failing.
-    pub(crate) failing_since: Option<Moment>,
-    pub(crate) last_error: Option<Arc<str>>,
     /// The service refuses the token or the request, until something changes.
     pub(crate) refused: bool,
-    /// Since its last delivery a request was dropped, as its limits were learnt instead.
+    /// Deliveries that failed a check.
+    pub(crate) failed_deliveries: u32,
+    /// A request was dropped, as its limits were learnt instead.
     pub(crate) limits_learnt: bool,
-    pub(crate) counts: SourceCounts,
-    pub(crate) up_since: Option<Moment>,
 }
 
 impl Source {
@@ -109,21 +116,28 @@ impl Source {
             checks: Checks::default(),
             reservoir: Reservoir::new(settings.id),
             rate: RateLimit::new(settings.rate_limit),
-            backoff: Backoff::default(),
-            not_before: None,
-            sent_away: false,
             in_flight: None,
-            failed_deliveries: 0,
+            since_delivery: SinceDelivery::default(),
             budget: Budget::default(),
             startup_left: settings.startup_bytes as usize,
-            failing_since: None,
             last_error: None,
-            refused: false,
-            limits_learnt: false,
             counts: SourceCounts::default(),
             up_since: None,
             settings,
         }
+    }
+
+    /// Takes in what changed where the source itself stays.
+    pub(crate) fn reconfigure(&mut self, settings: SourceSettings) {
+        if self.settings.limits != settings.limits {
+            self.limits = settings.limits;
+        }
+        self.rate.set(settings.rate_limit);
+        let startup = settings.startup_bytes as usize;
+        self.startup_left = self.startup_left.min(startup);
+        self.settings = settings;
+        // The operator may have mended what failed.
+        self.retry();
     }
 
     /// Takes over from the source of the same name what a new configuration does not touch: the
@@ -136,9 +150,10 @@ impl Source {
         self.counts = before.counts;
         self.budget = before.budget;
         // A service that asked for a pause means this source too.
-        if before.sent_away && before.settings.service == self.settings.service {
-            self.sent_away = true;
-            self.not_before = before.not_before;
+        let pause = &before.since_delivery;
+        if pause.sent_away && before.settings.service == self.settings.service {
+            self.since_delivery.sent_away = true;
+            self.since_delivery.not_before = pause.not_before;
         }
     }
 
@@ -188,21 +203,21 @@ impl Source {
 
     /// Asks again at once after a refusal: the operator changed something.
     pub(crate) fn retry_after_refusal(&mut self) {
-        if self.refused {
-            self.not_before = None;
+        if self.since_delivery.refused {
+            self.since_delivery.not_before = None;
         }
     }
 
     /// Asks again at once after any failure, except where the service asked for a pause.
     pub(crate) fn retry(&mut self) {
-        if !self.sent_away {
-            self.not_before = None;
+        if !self.since_delivery.sent_away {
+            self.since_delivery.not_before = None;
         }
     }
 
     /// Whether its last exchange failed.
     pub(crate) fn failing(&self) -> bool {
-        self.backoff.failures() > 0
+        self.since_delivery.failing_since.is_some()
     }
 
     /// Whether nothing is to be had from it for now.
@@ -210,21 +225,31 @@ impl Source {
         self.failing() || self.budget.exhausted
     }
 
-    /// Notes that a delivery was none. Returns how many in a row that are.
+    /// Counts an exchange that brought nothing usable.
+    pub(crate) fn exchange_failed(&mut self, now: Moment, wait: Duration, why: &str) {
+        self.counts.failures += 1;
+        self.up_since = None;
+        self.since_delivery.failing_since.get_or_insert(now);
+        self.since_delivery.not_before = Some(now + wait);
+        self.last_error = Some(why.into());
+    }
+
+    /// Counts a delivery that failed a check. Returns how many did since the last good one.
     pub(crate) fn delivery_failed(&mut self, check: Check) -> u32 {
         *self.counts.checks.entry(check).or_default() += 1;
-        self.failed_deliveries += 1;
-        if self.failed_deliveries == FAILED_DELIVERIES {
-            // What it delivered before passed, but it is not to be believed any more.
+        self.since_delivery.failed_deliveries += 1;
+        if self.since_delivery.failed_deliveries == FAILED_DELIVERIES {
+            // What it delivered before passed, but is no longer trusted.
             self.discard_held();
             self.startup_left = self.settings.startup_bytes as usize;
         }
-        self.failed_deliveries
+        self.since_delivery.failed_deliveries
     }
 
     /// Whether it may be asked now, as far as its failures go.
     pub(crate) fn may_be_asked(&self, now: Moment) -> bool {
-        self.in_flight.is_none() && self.not_before.is_none_or(|at| at <= now)
+        let not_before = self.since_delivery.not_before;
+        self.in_flight.is_none() && not_before.is_none_or(|at| at <= now)
     }
 
     /// Drops everything that it delivered.

@@ -98,7 +98,6 @@ async fn quick(steps: &mut Steps<'_>) -> Result<(), Failure> {
 
 /// The test programs of the engine and of the configuration, which need nothing but themselves.
 const QUICK_TESTS: &[&str] = &[
-    "limits",
     "scenarios",
     "simulation",
     "faults",

@@ -1,12 +1,11 @@
 //! What the sources answered, and the seeds that are made of it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use qseed_entropy::{Entropy, Seed};
 use qseed_model::FetchFault;
 
-use super::Sources;
+use super::{Sources, find};
 use crate::action::Next;
 use crate::checks::Check;
 use crate::event::FetchFailure;
@@ -14,7 +13,7 @@ use crate::fact::Fact;
 use crate::ids::{RequestId, SourceId};
 use crate::reservoir::{MadeOf, Portion, take_in_turn, take_xored};
 use crate::settings::Combine;
-use crate::source::InFlight;
+use crate::source::{InFlight, SinceDelivery};
 use crate::timers::Timer;
 use crate::turn::Turn;
 
@@ -33,7 +32,7 @@ impl Sources {
         sent: u32,
     ) -> Option<InFlight> {
         let now = turn.now;
-        let source = self.by_id.get_mut(&id)?;
+        let source = self.get_mut(id)?;
         if source
             .in_flight
             .as_ref()
@@ -59,7 +58,7 @@ impl Sources {
             return;
         };
         let now = turn.now;
-        let Some(source) = self.by_id.get_mut(&id) else {
+        let Some(source) = find(&mut self.list, id) else {
             return;
         };
         let delivered = entropy.len();
@@ -69,14 +68,8 @@ impl Sources {
             Ok(checked) => {
                 source.startup_left = source.startup_left.saturating_sub(checked.len());
                 source.reservoir.add(request, now, checked);
-                source.backoff.succeeded();
-                source.not_before = None;
-                source.sent_away = false;
-                source.refused = false;
-                source.failed_deliveries = 0;
-                source.limits_learnt = false;
+                source.since_delivery = SinceDelivery::default();
                 source.up_since.get_or_insert(now);
-                source.failing_since = None;
                 let source = source.named();
                 turn.emit(Fact::Delivered {
                     source,
@@ -93,11 +86,8 @@ impl Sources {
     /// Takes a seed of `size` bytes from what is held. None where the sources turn out to deliver
     /// the same: all of that is dropped, and the last source counts as the one that repeats.
     pub(crate) fn take(&mut self, turn: &mut Turn<'_>, size: usize) -> Option<(Seed, MadeOf)> {
-        let mut sources = self.by_id.iter_mut().collect::<BTreeMap<_, _>>();
-        let reservoirs = self
-            .order
-            .iter()
-            .filter_map(|id| sources.remove(id))
+        let sources = self.list.iter_mut();
+        let reservoirs = sources
             .filter(|source| source.available() > 0)
             .map(|source| &mut source.reservoir);
         if self.combine == Combine::Failover {
@@ -105,12 +95,12 @@ impl Sources {
             return Some((seed, self.made_of(portions)));
         }
         let (seed, portions) = take_xored(reservoirs, size);
-        if self.by_id.len() == 1 || self.xored.count(seed.expose()).is_ok() {
+        if self.list.len() == 1 || self.xored.count(seed.expose()).is_ok() {
             return Some((seed, self.made_of(portions)));
         }
         let last = portions.last()?;
         let (id, request) = (last.source, last.request);
-        for source in self.by_id.values_mut() {
+        for source in &mut self.list {
             source.counts.discarded += size as u64;
             source.discard_held();
         }
@@ -134,25 +124,16 @@ impl Sources {
         bytes: usize,
     ) {
         let now = turn.now;
-        let Some(source) = self.by_id.get_mut(&id) else {
+        let Some(source) = self.get_mut(id) else {
             return;
         };
-        source.counts.failures += 1;
         source.counts.discarded += bytes as u64;
-        source.up_since = None;
         let in_a_row = source.delivery_failed(check);
-        source.last_error = Some(
-            format!(
-                "a delivery failed the check {}: {}",
-                check.name(),
-                check.meaning()
-            )
-            .into(),
-        );
-        let wait = source.backoff.failed(turn.random);
-        source.not_before = Some(now + wait);
-        source.sent_away = false;
-        source.failing_since.get_or_insert(now);
+        let (name, meaning) = (check.name(), check.meaning());
+        let why = format!("a delivery failed the check {name}: {meaning}");
+        let wait = source.since_delivery.backoff.failed(turn.random);
+        source.since_delivery.sent_away = false;
+        source.exchange_failed(now, wait, &why);
         let source = source.named();
         turn.timers.set(Timer::Source(id), Some(now + wait));
         turn.emit(Fact::DeliveryRejected {
@@ -176,7 +157,7 @@ impl Sources {
             return;
         };
         let now = turn.now;
-        let Some(source) = self.by_id.get_mut(&id) else {
+        let Some(source) = self.get_mut(id) else {
             return;
         };
         let learnt = failure.sent > 0
@@ -184,24 +165,23 @@ impl Sources {
             || in_flight.shape.bytes() as u64 > source.budget.left();
         if failure.kind == FetchFault::Limits
             && learnt
-            && !std::mem::replace(&mut source.limits_learnt, true)
+            && !std::mem::replace(&mut source.since_delivery.limits_learnt, true)
         {
             // It was made before the limits were known. The next one is within them.
             return;
         }
-        source.counts.failures += 1;
-        source.up_since = None;
-        source.refused = failure.kind == FetchFault::Refused;
         if let FetchFault::Invalid(check) = failure.kind {
             source.delivery_failed(check);
         }
-        source.sent_away = false;
-        let wait = source.backoff.failed(turn.random);
+        let state = &mut source.since_delivery;
+        state.refused = failure.kind == FetchFault::Refused;
+        state.sent_away = false;
+        let wait = state.backoff.failed(turn.random);
         let wait = match (failure.kind, failure.retry_after) {
             (FetchFault::Refused, _) if failure.secret_changed => Duration::ZERO,
             (FetchFault::Refused, _) => REFUSED,
             (_, Some(asked)) => {
-                source.sent_away = true;
+                state.sent_away = true;
                 if asked > RETRY_AFTER_AT_MOST {
                     let asked = asked.as_secs();
                     failure.text = format!(
@@ -214,8 +194,7 @@ impl Sources {
             }
             (_, None) => wait,
         };
-        source.last_error = Some(failure.text.as_str().into());
-        source.not_before = Some(now + wait);
+        source.exchange_failed(now, wait, &failure.text);
         turn.timers.set(Timer::Source(id), Some(now + wait));
         let next = match failure.kind {
             FetchFault::Refused => Next::Operator(wait),
@@ -223,7 +202,6 @@ impl Sources {
                 Next::TryAgain(wait)
             }
         };
-        source.failing_since.get_or_insert(now);
         let source = source.named();
         turn.emit(Fact::FetchFailed {
             source,
@@ -241,7 +219,7 @@ impl Sources {
         spent: u64,
         limit: Option<u64>,
     ) {
-        let Some(source) = self.by_id.get_mut(&id) else {
+        let Some(source) = self.get_mut(id) else {
             return;
         };
         let budget = &mut source.budget;
@@ -266,7 +244,7 @@ impl Sources {
 
     /// What is left of a source's budget is not enough.
     pub(crate) fn budget_exhausted(&mut self, turn: &mut Turn<'_>, id: SourceId) {
-        let Some(source) = self.by_id.get_mut(&id) else {
+        let Some(source) = self.get_mut(id) else {
             return;
         };
         if std::mem::replace(&mut source.budget.exhausted, true) {
@@ -283,14 +261,14 @@ impl Sources {
     }
 
     pub(crate) fn secret_changed(&mut self, id: SourceId) {
-        if let Some(source) = self.by_id.get_mut(&id) {
+        if let Some(source) = self.get_mut(id) {
             source.retry_after_refusal();
         }
     }
 
     /// Wipes what a source delivered too long ago.
     pub(crate) fn wipe_expired(&mut self, turn: &mut Turn<'_>, id: SourceId) {
-        let (Some(reserve), Some(source)) = (self.reserve, self.by_id.get_mut(&id)) else {
+        let (Some(reserve), Some(source)) = (self.reserve, self.get_mut(id)) else {
             return;
         };
         let wiped = source.reservoir.wipe_arrived_by(turn.now, reserve.max_age);
@@ -308,7 +286,7 @@ impl Sources {
     /// Wakes the source when its oldest bytes become too old.
     pub(crate) fn arm_expiry(&mut self, turn: &mut Turn<'_>, id: SourceId) {
         let at = self.reserve.and_then(|reserve| {
-            let oldest = self.by_id.get(&id)?.reservoir.oldest()?;
+            let oldest = self.get(id)?.reservoir.oldest()?;
             Some(oldest + reserve.max_age)
         });
         turn.timers.set(Timer::Expiry(id), at);

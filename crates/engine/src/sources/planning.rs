@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Sources;
 use crate::action::Action;
-use crate::ids::SourceId;
+use crate::ids::RequestId;
 use crate::partitions::Partitions;
 use crate::settings::{Combine, PartitionSettings, Reserve};
 use crate::shape::towards;
@@ -69,14 +69,14 @@ impl Sources {
 
     /// Every source brings all of what is wanted.
     fn plan_each(&mut self, turn: &mut Turn<'_>, demand: &Demand<'_>, wanted: usize, waits: bool) {
-        for id in self.order.clone() {
-            let source = &self.by_id[&id];
+        for at in 0..self.list.len() {
+            let source = &self.list[at];
             let missing = source.missing(wanted);
             if missing > 0 {
-                self.ask(turn, demand, id, missing, For::Seeds);
+                self.ask(turn, demand, at, missing, For::Seeds);
             } else if !waits && let Some(lacking) = self.reserve_lacks(source.reservoir.available())
             {
-                self.ask(turn, demand, id, lacking, For::Reserve);
+                self.ask(turn, demand, at, lacking, For::Reserve);
             }
         }
     }
@@ -89,12 +89,12 @@ impl Sources {
         wanted: usize,
         waits: bool,
     ) {
-        let coming: usize = self.by_id.values().map(Source::coming).sum();
-        let usable: usize = self.by_id.values().map(Source::available).sum();
+        let coming: usize = self.list.iter().map(Source::coming).sum();
+        let usable: usize = self.list.iter().map(Source::available).sum();
         if wanted > usable + coming {
             self.ask_in_turn(turn, demand, wanted - usable - coming, For::Seeds);
         } else if !waits {
-            let held: usize = self.by_id.values().map(|s| s.reservoir.available()).sum();
+            let held: usize = self.list.iter().map(|s| s.reservoir.available()).sum();
             let held = held + coming;
             if let Some(lacking) = self.reserve_lacks(held) {
                 self.ask_in_turn(turn, demand, lacking, For::Reserve);
@@ -109,9 +109,9 @@ impl Sources {
     /// Where none is healthy, each is tried like that; a single one is asked for everything at
     /// once.
     fn ask_in_turn(&mut self, turn: &mut Turn<'_>, demand: &Demand<'_>, bytes: usize, what: For) {
-        let single = self.order.len() == 1;
-        for id in self.order.clone() {
-            let source = &self.by_id[&id];
+        let single = self.list.len() == 1;
+        for at in 0..self.list.len() {
+            let source = &self.list[at];
             let healthy = !source.failing();
             let bytes = if healthy || single {
                 bytes
@@ -119,8 +119,8 @@ impl Sources {
                 bytes.min(self.smallest_seed)
             };
             let bytes = source.with_start_up(bytes);
-            self.ask(turn, demand, id, bytes, what);
-            let source = &self.by_id[&id];
+            self.ask(turn, demand, at, bytes, what);
+            let source = &self.list[at];
             let serves = source.in_flight.is_some() || what == For::Reserve;
             if healthy && serves && !source.budget.exhausted {
                 return;
@@ -137,58 +137,50 @@ impl Sources {
 
     /// Whether a request for the reserve leaves enough places for seeds that fall due: half of
     /// them, and where there is one place only, what is held must serve until that is free again.
-    fn reserve_may_ask(&mut self, turn: &mut Turn<'_>, demand: &Demand<'_>, id: SourceId) -> bool {
-        let now = turn.now;
-        let Some(source) = self.by_id.get_mut(&id) else {
-            return false;
-        };
-        let Some(rate) = source.settings.rate_limit else {
-            return true;
-        };
-        let free = source.rate.free(now);
-        if rate.requests > 1 {
-            return free > rate.requests / 2;
+    fn reserve_may_ask(&self, turn: &Turn<'_>, demand: &Demand<'_>, at: usize, free: u32) -> bool {
+        match self.list[at].settings.rate_limit {
+            None => true,
+            Some(rate) if rate.requests > 1 => free > rate.requests / 2,
+            Some(rate) => {
+                let until = turn.now + rate.per * 2;
+                demand.partitions.bytes_due(turn.timers, until) <= self.available()
+            }
         }
-        let until = now + rate.per * 2;
-        free > 0 && demand.partitions.bytes_due(turn.timers, until) <= self.available()
     }
 
-    /// Asks a source for `bytes`, or for as many as one request can bring, if it may be asked now.
+    /// Asks the source at this place of the list for `bytes`, or for as many as one request can
+    /// bring, if it may be asked now.
     fn ask(
         &mut self,
         turn: &mut Turn<'_>,
         demand: &Demand<'_>,
-        id: SourceId,
+        at: usize,
         bytes: usize,
         what: For,
     ) {
-        let now = turn.now;
-        let (seed_size, smallest_seed) = (self.seed_size, self.smallest_seed);
-        let may_be_asked = |s: &Source| s.may_be_asked(now) && !(turn.once && s.is_out());
-        if !self.by_id.get(&id).is_some_and(may_be_asked) {
+        let source = &mut self.list[at];
+        let id = source.settings.id;
+        if !source.may_be_asked(turn.now) || (turn.once && source.is_out()) {
             return;
         }
-        let allowed = what == For::Seeds || self.reserve_may_ask(turn, demand, id);
-        let Some(source) = self.by_id.get_mut(&id) else {
-            return;
-        };
-        let free = source.rate.free(now);
+        let free = source.rate.free(turn.now);
+        let allowed = what == For::Seeds || self.reserve_may_ask(turn, demand, at, free);
+        let source = &mut self.list[at];
         if free == 0 || !allowed {
-            let at = source.rate.next_free();
-            turn.timers.set(Timer::Source(id), at);
+            turn.timers.set(Timer::Source(id), source.rate.next_free());
             return;
         }
         // A budget is used up to its last whole seed, and never exceeded.
         let left = usize::try_from(source.budget.left()).unwrap_or(usize::MAX);
-        let shape = towards(bytes.min(left), seed_size, source.limits);
+        let shape = towards(bytes.min(left), self.seed_size, source.limits);
         // Where that is more than is left, since requests have a least size, perhaps one seed's is
         // not.
         let shape = if shape.bytes() > left {
-            towards(smallest_seed, seed_size, source.limits)
+            towards(self.smallest_seed, self.seed_size, source.limits)
         } else {
             shape
         };
-        if left < smallest_seed || shape.bytes() > left {
+        if left < self.smallest_seed || shape.bytes() > left {
             self.budget_exhausted(turn, id);
             return;
         }
@@ -198,15 +190,14 @@ impl Sources {
             For::Reserve => 1,
         };
         source.rate.leave(places);
-        let request = self.new_request();
-        if let Some(source) = self.by_id.get_mut(&id) {
-            source.in_flight = Some(InFlight {
-                request,
-                shape,
-                began: now,
-                places,
-            });
-        }
+        self.requests_made += 1;
+        let request = RequestId(self.requests_made);
+        source.in_flight = Some(InFlight {
+            request,
+            shape,
+            began: turn.now,
+            places,
+        });
         if what == For::Seeds {
             self.gather_until = None;
         }

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod lateness;
+mod limits;
 mod once;
 mod pins;
 mod seeding;

@@ -2,9 +2,11 @@ use std::time::Duration;
 
 use qseed_engine::announcer::Line;
 use qseed_engine::checks::Check;
-use qseed_engine::{Combine, Event, FetchFault, Limits, Moment, PartitionState, Rate, Reserve};
+use qseed_engine::{
+    Combine, Event, FetchFault, Limits, Moment, PartitionState, Rate, RequestId, Reserve,
+};
 
-use crate::story::{Did, Source, Story, s, secs, source, usual};
+use crate::story::{Did, Source, Story, fetch_failed, s, secs, source, usual};
 
 const BROKEN: Source = Source::Fails(FetchFault::Transient, None);
 
@@ -112,20 +114,8 @@ fn a_secret_that_changes_while_a_request_is_on_its_way_is_tried_at_once() {
     story.run(secs(5));
     // The request that is on its way bears the old secret.
     story.tell(Event::SourceSecretChanged(s(0)));
-    let (source, request) = (s(0), qseed_engine::RequestId(1));
     story.sources.clear();
-    story.tell(Event::FetchFailed {
-        source,
-        request,
-        failure: qseed_engine::FetchFailure {
-            kind: FetchFault::Refused,
-            code: "unauthorized",
-            text: "401".to_owned(),
-            retry_after: None,
-            sent: 1,
-            secret_changed: true,
-        },
-    });
+    story.tell(fetch_failed(RequestId(1), FetchFault::Refused, 1, true));
     story.run(secs(1));
     assert_eq!(story.seeds(0), [5]);
 }
@@ -141,19 +131,7 @@ fn a_new_secret_that_is_refused_is_sent_once() {
     story.tell(Event::SourceSecretChanged(s(0)));
     story.tell(Event::SourceSecretChanged(s(0)));
     story.sources.insert(s(0), refused);
-    let (source, request) = (s(0), qseed_engine::RequestId(2));
-    story.tell(Event::FetchFailed {
-        source,
-        request,
-        failure: qseed_engine::FetchFailure {
-            kind: FetchFault::Refused,
-            code: "unauthorized",
-            text: "401".to_owned(),
-            retry_after: None,
-            sent: 1,
-            secret_changed: false,
-        },
-    });
+    story.tell(fetch_failed(RequestId(2), FetchFault::Refused, 1, false));
     story.run(secs(200));
     assert_eq!(story.asked_since(Moment::START).len(), 2);
 }

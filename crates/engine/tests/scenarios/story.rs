@@ -7,9 +7,9 @@ use std::time::Duration;
 use qseed_engine::announcer::{Announcer, Line};
 use qseed_engine::guard::{PinRecord, Records};
 use qseed_engine::{
-    Combine, Engine, Event, FetchFault, Limits, MadeOf, ModuleId, ModuleSettings, Moment,
-    PartitionId, PartitionSettings, PartitionState, Settings, SourceId, SourceSettings, Start,
-    TokenFault, WorkerId,
+    Combine, Engine, Event, FetchFailure, FetchFault, Limits, MadeOf, ModuleId, ModuleSettings,
+    Moment, PartitionId, PartitionSettings, PartitionState, RequestId, Settings, SourceId,
+    SourceSettings, Start, TokenFault, WorkerId,
 };
 use qseed_model::pins::{
     DevicePinTag, DeviceTag, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, ProcessTag, Standing,
@@ -172,6 +172,27 @@ pub(crate) fn partition(number: u32) -> PartitionSettings {
         module: MODULE,
         size: 48,
         period: secs(10),
+    }
+}
+
+/// A request to the first source that brought nothing.
+pub(crate) fn fetch_failed(
+    request: RequestId,
+    kind: FetchFault,
+    sent: u32,
+    secret_changed: bool,
+) -> Event {
+    Event::FetchFailed {
+        source: s(0),
+        request,
+        failure: FetchFailure {
+            kind,
+            code: "failed",
+            text: "it failed".to_owned(),
+            retry_after: None,
+            sent,
+            secret_changed,
+        },
     }
 }
 

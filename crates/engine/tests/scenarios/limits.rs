@@ -1,14 +1,10 @@
 //! A source's limits that are learnt after it was asked for the first time.
 
-use std::time::Duration;
-
 use qseed_engine::{
-    Action, Combine, Engine, Event, Fact, FetchFailure, FetchFault, Limits, ModuleId,
-    ModuleSettings, Moment, PartitionId, PartitionSettings, RequestId, Settings, Shape, SourceId,
-    SourceSettings, Start,
+    Action, Engine, Event, Fact, FetchFault, Limits, Moment, RequestId, Shape, Start,
 };
 
-const SOURCE: SourceId = SourceId(0);
+use crate::story::{fetch_failed, s, secs, usual};
 
 /// At least four blocks, of at least 16 bytes.
 const COARSE: Limits = Limits {
@@ -17,37 +13,6 @@ const COARSE: Limits = Limits {
     min_count: 4,
     max_count: 8,
 };
-
-fn settings() -> Settings {
-    Settings {
-        sources: vec![SourceSettings {
-            id: SOURCE,
-            name: "source".into(),
-            limits: Limits::QRYPT,
-            rate_limit: None,
-            service: 0,
-            startup_bytes: 0,
-            revision: 0,
-        }],
-        combine: Combine::Failover,
-        mix_local: false,
-        reserve: None,
-        modules: vec![ModuleSettings {
-            id: ModuleId(0),
-            name: "module".into(),
-            deadline: Duration::from_secs(30),
-            concurrency: 1,
-            revision: 0,
-        }],
-        partitions: vec![PartitionSettings {
-            id: PartitionId(0),
-            name: "partition".into(),
-            module: ModuleId(0),
-            size: 48,
-            period: Duration::from_secs(10),
-        }],
-    }
-}
 
 /// An engine at one moment, whose worker starts and whose partition opens at once.
 struct Still {
@@ -58,14 +23,14 @@ struct Still {
 impl Still {
     fn new() -> Self {
         let engine = Engine::new(Start {
-            settings: settings(),
+            settings: usual(1),
             now: Moment::START,
             seed: 1,
             good_pins: Vec::new(),
             once: false,
             sent_before: Vec::new(),
         });
-        let now = Moment::new(Duration::from_secs(1));
+        let now = Moment::new(secs(1));
         Self { engine, now }
     }
 
@@ -94,18 +59,7 @@ impl Still {
     }
 
     fn nothing_was_asked(&mut self, request: RequestId, sent: u32) {
-        self.tell(Event::FetchFailed {
-            source: SOURCE,
-            request,
-            failure: FetchFailure {
-                kind: FetchFault::Limits,
-                code: "limits",
-                text: "beyond its limits".to_owned(),
-                retry_after: None,
-                sent,
-                secret_changed: false,
-            },
-        });
+        self.tell(fetch_failed(request, FetchFault::Limits, sent, false));
     }
 
     /// The first request, which is made before the limits are known.
@@ -119,7 +73,7 @@ impl Still {
     }
 
     fn learn(&mut self) {
-        let (source, limits) = (SOURCE, COARSE);
+        let (source, limits) = (s(0), COARSE);
         self.tell(Event::LimitsLearnt { source, limits });
     }
 }
