@@ -1,5 +1,7 @@
 //! Which of a module's tokens a partition means.
 
+use std::fmt;
+
 use qseed_model::TokenChoice;
 use qseed_model::uri::TokenUri;
 
@@ -62,9 +64,16 @@ fn named<'slots>(
     match (first_two.next(), first_two.next()) {
         (Some(token), None) => initialised(token),
         (None, _) => {
-            let there = enumerate(slots.iter().filter_map(SlotReport::token).map(describe));
+            let near_miss = |slot| near_miss(uri, library, slot);
+            let near: Vec<_> = slots.iter().filter_map(near_miss).collect();
+            let instead = if near.is_empty() {
+                let there = slots.iter().filter_map(SlotReport::token).map(describe);
+                format!("the tokens are {}", enumerate(there))
+            } else {
+                enumerate(near.into_iter())
+            };
             let unreadable = unreadable(slots).unwrap_or_default();
-            let text = format!("no token matches {uri}; the tokens are {there}{unreadable}");
+            let text = format!("no token matches {uri}; {instead}{unreadable}");
             Err(TokenFailure::new(class_of_missing(slots), text))
         }
         (Some(_), Some(_)) => {
@@ -78,23 +87,64 @@ fn named<'slots>(
 /// Whether a token in a slot of a module is one that the URI names (RFC 7512 section 2.5).
 #[must_use]
 pub fn matches(uri: &TokenUri, library: &LibraryInfo, slot: &SlotReport) -> bool {
-    // Padding is not part of a field.
-    let same = |wanted: &Option<String>, is: &str| {
+    let token = slot.token();
+    token.is_some_and(|token| mismatches(uri, library, slot, token).next().is_none())
+}
+
+/// The attributes that the URI gives otherwise than they are, and what they are.
+fn mismatches<'a>(
+    uri: &TokenUri,
+    library: &'a LibraryInfo,
+    slot: &'a SlotReport,
+    token: &'a TokenInfo,
+) -> impl Iterator<Item = (&'static str, &'a dyn fmt::Display)> {
+    let text = |name, wanted: &Option<String>, is: &'a String| {
         let wanted = wanted.as_ref();
-        wanted.is_none_or(|wanted| wanted.trim_matches(' ') == is)
+        // Padding is not part of a field.
+        let differs = wanted.is_some_and(|wanted| wanted.trim_matches(' ') != is);
+        differs.then_some((name, is as &dyn fmt::Display))
     };
-    slot.token().is_some_and(|token| {
-        same(&uri.token, &token.label)
-            && same(&uri.manufacturer, &token.manufacturer)
-            && same(&uri.serial, &token.serial)
-            && same(&uri.model, &token.model)
-            && same(&uri.library_manufacturer, &library.manufacturer)
-            && same(&uri.library_description, &library.description)
-            && uri.library_version.is_none_or(|it| it == library.version)
-            && same(&uri.slot_manufacturer, &slot.manufacturer)
-            && same(&uri.slot_description, &slot.description)
-            && uri.slot_id.is_none_or(|id| id == slot.id)
-    })
+    let version = uri.library_version.filter(|it| *it != library.version);
+    let slot_id = uri.slot_id.filter(|id| *id != slot.id);
+    let attributes = [
+        text("token", &uri.token, &token.label),
+        text("manufacturer", &uri.manufacturer, &token.manufacturer),
+        text("serial", &uri.serial, &token.serial),
+        text("model", &uri.model, &token.model),
+        text(
+            "library-manufacturer",
+            &uri.library_manufacturer,
+            &library.manufacturer,
+        ),
+        text(
+            "library-description",
+            &uri.library_description,
+            &library.description,
+        ),
+        version.map(|_| ("library-version", &library.version as &dyn fmt::Display)),
+        text(
+            "slot-manufacturer",
+            &uri.slot_manufacturer,
+            &slot.manufacturer,
+        ),
+        text("slot-description", &uri.slot_description, &slot.description),
+        slot_id.map(|_| ("slot-id", &slot.id as &dyn fmt::Display)),
+    ];
+    attributes.into_iter().flatten()
+}
+
+/// The token in a slot, if it is the one that the URI names in another version of the library.
+fn near_miss(uri: &TokenUri, library: &LibraryInfo, slot: &SlotReport) -> Option<String> {
+    let token = slot.token()?;
+    let mut differences = Vec::new();
+    for (name, is) in mismatches(uri, library, slot, token) {
+        if !name.starts_with("library-") {
+            return None;
+        }
+        differences.push(format!("{name}, which is {is}"));
+    }
+    let differences = differences.join(", and ");
+    Some(format!("{} matches but for {differences}", describe(token)))
 }
 
 fn initialised(token: &TokenInfo) -> Result<&TokenInfo, TokenFailure> {
@@ -137,11 +187,12 @@ fn enumerate(mut all: impl Iterator<Item = String>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use qseed_model::Version;
     use qseed_model::uri::TokenUri;
+    use qseed_model::{TokenChoice, Version};
 
-    use super::matches;
+    use super::{find, matches};
     use crate::directory::{LibraryInfo, SlotReport, TokenInfo};
+    use crate::failure::FailureClass;
 
     fn parse(text: &str) -> TokenUri {
         let reading = TokenUri::read(text);
@@ -205,6 +256,34 @@ mod tests {
             ..slot()
         };
         assert!(!matches(&parse("pkcs11:"), &library(), &empty));
+    }
+
+    #[test]
+    fn a_uri_that_differs_in_the_library_alone_names_the_token_and_the_difference() {
+        let missing = |uri: &str| {
+            let choice = TokenChoice::Uri(Box::new(parse(uri)));
+            let failure = find(&choice, &library(), &[slot()]).expect_err("no token");
+            assert_eq!(failure.class, FailureClass::TokenMissing);
+            failure.text
+        };
+        let text = missing("pkcs11:model=1.0;library-version=1.24");
+        let there = "one in slot 0 that is not initialised";
+        assert!(
+            text.ends_with(&format!(
+                "{there} matches but for library-version, which is 1.23"
+            )),
+            "{text}"
+        );
+        let text = missing("pkcs11:library-description=Other;library-version=1.24");
+        assert!(
+            text.ends_with(
+                "but for library-description, which is Soft Token Library, and \
+                 library-version, which is 1.23"
+            ),
+            "{text}"
+        );
+        let text = missing("pkcs11:model=2.0;library-version=1.24");
+        assert!(text.ends_with(&format!("the tokens are {there}")), "{text}");
     }
 
     #[test]
