@@ -194,7 +194,7 @@ impl Plan {
                 // The worker inherits none of the variables that secrets are read from.
                 config::Pin::Taken
                 | config::Pin::Given(SecretRef::Literal(_) | SecretRef::Environment(_)) => {
-                    PinSource::Told
+                    PinSource::Sent
                 }
                 config::Pin::Given(SecretRef::File(path)) => PinSource::File(path.clone()),
                 config::Pin::Given(SecretRef::Credential(name)) => {

@@ -47,7 +47,6 @@ const VENDOR_DEFINED: u64 = 0x8000_0000;
 /// The values that qseed knows what to do about.
 #[expect(missing_docs, reason = "the names are the standard's")]
 impl Ckr {
-    pub const OK: Self = Self(0);
     pub const HOST_MEMORY: Self = Self(0x2);
     pub const SLOT_ID_INVALID: Self = Self(0x3);
     pub const GENERAL_ERROR: Self = Self(0x5);

@@ -59,7 +59,7 @@ impl TokenInfo {
         }
     }
 
-    /// What tells the token from others.
+    /// The token's label and serial number.
     #[must_use]
     pub fn name(&self) -> TokenName {
         TokenName {
@@ -75,7 +75,7 @@ impl TokenInfo {
     }
 }
 
-/// What tells a token from others, wherever it is.
+/// What identifies a token in any slot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenName {
     /// The token's label.
@@ -99,25 +99,25 @@ pub struct SlotReport {
     pub description: String,
     /// The slot's manufacturer, at most 32 bytes.
     pub manufacturer: String,
-    /// The token, where there is one; why it cannot be read, where that is so.
+    /// The token, if there is one, or why it cannot be read.
     pub token: Result<Option<TokenInfo>, TokenFailure>,
 }
 
 impl SlotReport {
-    /// The token, where there is one that could be read.
+    /// The token, if there is one that could be read.
     #[must_use]
     pub fn token(&self) -> Option<&TokenInfo> {
         self.token.as_ref().ok()?.as_ref()
     }
 
-    /// Why the token cannot be read, where that is so.
+    /// Why the token cannot be read, if so.
     #[must_use]
     pub fn unreadable(&self) -> Option<&TokenFailure> {
         self.token.as_ref().err()
     }
 }
 
-/// How a text about tokens that were read goes on, where there are some that were not:
+/// The end of a text about tokens, if some cannot be read:
 /// `; 1 more cannot be read (C_GetTokenInfo: CKR_GENERAL_ERROR)`.
 #[must_use]
 pub fn unreadable(slots: &[SlotReport]) -> Option<String> {

@@ -88,7 +88,7 @@ impl FailureClass {
     }
 }
 
-/// Whether a return value tells of trouble at a device, or of what only the vendor knows.
+/// Whether a return value reports trouble at a device, or something that only the vendor knows.
 fn is_device_trouble(ckr: Ckr) -> bool {
     matches!(
         ckr,
@@ -100,7 +100,7 @@ fn is_device_trouble(ckr: Ckr) -> bool {
     ) || ckr.is_vendor_defined()
 }
 
-/// Whether a return value says that this PIN, or this kind of user, will never do.
+/// Whether a return value says that the token will never accept this PIN or this kind of user.
 pub(crate) fn refuses_pin(ckr: Ckr) -> bool {
     matches!(
         ckr,
@@ -118,7 +118,7 @@ pub(crate) fn refuses_pin(ckr: Ckr) -> bool {
 /// The longest text of a failure, in characters.
 const MAX_TEXT: usize = 1_000;
 
-/// A failure at a token: which function answered what, its class, and what else is to say.
+/// A failure at a token: the function, its return value, the class, and a text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenFailure {
     /// The Cryptoki function that failed, where one did.
@@ -127,8 +127,8 @@ pub struct TokenFailure {
     pub ckr: Option<Ckr>,
     /// What kind of answer the failure asks for.
     pub class: FailureClass,
-    /// What happened, in words, where function and value do not say it; without secrets, at most
-    /// 1,000 characters.
+    /// What happened, if function and value do not say it; without secrets, at most 1,000
+    /// characters.
     pub text: String,
 }
 
@@ -170,7 +170,7 @@ impl TokenFailure {
     }
 }
 
-/// `C_Login: CKR_PIN_INCORRECT`, then the text where there is one.
+/// `C_Login: CKR_PIN_INCORRECT`, then the text if there is one.
 impl fmt::Display for TokenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut before = "";

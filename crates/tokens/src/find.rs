@@ -44,7 +44,7 @@ pub(crate) fn in_slot(slot: &SlotReport) -> Result<&TokenInfo, TokenFailure> {
     }
 }
 
-/// There is no such slot, but these.
+/// The failure that names the slots there are.
 pub(crate) fn no_slot(id: u64, slots: impl Iterator<Item = u64>) -> TokenFailure {
     let there = enumerate(slots.map(|id| id.to_string()));
     let text = format!("there is no slot {id}; the slots are {there}");
@@ -155,8 +155,8 @@ fn initialised(token: &TokenInfo) -> Result<&TokenInfo, TokenFailure> {
     Err(TokenFailure::new(FailureClass::NotInitialised, text))
 }
 
-/// `SoftHSM`'s list holds on to a token that was deleted, and never gets the one that was made in
-/// its place: where a token cannot be read in this process, another one is to look.
+/// `SoftHSM` keeps a deleted token in its list and never sees the token that replaced it. So if a
+/// token cannot be read in this process, the worker has to be restarted.
 fn class_of_missing(slots: &[SlotReport]) -> FailureClass {
     let mut unreadable = slots.iter().filter_map(SlotReport::unreadable);
     if unreadable.any(|failure| failure.class == FailureClass::General) {

@@ -3,8 +3,8 @@
 //! A vendor's module is never loaded into the daemon. The daemon's side is [`supervisor`]: it
 //! starts a worker process for each module and exchanges the messages of [`wire`] with it. The
 //! worker's side is [`worker`]: it loads the module, reads its own PINs, and makes the calls. It
-//! decides nothing that has to do with time: no retries but the one that a lost session or login
-//! calls for, no deadlines, and no PIN is presented before the daemon's guard said so.
+//! decides nothing over time: it retries once after a lost session or login, sets no deadlines, and
+//! presents no PIN before the daemon's guard has allowed it.
 //!
 //! ```text
 //!  daemon                                worker (one per module)

@@ -1,9 +1,9 @@
 //! `C_GetTokenInfo` for tokens whose clock cannot be read.
 //!
-//! openCryptoki's tokens say that they have a clock (`CKF_CLOCK_ON_TOKEN`) and tell the time in
+//! openCryptoki's tokens say that they have a clock (`CKF_CLOCK_ON_TOKEN`) and give the time in
 //! another form than the standard's, `17:20:14`. The `cryptoki` crate then refuses the whole
-//! answer, label and flags included; it cannot be told to let the clock be, and it keeps the
-//! module's function list to itself. So the one function is called past it.
+//! answer, label and flags included. It has no option to ignore the clock, and it does not share the
+//! module's function list. So this file calls the one function itself.
 #![allow(unsafe_code)]
 
 use std::path::Path;
@@ -74,8 +74,8 @@ impl ClocklessTokenInfo {
     }
 }
 
-/// `C_Initialize` for these functions: p11-kit's proxy gives each who asks for functions other
-/// ones, with a state of their own over modules that they share. The process's end finalises it.
+/// `C_Initialize` for these functions: p11-kit's proxy returns a new set of functions for each
+/// request, and each set has its own state. The end of the process finalises it.
 fn initialize(functions: &CK_FUNCTION_LIST) {
     let mut arguments = CK_C_INITIALIZE_ARGS {
         flags: CKF_OS_LOCKING_OK,

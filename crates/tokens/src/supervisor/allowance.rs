@@ -1,5 +1,5 @@
-//! How many messages a worker may send: so many for each one that it got, and some a second for
-//! calls that move on. A worker that sends more is hostile, or out of its mind.
+//! How many messages a worker may send: a number for each message that it gets, and some a second
+//! for calls that make progress. A worker that sends more is hostile or broken.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,12 +17,12 @@ pub(super) struct Allowance {
     since: Instant,
 }
 
-/// The messages that a worker may send for those that it got.
+/// The messages that a worker may send in answer to the daemon's.
 #[derive(Clone, Debug)]
 pub(super) struct Earned {
     messages: Arc<AtomicU64>,
     each: u64,
-    /// No more than this are saved up, but for a listing.
+    /// The most that are saved up, except for a listing.
     most: u64,
 }
 
@@ -46,11 +46,11 @@ impl Allowance {
             left: most,
             earned: Earned {
                 messages: Arc::default(),
-                // One verdict lets all others that wait for the same login come again.
+                // After one verdict, all others that wait for the same login try again.
                 each: 4 + 2 * calls,
                 most,
             },
-            // A call that moves on says so ten times a second at most.
+            // A call reports progress ten times a second at most.
             a_second: 16 * calls,
             since: now,
         }
@@ -60,7 +60,7 @@ impl Allowance {
         self.earned.clone()
     }
 
-    /// Takes one message off. `false` where none is left.
+    /// Uses one message up. `false` if none is left.
     pub(super) fn spend(&mut self, now: Instant) -> bool {
         if self.left == 0 {
             let passed = now.duration_since(self.since).as_millis();
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_may_send_what_its_calls_call_for_and_no_more() {
+    fn a_worker_may_send_what_its_calls_need_and_no_more() {
         let mut now = Instant::now();
         let mut allowance = Allowance::new(8, now);
         let earned = allowance.earned();

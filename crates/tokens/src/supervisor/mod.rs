@@ -1,8 +1,8 @@
-//! The daemon's side of a worker: start it, tell it what to do, hear what it says, end it.
+//! The daemon's side of a worker: starts it, exchanges messages with it, ends it.
 //!
-//! A worker never makes the daemon wait: messages to it queue up, and what comes from it arrives
-//! as events. The events' channel is bounded and takes one event of each worker in turn. A worker
-//! that sends more than its calls call for is not read any further.
+//! A worker never makes the daemon wait: messages to it queue up, and its messages arrive as events.
+//! The events' channel is bounded and takes one event of each worker in turn. A worker that sends
+//! more than its calls need is not read any further.
 
 mod allowance;
 mod output;
@@ -30,7 +30,7 @@ use crate::wire::{self, FromWorker, Hello, ToWorker};
 
 /// How long after a worker's end its output is still read: a process that the module started may
 /// hold the pipes open for ever.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const READ_AFTER_END: Duration = Duration::from_secs(1);
 
 /// How long ago a token may have been checked when it gets a seed.
 ///
@@ -39,7 +39,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// what a monitoring script asks of an HSM, and less than the seeds of most.
 pub const RECHECK_AFTER: Duration = Duration::from_secs(60);
 
-/// How a module's worker is to be started.
+/// How to start a module's worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerSpec {
     /// The program; normally `/proc/self/exe`, so that an upgrade does not mix versions.
@@ -60,14 +60,14 @@ pub struct WorkerSpec {
     pub concurrency: u16,
     /// How long ago a token may have been checked when it gets a seed: [`RECHECK_AFTER`].
     pub recheck_after: Duration,
-    /// What becomes of that which the module writes to standard output and error.
+    /// What the daemon does with the module's standard output and error.
     pub output: Output,
 }
 
 /// What happens at a worker.
 #[derive(Debug)]
 pub enum WorkerEvent {
-    /// It says something.
+    /// A message.
     Message(FromWorker),
     /// The module, or a library of it, wrote a line to standard output or error.
     Output {
@@ -76,14 +76,14 @@ pub enum WorkerEvent {
         /// The line, at most 1,000 characters, control characters escaped.
         line: String,
     },
-    /// So many more lines were written that are not passed on.
+    /// The module wrote more lines, which are not passed on.
     OutputWithheld {
         /// Where.
         stream: Stream,
         /// How many lines.
         lines: u64,
     },
-    /// It does not keep to the protocol and is not read any further: kill it.
+    /// It breaks the protocol and is not read any further: kill it.
     Misbehaves(Misbehaviour),
     /// It ended: the last event of a worker.
     Exited(ExitStatus),
@@ -92,7 +92,7 @@ pub enum WorkerEvent {
 /// How a worker breaks the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misbehaviour {
-    /// It sends more than its calls call for.
+    /// It sends more than its calls need.
     #[error("its worker process floods qseed with messages")]
     Floods,
     /// What it sends is no message.
@@ -116,8 +116,7 @@ impl Worker {
     /// Starts a worker, gives it its PINs and says hello to it. `Ready` or `InitFailed` is its first
     /// message.
     ///
-    /// The worker dies with the *thread* that calls this, so that must be the thread which lives
-    /// as long as the daemon does.
+    /// The worker dies with the *thread* that calls this: call it on the daemon's main thread.
     ///
     /// # Errors
     /// What the system says where no process, socket or pipe could be made.
@@ -200,13 +199,13 @@ struct Reporter {
 }
 
 impl Reporter {
-    /// Waits until the daemon takes the event. `false` where nobody listens any more.
+    /// Waits until the daemon takes the event. `false` if it no longer listens.
     async fn report(&self, event: WorkerEvent) -> bool {
         self.events.send((self.id, event)).await.is_ok()
     }
 }
 
-/// How the service manager reaches the daemon, which is no business of a module.
+/// Variables by which the daemon reaches the service manager; a module must not.
 const OF_THE_MANAGER: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"];
 
 fn command(spec: &WorkerSpec, socket: OwnedFd) -> Command {
@@ -243,7 +242,7 @@ fn hello(spec: &WorkerSpec) -> Hello {
     }
 }
 
-/// Waits for the process's end, or brings it about, and reports it behind all that it said.
+/// Waits for the process's end, or kills it, and reports the end after all its messages.
 async fn watch(
     mut child: Child,
     pid: u32,
@@ -258,7 +257,10 @@ async fn watch(
         }
     };
     let all_read = async { while streams.join_next().await.is_some() {} };
-    if tokio::time::timeout(LAST_WORDS, all_read).await.is_err() {
+    if tokio::time::timeout(READ_AFTER_END, all_read)
+        .await
+        .is_err()
+    {
         streams.abort_all();
     }
     // Waiting fails for a process that is not ours or was waited for: neither can be.
@@ -279,7 +281,7 @@ mod tests {
     use super::{OF_THE_MANAGER, Output, WorkerSpec, command};
 
     #[test]
-    fn a_worker_inherits_no_way_to_the_service_manager() {
+    fn a_worker_inherits_no_variable_of_the_service_manager() {
         let spec = WorkerSpec {
             program: "/proc/self/exe".into(),
             module: "module.so".into(),

@@ -1,4 +1,4 @@
-//! What a module writes to standard output and error, line by line, made fit for a log.
+//! What a module writes to standard output and error, as lines for a log.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{Reporter, WorkerEvent};
 
-/// What becomes of a module's output.
+/// What the daemon does with a module's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Lines are counted, and nothing of them is kept: they may hold PINs and seeds.
@@ -60,7 +60,7 @@ pub(super) fn read(
 
 /// Counts lines until the pipe ends: the first at once, then those of a second together.
 async fn count_lines(mut pipe: impl AsyncRead + Unpin + Send, stream: Stream, events: Reporter) {
-    let mut told: Option<Instant> = None;
+    let mut reported: Option<Instant> = None;
     let mut lines = 0;
     let mut inside_line = false;
     let mut buffer = Zeroizing::new([0; BUFFER]);
@@ -68,23 +68,14 @@ async fn count_lines(mut pipe: impl AsyncRead + Unpin + Send, stream: Stream, ev
         let ends = buffer[..read].iter().filter(|byte| **byte == b'\n');
         lines += ends.count() as u64;
         inside_line = buffer[read - 1] != b'\n';
-        if lines > 0 && told.is_none_or(|told| told.elapsed() >= WINDOW) {
-            told = Some(Instant::now());
-            let lines = std::mem::take(&mut lines);
-            if !events
-                .report(WorkerEvent::OutputWithheld { stream, lines })
-                .await
-            {
+        if lines > 0 && reported.is_none_or(|at| at.elapsed() >= WINDOW) {
+            reported = Some(Instant::now());
+            if !withheld(&events, stream, std::mem::take(&mut lines)).await {
                 return;
             }
         }
     }
-    lines += u64::from(inside_line);
-    if lines > 0 {
-        events
-            .report(WorkerEvent::OutputWithheld { stream, lines })
-            .await;
-    }
+    withheld(&events, stream, lines + u64::from(inside_line)).await;
 }
 
 /// Reports each line until the pipe ends.
@@ -92,11 +83,7 @@ async fn read_lines(mut pipe: impl AsyncRead + Unpin + Send, stream: Stream, eve
     let mut allowance = Allowance::new(Instant::now());
     let mut lines = Lines::default();
     let mut buffer = [0; BUFFER];
-    loop {
-        let read = match pipe.read(&mut buffer).await {
-            Ok(0) | Err(_) => break,
-            Ok(read) => read,
-        };
+    while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
         for line in lines.push(&buffer[..read]) {
             if !pass_on(&mut allowance, line, stream, &events).await {
                 return;
@@ -106,26 +93,25 @@ async fn read_lines(mut pipe: impl AsyncRead + Unpin + Send, stream: Stream, eve
     if let Some(line) = lines.finish() {
         pass_on(&mut allowance, line, stream, &events).await;
     }
-    if let Some(lines) = allowance.take_withheld() {
-        events
-            .report(WorkerEvent::OutputWithheld { stream, lines })
-            .await;
-    }
+    withheld(&events, stream, allowance.withheld).await;
 }
 
-/// Reports a line, if it may be passed on. `false` where nobody listens any more.
+/// Reports lines that are not passed on, if there are any. `false` if nobody listens any more.
+async fn withheld(events: &Reporter, stream: Stream, lines: u64) -> bool {
+    let event = WorkerEvent::OutputWithheld { stream, lines };
+    lines == 0 || events.report(event).await
+}
+
+/// Reports a line, if it may be passed on. `false` if nobody listens any more.
 async fn pass_on(
     allowance: &mut Allowance,
     line: String,
     stream: Stream,
     events: &Reporter,
 ) -> bool {
-    let (may_pass, withheld) = allowance.spend(Instant::now());
-    if let Some(lines) = withheld {
-        let event = WorkerEvent::OutputWithheld { stream, lines };
-        if !events.report(event).await {
-            return false;
-        }
+    let (may_pass, lines) = allowance.spend(Instant::now());
+    if !withheld(events, stream, lines).await {
+        return false;
     }
     !may_pass || events.report(WorkerEvent::Output { stream, line }).await
 }
@@ -148,10 +134,10 @@ impl Allowance {
 
     /// Whether one more line may be passed on, and how many were withheld in a window that is
     /// over.
-    fn spend(&mut self, now: Instant) -> (bool, Option<u64>) {
-        let mut withheld = None;
+    fn spend(&mut self, now: Instant) -> (bool, u64) {
+        let mut withheld = 0;
         if now.duration_since(self.window) >= WINDOW {
-            withheld = self.take_withheld();
+            withheld = self.withheld;
             *self = Self::new(now);
         }
         if self.left == 0 {
@@ -160,10 +146,6 @@ impl Allowance {
         }
         self.left -= 1;
         (true, withheld)
-    }
-
-    fn take_withheld(&mut self) -> Option<u64> {
-        Some(std::mem::take(&mut self.withheld)).filter(|lines| *lines > 0)
     }
 }
 
@@ -189,7 +171,7 @@ impl Lines {
         complete
     }
 
-    /// What has come of a line so far.
+    /// The line that has no end yet.
     fn finish(&mut self) -> Option<String> {
         let line = printable(&std::mem::take(&mut self.line));
         Some(line).filter(|line| !line.trim().is_empty())
@@ -257,10 +239,7 @@ mod tests {
         let passed = (0..1_000).filter(|_| allowance.spend(start).0).count();
         assert_eq!(passed, LINES_PER_WINDOW as usize);
         let later = allowance.spend(start + Duration::from_secs(1));
-        assert_eq!(later, (true, Some(900)));
-        assert_eq!(
-            allowance.spend(start + Duration::from_secs(1)),
-            (true, None)
-        );
+        assert_eq!(later, (true, 900));
+        assert_eq!(allowance.spend(start + Duration::from_secs(1)), (true, 0));
     }
 }

@@ -1,7 +1,7 @@
-//! PINs that new workers get without the daemon holding them.
+//! PINs for new workers, which the daemon does not hold.
 //!
 //! They wait in a pipe: in the kernel, never in swap, and out of the daemon's memory. Each new
-//! worker gets a pipe of its own with the same content, which the kernel makes (`tee`).
+//! worker gets another pipe, into which the kernel copies the content (`tee`).
 
 use std::io;
 use std::os::fd::OwnedFd;

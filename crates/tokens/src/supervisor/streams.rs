@@ -63,7 +63,7 @@ impl Writing {
         if rest.is_empty() {
             return Ok(());
         }
-        // It is full: the worker is slower than we are, which is seldom.
+        // It is full, since the worker is slower, which is rare.
         let socket = self.0.try_clone()?;
         pipe::Sender::from_owned_fd_unchecked(socket)?
             .write_all(rest)
@@ -71,7 +71,7 @@ impl Writing {
     }
 }
 
-/// Reports each message, until the stream ends or is of no use.
+/// Reports each message, until the stream ends or breaks the protocol.
 pub(super) async fn read_messages(
     mut socket: pipe::Receiver,
     mut allowance: Allowance,
@@ -88,8 +88,7 @@ pub(super) async fn read_messages(
             }
             Ok(Some(message)) => WorkerEvent::Message(message),
             Ok(None) => {
-                // An end, or a reset, is told by the process's end; a frame that was cut by it
-                // has nothing to add.
+                // The process's end is reported elsewhere; a frame that it cut off adds nothing.
                 match socket.read(decoder.space()).await {
                     Ok(0) | Err(_) => return,
                     Ok(read) => decoder.filled(read),

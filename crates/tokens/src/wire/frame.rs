@@ -15,7 +15,7 @@ pub const MAX_REPLY_BYTES: usize = 8_192;
 
 const LENGTH_BYTES: usize = 4;
 
-/// What a decoder's buffer begins with, in bytes: most messages are far shorter.
+/// The first size of a decoder's buffer, in bytes: most messages are far shorter.
 const FIRST_BUFFER_BYTES: usize = 4_096;
 
 /// Why bytes are no frame. Reveals nothing of their content.
@@ -27,7 +27,7 @@ pub enum FrameError {
     /// The content is no message of this version of the protocol.
     #[error("a frame holds no message of this protocol version")]
     Malformed,
-    /// Something stands behind the message.
+    /// There are more bytes after the message.
     #[error("a frame holds more than a message")]
     TrailingBytes,
 }
@@ -72,7 +72,8 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Zeroizing<Vec<u8>>, FrameErro
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It never holds more than one frame of the greatest length, and wipes what it handed out.
+/// It never holds more than one frame of the greatest length, and wipes each message's bytes once
+/// the message was read.
 pub struct Decoder {
     buffer: Zeroizing<Vec<u8>>,
     start: usize,
@@ -113,16 +114,10 @@ impl Decoder {
         self.end += bytes;
     }
 
-    /// Whether a frame has begun and is not complete: the stream must not end here.
-    #[must_use]
-    pub fn is_inside_frame(&self) -> bool {
-        self.end > self.start
-    }
-
     /// The next message, `None` until more has arrived.
     ///
     /// # Errors
-    /// [`FrameError`] where the stream holds no such message; it is of no use from there on.
+    /// [`FrameError`] where the stream holds no such message; the rest of it cannot be read.
     pub fn next_message<T: DeserializeOwned>(&mut self) -> Result<Option<T>, FrameError> {
         let held = &self.buffer[self.start..self.end];
         let Some((length, content)) = held.split_first_chunk::<LENGTH_BYTES>() else {
@@ -197,7 +192,7 @@ mod tests {
                 got.extend(feed(&mut decoder, part).expect("valid"));
             }
             assert_eq!(got, ["", "one", &long, "two"], "in pieces of {piece}");
-            assert!(!decoder.is_inside_frame());
+            assert_eq!(decoder.start, decoder.end, "nothing is left over");
         }
     }
 

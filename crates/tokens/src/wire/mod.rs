@@ -1,7 +1,7 @@
-//! What the daemon and a worker say to each other.
+//! The messages between the daemon and a worker.
 //!
-//! The daemon decides and tells; the worker does and reports. Both are the same program file, so
-//! a version that differs means that something is wrong, not that something is to be negotiated.
+//! The daemon decides and commands; the worker acts and reports. Both are the same program file: a
+//! version that differs is a fault, and nothing is negotiated.
 
 mod frame;
 mod secret;
@@ -25,37 +25,34 @@ use crate::failure::TokenFailure;
 /// The protocol's version: first in the first message of either side.
 pub const VERSION: u32 = 1;
 
-/// What the daemon tells a worker. Printing it shows no secret.
+/// A message from the daemon to a worker. Printing it shows no secret.
 #[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Debug, Serialize, Deserialize)]
 pub enum ToWorker {
     /// First, and once: load this module. Answered by `Ready` or `InitFailed`.
     Hello(Hello),
     /// A PIN that the worker cannot read itself: one that the configuration spells out, or one in
-    /// an environment variable, which it does not inherit. It takes the place of an earlier one.
-    /// Not answered.
+    /// an environment variable, which it does not inherit. It replaces an earlier one. Not
+    /// answered.
     Pin {
-        /// The partition that it is for.
         partition: u32,
-        /// The PIN.
         #[serde(with = "secret::pin")]
         pin: Secret,
     },
     /// Find the token, open a session that stays open, log in. Answered by `Opened` or
-    /// `OpenFailed`, with `PinAsk` before where a PIN is to be presented. A partition that is open
-    /// is closed first.
+    /// `OpenFailed`, after `PinAsk` if a PIN has to be presented. A partition that is open is closed
+    /// first.
     Open(Open),
     /// The answer to `PinAsk`.
     Verdict {
-        /// The partition that asked.
         partition: u32,
         /// The number of the question.
         ask: u64,
         /// Whether to present the PIN.
         present: bool,
     },
-    /// Inject a seed, which is spent from here on. Answered by `Seeded` or `SeedFailed`, with
-    /// `PinAsk` before where the login was lost.
+    /// Inject a seed, which is spent from here on. Answered by `Seeded` or `SeedFailed`, after
+    /// `PinAsk` if the login was lost.
     Seed {
         partition: u32,
         /// A number that the answer repeats.
@@ -64,9 +61,9 @@ pub enum ToWorker {
         #[serde(with = "secret::seed")]
         seed: Seed,
     },
-    /// Log out where no other partition needs the login, and close. Answered by `Closed`.
+    /// Log out if no other partition needs the login, and close. Answered by `Closed`.
     Close { partition: u32 },
-    /// Tell every slot. Answered by `Slot` for each, then `Listed`.
+    /// Read every slot. Answered by `Slot` for each, then `Listed`.
     List {
         /// A number that the answers repeat.
         request: u64,
@@ -123,11 +120,11 @@ pub enum PinSource {
     File(PathBuf),
     /// A file of this name in `$CREDENTIALS_DIRECTORY`.
     Credential(String),
-    /// The last `Pin` for this partition.
-    Told,
+    /// The last `Pin` message for this partition.
+    Sent,
 }
 
-/// What a worker tells the daemon.
+/// A message from a worker to the daemon.
 #[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
@@ -135,7 +132,7 @@ pub enum FromWorker {
     Ready(Ready),
     /// The module cannot be loaded or initialised; the worker exits.
     InitFailed(TokenFailure),
-    /// The partition is open, and logged in where it should be.
+    /// The partition is open, and logged in if it wants a login.
     Opened { partition: u32, token: TokenInfo },
     /// The partition is not open.
     OpenFailed {
@@ -144,7 +141,6 @@ pub enum FromWorker {
     },
     /// May this PIN be presented? The worker waits for `Verdict`.
     PinAsk {
-        /// The partition.
         partition: u32,
         /// The question's number, never used twice by one worker.
         ask: u64,
@@ -155,13 +151,12 @@ pub enum FromWorker {
     },
     /// What became of a PIN that the verdict allowed.
     PinOutcome {
-        /// The partition.
         partition: u32,
         /// The question's number.
         ask: u64,
         /// What the token's answer says about the PIN.
         answer: PinAnswer,
-        /// What `C_Login` returned, where it failed.
+        /// What `C_Login` returned, if it failed.
         ckr: Option<Ckr>,
     },
     /// The whole seed was mixed in.
@@ -185,14 +180,11 @@ pub enum FromWorker {
     },
     /// The partition is closed.
     Closed { partition: u32 },
-    /// The operation waits until another partition's login at the same token has ended: no call
-    /// of its own runs. `Progress` says when it goes on.
-    Waits {
-        /// The partition.
-        partition: u32,
-    },
-    /// Another Cryptoki call of this operation begins. Calls that follow each other within a
-    /// tenth of a second are told once.
+    /// The operation waits until another partition's login at the same token has ended, and makes
+    /// no calls. `Progress` follows when it goes on.
+    Waits { partition: u32 },
+    /// Another Cryptoki call of this operation begins. Calls that follow each other within a tenth
+    /// of a second are reported once.
     Progress {
         /// The partition; `None` for `List`.
         partition: Option<u32>,
@@ -207,12 +199,12 @@ pub enum FromWorker {
     },
 }
 
-/// What a worker says of itself and its module.
+/// What a worker reports about itself and its module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// [`VERSION`].
     pub version: u32,
-    /// What the module says about itself, where it answers.
+    /// What the module says about itself; empty if it does not answer.
     pub library: LibraryInfo,
     /// Whether all memory of the worker is locked, so that nothing reaches swap.
     pub memory_locked: bool,

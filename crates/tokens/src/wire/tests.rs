@@ -67,7 +67,7 @@ fn every_way_to_a_pin_crosses() {
         PinSource::None,
         PinSource::File("/etc/pin".into()),
         PinSource::Credential("pin".into()),
-        PinSource::Told,
+        PinSource::Sent,
     ] {
         let open = Open {
             partition: 3,
@@ -91,11 +91,11 @@ fn every_way_to_a_pin_crosses() {
 
 #[test]
 fn printing_a_message_shows_no_secret() {
-    let told = ToWorker::Pin {
+    let message = ToWorker::Pin {
         partition: 3,
         pin: Secret::new(b"hunter2".to_vec()),
     };
-    assert!(!format!("{told:?}").contains("hunter2"));
+    assert!(!format!("{message:?}").contains("hunter2"));
     let seed = ToWorker::Seed {
         partition: 1,
         job: 1,

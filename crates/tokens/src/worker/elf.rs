@@ -1,4 +1,4 @@
-//! What machine a library is made for: where it is another one, `dlopen` says that there is no such
+//! What machine a library is made for. If it is another one, `dlopen` only says that there is no such
 //! file.
 
 use std::fs::File;
@@ -15,7 +15,7 @@ pub(super) fn foreign_machine(path: &Path) -> Option<String> {
 }
 
 fn header(path: &Path) -> Option<[u8; HEADER]> {
-    // Opening a pipe would wait for whoever writes to it.
+    // Opening a pipe would wait for a writer.
     if !path.metadata().ok()?.is_file() {
         return None;
     }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_for_another_machine_is_told_from_one_for_this() {
+    fn a_library_for_another_machine_is_recognised() {
         let own = elf(2, 1, [62, 0]);
         assert_eq!(foreign(own, own), None);
         let says = |file| foreign(file, own).expect("another machine");
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_library_is_for_no_machine() {
+    fn a_file_that_is_no_library_is_for_no_machine() {
         assert_eq!(foreign_machine(Path::new("/proc/self/exe")), None);
         assert_eq!(foreign_machine(Path::new("/dev/null")), None);
         assert_eq!(foreign_machine(Path::new("/")), None);

@@ -21,7 +21,7 @@ use crate::failure::{FailureClass, TokenFailure};
 /// The key's length in bytes: HMAC-SHA-256's own.
 const KEY_BYTES: usize = 32;
 
-/// Keeps these digests apart from any other use of the key, and from each other.
+/// What each digest is for: different purposes give different digests.
 const OF_PIN: &[u8] = b"qseed PIN guard 2, PIN";
 const OF_PIN_AT_DEVICE: &[u8] = b"qseed PIN guard 2, PIN at device";
 const OF_TOKEN: &[u8] = b"qseed PIN guard 2, token";
@@ -141,7 +141,7 @@ fn read(path: &Path) -> io::Result<hmac::Key> {
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
-/// Opens the key where nobody else can have written or read it.
+/// Opens the key, if no other user can have written or read it.
 fn open(path: &Path) -> io::Result<File> {
     let refused = |what: &str| io::Error::new(io::ErrorKind::PermissionDenied, what);
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -165,7 +165,7 @@ fn open(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes the key under a name of its own and gives it its name when it is on the disk, so that
+/// Makes the key under a temporary name and links it to its real name once it is on the disk. So
 /// neither a crash nor another worker that does the same leaves half a key.
 fn make(path: &Path) -> io::Result<()> {
     let folder = match path.parent() {
@@ -180,7 +180,7 @@ fn make(path: &Path) -> io::Result<()> {
     rustix::rand::getrandom(&mut key[..], GetRandomFlags::empty())?;
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
-    // Left by a worker that died in between and had the same process id.
+    // A worker that died here may have left one and had the same process id.
     let _ = std::fs::remove_file(&new);
     let mut file = OpenOptions::new()
         .write(true)

@@ -89,10 +89,10 @@ fn read_pin(worker: &Worker, how: &Open) -> Result<Secret, TokenFailure> {
     let reference = match &how.pin {
         PinSource::File(path) => SecretRef::File(path.clone()),
         PinSource::Credential(name) => SecretRef::Credential(name.clone()),
-        PinSource::Told => {
+        PinSource::Sent => {
             let text = "the environment variable of the PIN was not set when qseed read the \
                         configuration";
-            let pin = worker.told_pin(how.partition);
+            let pin = worker.sent_pin(how.partition);
             return pin.ok_or_else(|| unavailable(text.to_owned()));
         }
         PinSource::None => {

@@ -147,7 +147,7 @@ struct Worker {
     slots: Slots,
     guard: Guard,
     logins: Mutex<Logins>,
-    /// The PINs that the daemon told, by partition.
+    /// The PINs that the daemon sent, by partition.
     pins: Mutex<HashMap<u32, Secret>>,
     asks: AtomicU64,
     pool: Pool,
@@ -168,7 +168,7 @@ impl Worker {
         inbox.post(self, command, here);
     }
 
-    fn told_pin(&self, partition: u32) -> Option<Secret> {
+    fn sent_pin(&self, partition: u32) -> Option<Secret> {
         locked(&self.pins).get(&partition).cloned()
     }
 

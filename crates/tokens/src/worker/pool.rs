@@ -8,7 +8,7 @@ use super::locked;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// A number of threads that take jobs in the order in which they came.
+/// Threads that run jobs in the order in which they arrived.
 #[derive(Clone)]
 pub(super) struct Pool {
     shared: Arc<Shared>,
@@ -44,7 +44,7 @@ impl Pool {
     pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         let mut state = locked(&self.shared.state);
         state.jobs.push_back(Box::new(job));
-        // Without a thread the job waits for one that runs: fewer threads are no fault.
+        // If no thread can be started, the job waits for one that runs.
         if !state.closed
             && state.jobs.len() > state.idle
             && state.threads.len() < self.shared.limit
@@ -56,8 +56,7 @@ impl Pool {
         self.shared.changed.notify_one();
     }
 
-    /// Waits until all jobs are done, those included that they hand in themselves, and ends the
-    /// threads.
+    /// Waits until all jobs are done, and the jobs that these add, and ends the threads.
     pub(super) fn close(&self) {
         let mut state = locked(&self.shared.state);
         state.closed = true;
@@ -68,7 +67,7 @@ impl Pool {
             // A thread that panicked has nothing more to say than its message on standard error.
             let _ = thread.join();
         }
-        // Where no thread could be started, this one does what is left.
+        // If no thread could be started, this one runs what is left.
         self.shared.work();
     }
 
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pool_finishes_what_it_was_given() {
+    fn a_closed_pool_finishes_its_jobs() {
         let pool = Pool::new(2);
         let (done, dones) = channel();
         for number in 0..20 {

@@ -8,21 +8,21 @@ use std::sync::Arc;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Standard output and error are behind this; what a vendor's library opens comes later.
+/// The first file descriptor after standard input, output and error.
 const FIRST_FREE_FD: i32 = 3;
 
-/// Binds this process's life to the daemon's, and keeps its memory out of core dumps and from
-/// other processes' eyes. Comes before anything else.
+/// Has the kernel end this process with the daemon, and keeps its memory out of core dumps and from
+/// other processes. Runs before anything else.
 pub(super) fn harden() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    outlive_signals()?;
+    ignore_signals()?;
     qseed_secrets::memory::forbid_dumps()
 }
 
-/// Takes the signals that end a service, and does nothing about them: a service manager sends them
-/// to every process, and a worker that obeyed would neither log out nor finalise its module. The
-/// daemon, which gets them too, says `Shutdown`.
-fn outlive_signals() -> io::Result<()> {
+/// Ignores the signals that end a service: a service manager sends them to every process, and a
+/// worker that obeyed would neither log out nor finalise its module. The daemon gets them too and
+/// sends `Shutdown`.
+fn ignore_signals() -> io::Result<()> {
     for signal in [SIGTERM, SIGINT, SIGHUP] {
         signal_hook::flag::register(signal, Arc::default())?;
     }
@@ -50,7 +50,7 @@ pub(super) fn take_socket() -> io::Result<Option<UnixStream>> {
     Ok(Some(UnixStream::from(socket)))
 }
 
-/// Ends this process at once. Nothing of the module's may run any more: `exit` would call its
+/// Ends this process at once. None of the module's code may run any more: `exit` would call its
 /// destructors, which may hang.
 pub(super) fn end() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
