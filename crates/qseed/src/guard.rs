@@ -48,7 +48,7 @@ impl Listing {
         let state_dir = state_dir.cloned().unwrap_or_default();
         let read = guard_file::operators_dir(&state_dir).and_then(|dir| guard_file::read(&dir));
         let contents = match read {
-            Ok(contents) => contents.unwrap_or_default(),
+            Ok(contents) => contents,
             // The daemon makes the configured folder. If it was named and is not there, it is
             // misspelt.
             Err(why) if why.is_not_found() && config.is_some() => Contents::default(),

@@ -216,40 +216,29 @@ impl StateDir {
     }
 
     /// Puts a file with this content in the place of another, or of none. The content is on the
-    /// disk before the file gets its name. The file comes back open for appending, with an
-    /// exclusive lock on it that nobody can have had before.
+    /// disk before the file gets its name. The file comes back open for appending, locked.
     pub(crate) fn replace(&self, name: &str, content: &[u8]) -> Result<File, StateDirError> {
-        let (new, file) = self.write_new(name, content)?;
-        if let Err(why) = rustix::fs::renameat(&self.folder, &new, &self.folder, name) {
+        let (new, file) = loop {
+            let new = format!("{NEW}{:016x}", crate::random::random_number());
+            if let Some(file) = self.create_new(&new)? {
+                break (new, file);
+            }
+        };
+        let written = (&file).write_all(content).and_then(|()| file.sync_all());
+        let named = written.and_then(|()| {
+            Ok(rustix::fs::renameat(
+                &self.folder,
+                &new,
+                &self.folder,
+                name,
+            )?)
+        });
+        if let Err(why) = named {
             let _ = self.remove(&new);
             return Err(self.error(name, why));
         }
         self.sync(name)?;
         Ok(file)
-    }
-
-    /// Makes a file with this content, like [`StateDir::replace`]; none: there is one already.
-    pub(crate) fn make(&self, name: &str, content: &[u8]) -> Result<Option<File>, StateDirError> {
-        let (new, file) = self.write_new(name, content)?;
-        let named = rustix::fs::linkat(&self.folder, &new, &self.folder, name, AtFlags::empty());
-        self.remove(&new)?;
-        match named {
-            Ok(()) => self.sync(name).map(|()| Some(file)),
-            Err(rustix::io::Errno::EXIST) => Ok(None),
-            Err(why) => Err(self.error(name, why)),
-        }
-    }
-
-    /// Writes a file under a name that nobody can foresee, to the disk.
-    fn write_new(&self, name: &str, content: &[u8]) -> Result<(String, File), StateDirError> {
-        let new = format!("{NEW}{:016x}", crate::random::random_number());
-        let file = self.create_new(&new)?;
-        let written = (&file).write_all(content).and_then(|()| file.sync_all());
-        if let Err(why) = written {
-            let _ = self.remove(&new);
-            return Err(self.error(name, why));
-        }
-        Ok((new, file))
     }
 
     /// A file's name is on the disk only when its folder is.
@@ -258,29 +247,32 @@ impl StateDir {
         synced.map_err(|source| self.error(name, source))
     }
 
-    /// Makes a file that is not there yet, with an exclusive lock on it.
-    pub(crate) fn create_new(&self, name: &str) -> Result<File, StateDirError> {
+    /// Makes a file with an exclusive lock on it; none: there is one already.
+    pub(crate) fn create_new(&self, name: &str) -> Result<Option<File>, StateDirError> {
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let for_owner = Mode::RUSR | Mode::WUSR;
         let made = || -> io::Result<File> {
-            loop {
-                let file = File::from(rustix::fs::openat(&self.folder, name, flags, for_owner)?);
-                if rustix::process::geteuid().is_root() {
-                    let (user, group) = self.owner;
-                    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
-                    rustix::fs::fchown(&file, Some(user), Some(group))?;
-                }
-                rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-                // Until it was locked, another process could take it for abandoned and remove it.
-                if file.metadata()?.nlink() > 0 {
-                    return Ok(file);
-                }
+            let file = File::from(rustix::fs::openat(&self.folder, name, flags, for_owner)?);
+            if rustix::process::geteuid().is_root() {
+                let (user, group) = self.owner;
+                let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+                rustix::fs::fchown(&file, Some(user), Some(group))?;
             }
+            rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+            Ok(file)
         };
-        made().map_err(|source| self.error(name, source))
+        loop {
+            match made() {
+                // Until it was locked, another process could take it for abandoned and remove it.
+                Ok(file) if file.metadata().is_ok_and(|meta| meta.nlink() == 0) => {}
+                Ok(file) => return Ok(Some(file)),
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
+                Err(why) => return Err(self.error(name, why)),
+            }
+        }
     }
 
-    /// Takes a file away, where it is there.
+    /// Removes a file, if it is there.
     pub(crate) fn remove(&self, name: &str) -> Result<(), StateDirError> {
         match rustix::fs::unlinkat(&self.folder, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
@@ -379,12 +371,12 @@ mod tests {
         std::fs::create_dir(folder.path().join("private")).expect("made");
         symlink("private", &link).expect("linked");
         let state = StateDir::create(&link).expect("a state directory");
-        let mut file = SharedFile::open(state, "file", 10, |_| Ok("a\n".to_owned()));
+        let mut file = SharedFile::open(state, "file", 10);
         let file = file.as_mut().expect("made");
         let found = file.lock().expect("locked");
-        assert!(matches!(found, Found::Replaced(text) if text == b"a\n"));
+        assert!(matches!(found, Found::Replaced(text) if text.is_empty()));
         file.append("b\n", true).expect("written");
-        assert!(file.is_known());
+        assert!(file.is_known() && link.join("file").exists());
     }
 
     #[test]
@@ -442,7 +434,7 @@ mod tests {
     fn the_next_start_removes_what_a_killed_process_left_and_nothing_else() {
         let folder = folder();
         let state = StateDir::create(folder.path()).expect("a state directory");
-        let in_use = state.create_new(".qseed-1").expect("made");
+        let in_use = state.create_new(".qseed-1").expect("made").expect("new");
         for name in [".qseed-2", ".other"] {
             std::fs::write(folder.path().join(name), "").expect("written");
         }

@@ -50,11 +50,17 @@ impl Contents {
         let end = text.iter().rposition(|byte| *byte == b'\n');
         let mut contents = Self::default();
         contents.read(&text[..end.map_or(0, |end| end + 1)]);
-        if contents.lines == 0 || contents.kept > 0 {
+        if contents.kept > 0 {
             contents.lines += 1;
             contents.lose_line("is missing");
         }
         contents
+    }
+
+    /// Whether there are no lines.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
     }
 
     /// Reads further lines. If one is wrong, records were lost; the others are kept.

@@ -198,7 +198,6 @@ fn guard_file(subject: &mut Subject, folder: &Path) {
             "without it qseed presents no PIN",
         ),
         Ok(contents) => {
-            let contents = contents.unwrap_or_default();
             let Some(lost) = contents.records.lost() else {
                 return;
             };

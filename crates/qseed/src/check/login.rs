@@ -61,7 +61,7 @@ impl PinGuard {
     /// verdict of its own.
     pub(super) fn reading(state_dir: &Path) -> Option<Self> {
         let dir = guard_file::operators_dir(state_dir).ok()?;
-        let contents = guard_file::read(&dir).ok().flatten()?;
+        let contents = guard_file::read(&dir).ok()?;
         let records = &contents.records;
         let is_held = |standing: Standing| standing.held_back().is_some();
         let holds_back =

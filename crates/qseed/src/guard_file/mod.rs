@@ -73,60 +73,42 @@ pub(crate) struct GuardFile {
     changed: BTreeSet<DeviceTag>,
 }
 
-/// Reads the guard's file, and writes nothing; none: there is nothing of a guard.
-pub(crate) fn read(dir: &StateDir) -> Result<Option<Contents>, StateDirError> {
-    let mut contents = match dir.read(NAME, MAX_BYTES)? {
-        Some(text) => {
-            let mut contents = Contents::of(&text);
-            judge_by_seal(dir, &mut contents)?;
-            contents
-        }
-        None => match missing(dir) {
-            None => return Ok(None),
-            Some(why) => {
-                let mut contents = Contents::default();
-                contents.lose(&why);
-                contents
-            }
-        },
-    };
+/// Reads the guard's file, and writes nothing. There may be none.
+pub(crate) fn read(dir: &StateDir) -> Result<Contents, StateDirError> {
+    let text = dir.read(NAME, MAX_BYTES)?;
+    let mut contents = contents_of(dir, &text.unwrap_or_default())?;
     if contents.records.key().is_some() && !dir.exists(KEY) {
         let key = dir.path().join(KEY);
         let why = format!("the PIN guard's key {} is missing", key.display());
         contents.records.lose(Some(why));
     }
-    Ok(Some(contents))
+    Ok(contents)
 }
 
-/// Why a guard's file that is not there was lost; none: there never was one.
-fn missing(dir: &StateDir) -> Option<String> {
-    let beside = [KEY, SEAL].into_iter().find(|name| dir.exists(name))?;
-    Some(format!(
-        "the PIN guard's file {NAME} is missing, and {beside} is there"
-    ))
-}
-
-fn judge_by_seal(dir: &StateDir, contents: &mut Contents) -> Result<(), StateDirError> {
-    let Some(text) = dir.read(SEAL, 4096)? else {
-        return Ok(());
-    };
-    let sealed = serde_json::from_slice::<Seal>(&text).map_or(0, |seal| seal.last);
-    if contents.records.last() < sealed {
-        contents.records.count_from(sealed);
-        contents.lose(OLDER);
+/// What a guard's file says, judged by what else is in the state directory.
+fn contents_of(dir: &StateDir, text: &[u8]) -> Result<Contents, StateDirError> {
+    let mut contents = Contents::of(text);
+    if contents.is_empty()
+        && let Some(beside) = [KEY, SEAL].into_iter().find(|name| dir.exists(name))
+    {
+        contents.lose(&format!(
+            "the PIN guard's file {NAME} is missing or empty, and {beside} is there"
+        ));
     }
-    Ok(())
+    if let Some(seal) = dir.read(SEAL, 4096)? {
+        let sealed = serde_json::from_slice::<Seal>(&seal).map_or(0, |seal| seal.last);
+        if contents.records.last() < sealed {
+            contents.records.count_from(sealed);
+            contents.lose(OLDER);
+        }
+    }
+    Ok(contents)
 }
 
 impl GuardFile {
     /// Opens the guard's file in a state directory, and makes it where it is missing.
     pub(crate) fn open(dir: StateDir) -> Result<Self, StateDirError> {
-        let file = SharedFile::open(dir, NAME, MAX_BYTES, |dir| {
-            let mut contents = Contents::default();
-            contents.records.lose(missing(dir));
-            judge_by_seal(dir, &mut contents)?;
-            Ok(contents.header(0))
-        })?;
+        let file = SharedFile::open(dir, NAME, MAX_BYTES)?;
         let mut guard = Self {
             file,
             contents: Contents::default(),
@@ -333,27 +315,24 @@ impl GuardFile {
                 }
                 taken
             }
-            Found::Removed => {
-                let why = format!("the PIN guard's file {NAME} was removed");
-                self.contents.records.lose(Some(why));
-                self.rewrite()
-            }
         }
     }
 
     /// Takes in another file that took the place of this one. If that lost records, what this
     /// process knows is written again.
     fn take_other_file(&mut self, text: &[u8]) -> Result<(), StateDirError> {
-        let mut found = Contents::of(text);
+        let mut found = contents_of(self.file.dir(), text)?;
         let is_older = found.records.last() < self.contents.records.last();
-        judge_by_seal(self.file.dir(), &mut found)?;
         if is_older {
             found.lose(OLDER);
         }
         let ours = std::mem::replace(&mut self.contents, found);
         let records = ours.records.iter().chain(self.contents.records.iter());
         self.changed = records.map(|record| record.device).collect();
-        if self.lost().is_some() && self.contents.add_missing(&ours) | is_older {
+        let is_new = self.contents.is_empty();
+        let is_lost = self.lost().is_some();
+        let knew_more = is_lost && self.contents.add_missing(&ours) | is_older;
+        if is_new || knew_more {
             self.rewrite()?;
         }
         Ok(())

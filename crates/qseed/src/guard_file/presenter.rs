@@ -21,9 +21,12 @@ impl Presenter {
     /// Makes and locks this process's file, and removes those of processes that are gone.
     pub(super) fn new(dir: &StateDir) -> Result<Self, StateDirError> {
         dir.remove_abandoned(PREFIX);
-        let tag = ProcessTag(crate::random::random_number().to_be_bytes());
-        let file = dir.create_new(&name_of(tag))?;
-        Ok(Self { tag, _file: file })
+        loop {
+            let tag = ProcessTag(crate::random::random_number().to_be_bytes());
+            if let Some(file) = dir.create_new(&name_of(tag))? {
+                return Ok(Self { tag, _file: file });
+            }
+        }
     }
 
     /// Removes this process's file, at its end.

@@ -367,7 +367,7 @@ impl UsageFile {
             file
         } else {
             let dir = StateDir::create(&self.state_dir)?;
-            SharedFile::open(dir, NAME, MAX_BYTES, |_| Ok(String::new()))?
+            SharedFile::open(dir, NAME, MAX_BYTES)?
         };
         let found = file.lock()?;
         let appended = self.append_locked(&mut file, found, changes)?;
@@ -414,7 +414,6 @@ impl UsageFile {
         let text = match found {
             Found::Appended(text) => return !self.totals.read(&text),
             Found::Replaced(text) => text,
-            Found::Removed => Vec::new(),
         };
         let known = std::mem::take(&mut self.totals);
         let is_readable = self.totals.read(&text);

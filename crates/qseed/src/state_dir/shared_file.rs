@@ -13,10 +13,9 @@ use super::{StateDir, StateDirError};
 pub(crate) enum Found {
     /// The lines that others appended, often none.
     Appended(Vec<u8>),
-    /// All lines of another file that took the place of the known one, or of one that was cut.
+    /// All lines of a file that this process did not know: when it was just opened, when another one
+    /// took its place, or when it was cut. None, if it was missing.
     Replaced(Vec<u8>),
-    /// There is no file any more. [`SharedFile::replace`] makes one.
-    Removed,
 }
 
 /// The file, open.
@@ -32,27 +31,17 @@ pub(crate) struct SharedFile {
 }
 
 impl SharedFile {
-    /// Opens the file. If it is missing, makes one with the content that `new` returns.
+    /// Opens the file, or makes an empty one.
     pub(crate) fn open(
         dir: StateDir,
         name: &'static str,
         limit: u64,
-        new: impl Fn(&StateDir) -> Result<String, StateDirError>,
     ) -> Result<Self, StateDirError> {
-        let file = loop {
-            if let Some(file) = dir.open_file(name, true)? {
-                break file;
-            }
-            // Another process may be first.
-            if let Some(file) = dir.make(name, new(&dir)?.as_bytes())? {
-                break file;
-            }
-        };
         Ok(Self {
+            file: open(&dir, name)?,
             dir,
             name,
             limit,
-            file,
             known: None,
         })
     }
@@ -106,10 +95,7 @@ impl SharedFile {
             // Another process replaced it, somebody moved it, or another disk is mounted there.
             self.known = None;
             self.dir = self.dir.again()?;
-            match self.dir.open_file(self.name, true)? {
-                Some(file) => self.file = file,
-                None => return Ok(Found::Removed),
-            }
+            self.file = open(&self.dir, self.name)?;
         }
     }
 
@@ -186,5 +172,18 @@ impl SharedFile {
         self.file = self.dir.replace(self.name, lines.as_bytes())?;
         self.known = Some(lines.len() as u64);
         Ok(())
+    }
+}
+
+fn open(dir: &StateDir, name: &str) -> Result<File, StateDirError> {
+    loop {
+        if let Some(file) = dir.open_file(name, true)? {
+            return Ok(file);
+        }
+        // Another process may be first.
+        if let Some(file) = dir.create_new(name)? {
+            dir.sync(name)?;
+            return Ok(file);
+        }
     }
 }
