@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use qseed_secrets::{Exposed, NotRead, SecretError, exposed, read_regular};
+use qseed_secrets::{Exposed, SecretError, exposed, read_regular};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
@@ -106,10 +106,11 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, LoadError> {
         path: path.to_owned(),
         source,
     };
-    read_regular(path, MAX_CONFIG_BYTES).map_err(|why| match why {
-        NotRead::Io(source) => unreadable(source),
-        NotRead::NoFile(what) => unreadable(io::Error::new(io::ErrorKind::InvalidInput, what)),
-        NotRead::TooLong => LoadError::Faulty(crate::too_long(&path.display().to_string())),
+    read_regular(path, MAX_CONFIG_BYTES).map_err(|why| match why.kind() {
+        io::ErrorKind::FileTooLarge => {
+            LoadError::Faulty(crate::too_long(&path.display().to_string()))
+        }
+        _ => unreadable(why),
     })
 }
 

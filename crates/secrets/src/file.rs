@@ -8,54 +8,48 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
 
-/// Why a file was not read.
-#[derive(Debug, thiserror::Error)]
-pub enum NotRead {
-    /// The system refuses.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// It is a folder, a pipe or a device.
-    #[error("{0}")]
-    NoFile(&'static str),
-    /// It is longer than the limit.
-    #[error("it is too long")]
-    TooLong,
-}
-
 /// Opens a regular file, links followed, and waits for nobody: opening a pipe would wait for its
 /// writer, and a device may never end.
 ///
 /// # Errors
-/// [`NotRead::Io`] and [`NotRead::NoFile`].
-pub fn open_regular(path: &Path) -> Result<(File, Metadata), NotRead> {
+/// What the system says, or that it is no regular file.
+pub(crate) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;
-    if metadata.is_dir() {
-        return Err(NotRead::NoFile("it is a folder"));
+    let kind = metadata.file_type();
+    if kind.is_file() {
+        return Ok((file, metadata));
     }
-    if !metadata.is_file() {
-        return Err(NotRead::NoFile("it is a device or a pipe"));
-    }
-    Ok((file, metadata))
+    let is = if kind.is_dir() {
+        "a folder"
+    } else {
+        "a device or a pipe"
+    };
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("it is {is}"),
+    ))
 }
 
 /// Reads a regular file of at most `limit` bytes into memory that is wiped when dropped.
 ///
 /// # Errors
-/// [`NotRead`].
-pub fn read_regular(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, NotRead> {
+/// What the system says, that it is no regular file, or [`io::ErrorKind::FileTooLarge`].
+pub fn read_regular(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
     let (file, metadata) = open_regular(path)?;
-    if metadata.len() > limit as u64 {
-        return Err(NotRead::TooLong);
+    let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+    if length > limit {
+        let why = format!("it is longer than {} KiB", limit / 1024);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
     // Room for all of it at once, and a byte more to notice the end: a growing buffer would leave
     // copies behind.
-    let room = usize::try_from(metadata.len()).map_err(|_| NotRead::TooLong)? + 1;
+    let room = length + 1;
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(room as u64).read_to_end(&mut bytes)?;
     if bytes.len() == room {
-        return Err(io::Error::other("it grew while it was read").into());
+        return Err(io::Error::other("it grew while it was read"));
     }
     Ok(bytes)
 }

@@ -8,9 +8,11 @@
 mod file;
 pub mod memory;
 
-pub use file::{Exposed, NotRead, exposed, open_regular, read_regular};
+use file::open_regular;
+pub use file::{Exposed, exposed, read_regular};
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -77,28 +79,17 @@ pub enum SecretRef {
 /// Why a secret could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The file is missing or cannot be read.
+    /// The file is missing, empty, or cannot be read.
     #[error("cannot read {path}: {source}")]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// What the system said, or what is wrong with the file.
+        source: io::Error,
     },
-    /// The file is not what it should be.
-    #[error("{path} holds no secret: {why}")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The environment variable is not set.
-    #[error("the environment variable {0} is not set")]
-    NoVariable(String),
-    /// The environment variable is set to nothing.
-    #[error("the environment variable {0} holds no secret: it is empty")]
-    EmptyVariable(String),
+    /// The environment variable holds no secret.
+    #[error("the environment variable {0} {1}")]
+    NoVariable(String, &'static str),
     /// A `credential:` reference without systemd's directory.
     #[error("credential:{0} needs $CREDENTIALS_DIRECTORY, which systemd sets for LoadCredential=")]
     NoCredentials(String),
@@ -153,11 +144,11 @@ impl SecretRef {
             Self::Credential(name) => read_file(&credential_path(name)?),
             Self::Environment(name) => {
                 use std::os::unix::ffi::OsStringExt;
-                let value =
-                    std::env::var_os(name).ok_or_else(|| SecretError::NoVariable(name.clone()))?;
+                let nothing = |why| SecretError::NoVariable(name.clone(), why);
+                let value = std::env::var_os(name).ok_or_else(|| nothing("is not set"))?;
                 let secret = Secret::new(value.into_vec()).without_line_end();
                 if secret.bytes.is_empty() {
-                    return Err(SecretError::EmptyVariable(name.clone()));
+                    return Err(nothing("holds no secret: it is empty"));
                 }
                 Ok(secret)
             }
@@ -219,9 +210,8 @@ fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
 }
 
 fn read_file(path: &Path) -> Result<Secret, SecretError> {
-    let mut bytes = read_regular(path, MAX_SECRET_BYTES).map_err(|why| no_secret(path, why))?;
-    let secret = Secret::new(std::mem::take(&mut *bytes));
-    let secret = secret.without_line_end();
+    let mut bytes = read_regular(path, MAX_SECRET_BYTES).map_err(|why| unreadable(path, why))?;
+    let secret = Secret::new(std::mem::take(&mut *bytes)).without_line_end();
     if secret.bytes.is_empty() {
         return Err(empty(path));
     }
@@ -229,30 +219,21 @@ fn read_file(path: &Path) -> Result<Secret, SecretError> {
 }
 
 fn examine_file(path: &Path) -> Result<(), SecretError> {
-    let (_, metadata) = open_regular(path).map_err(|why| no_secret(path, why))?;
+    let (_, metadata) = open_regular(path).map_err(|why| unreadable(path, why))?;
     if metadata.len() == 0 {
         return Err(empty(path));
     }
     Ok(())
 }
 
-fn no_secret(path: &Path, why: NotRead) -> SecretError {
-    let path = path.to_owned();
-    match why {
-        NotRead::Io(source) => SecretError::Unreadable { path, source },
-        NotRead::NoFile(why) => SecretError::Unusable { path, why },
-        NotRead::TooLong => SecretError::Unusable {
-            path,
-            why: "it is longer than 64 KiB",
-        },
-    }
+fn empty(path: &Path) -> SecretError {
+    let why = io::Error::new(io::ErrorKind::InvalidData, "it is empty");
+    unreadable(path, why)
 }
 
-fn empty(path: &Path) -> SecretError {
-    SecretError::Unusable {
-        path: path.to_owned(),
-        why: "it is empty",
-    }
+fn unreadable(path: &Path, source: io::Error) -> SecretError {
+    let path = path.to_owned();
+    SecretError::Unreadable { path, source }
 }
 
 #[cfg(test)]
@@ -302,13 +283,13 @@ mod tests {
         let reference = SecretRef::File(file.path().to_owned());
         assert!(matches!(
             reference.read(),
-            Err(SecretError::Unusable { .. })
+            Err(SecretError::Unreadable { .. })
         ));
         file.write_all(&vec![b'1'; super::MAX_SECRET_BYTES + 1])
             .expect("written");
         assert!(matches!(
             reference.read(),
-            Err(SecretError::Unusable { .. })
+            Err(SecretError::Unreadable { .. })
         ));
         drop(file);
         assert!(matches!(
@@ -323,7 +304,7 @@ mod tests {
         }
         assert!(matches!(
             parse("env:QSEED_TEST_NOT_SET").read(),
-            Err(SecretError::NoVariable(_))
+            Err(SecretError::NoVariable(..))
         ));
     }
 
@@ -337,7 +318,7 @@ mod tests {
         for path in [pipe, link, "/dev/zero".into(), folder.path().to_owned()] {
             let read = SecretRef::File(path.clone()).read();
             assert!(
-                matches!(read, Err(SecretError::Unusable { .. })),
+                matches!(read, Err(SecretError::Unreadable { .. })),
                 "{path:?}"
             );
         }

@@ -117,11 +117,11 @@ fn secret(subject: &mut Subject, text: String, why: &SecretError) {
             let fix = "write the secret into that file, mode 0600, or correct the reference";
             subject.warning(CHECK, text, fix);
         }
-        SecretError::Unreadable { .. } | SecretError::Unusable { .. } => {
+        SecretError::Unreadable { .. } => {
             let fix = "write the secret into a regular file, mode 0600, or correct the reference";
             subject.fault_of(Code::Configuration, CHECK, text, fix);
         }
-        SecretError::NoVariable(_) | SecretError::EmptyVariable(_) => {
+        SecretError::NoVariable(..) => {
             let fix = "set it where qseed is started, or refer to a file";
             subject.warning(CHECK, text, fix);
         }

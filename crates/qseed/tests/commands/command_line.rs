@@ -104,9 +104,12 @@ fn an_empty_pin_is_not_presented() {
     let command = bench.prepared(&mut command, "run", &["--once"]);
     let ran = Ran::of(command.env("EMPTY_PIN", ""));
     assert_eq!(ran.code, 69, "{ran:?}");
-    for secret in ["the environment variable EMPTY_PIN", &file] {
-        let told = format!("{secret} holds no secret: it is empty. ");
-        assert!(ran.out.contains(&told), "{told}: {ran:?}");
+    let of_file = format!("cannot read {file}: it is empty. ");
+    for told in [
+        "the environment variable EMPTY_PIN holds no secret: it is empty. ",
+        &of_file,
+    ] {
+        assert!(ran.out.contains(told), "{told}: {ran:?}");
     }
     assert_eq!(module.logins(), 0);
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use qseed_secrets::{NotRead, read_regular};
+use qseed_secrets::read_regular;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -103,10 +103,7 @@ pub(super) fn read_identity(
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, UnusableFile> {
     let unusable = |why: &str| unusable(&path.display(), why);
-    let pem = read_regular(path, MAX_FILE).map_err(|why| match why {
-        NotRead::TooLong => unusable("it is longer than 4 MiB"),
-        other => unusable(&other.to_string()),
-    })?;
+    let pem = read_regular(path, MAX_FILE).map_err(|why| unusable(&why.to_string()))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, PemError>>()
         .map_err(|_| unusable("it is not valid PEM"))?;
