@@ -40,7 +40,7 @@ mod worker;
 pub use action::{Action, Next};
 pub use engine::{Engine, Start};
 pub use event::{Event, FetchFailure, Returned, TokenFailure, TokenFault};
-pub use fact::{Fact, Process, WorkerFailure};
+pub use fact::{Fact, PartitionFact, Process, SourceFact, WorkerFact, WorkerFailure};
 pub use ids::{JobId, ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId, WorkerRole};
 pub use qseed_model::{FetchFault, Limits, Shape};
 pub use reservoir::{MadeOf, Portion};

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::Line;
 use super::repeats::Repeats;
+use super::{Group, Summary};
 use crate::ids::{Named, PartitionId};
 use crate::time::Moment;
 use crate::view::PartitionState;
@@ -128,17 +128,15 @@ impl Lateness {
     }
 
     /// Ends the gathering.
-    pub(super) fn end(&mut self, now: Moment) -> Vec<Line> {
+    pub(super) fn end(&mut self, now: Moment, summaries: &mut Vec<Summary>) {
         self.due = None;
         self.gathered = (self.gathered.0 + 1, now);
-        let mut lines = Vec::new();
         let again = std::mem::take(&mut self.again);
         if !again.is_empty() {
-            lines.push(Line::SeededAgain {
-                count: again.len(),
+            summaries.push(Summary::SeededAgain {
                 gap: again.values().filter_map(|again| again.gap).max(),
                 repeats: Repeats::in_all(again.values().filter_map(|again| again.repeats)),
-                partitions: first(again.into_values().map(|again| again.partition)),
+                partitions: Group::of(again.into_values().map(|again| again.partition)),
             });
         }
         let new = std::mem::take(&mut self.new);
@@ -148,18 +146,21 @@ impl Lateness {
                 *causes.entry(late.cause).or_default() += 1;
             }
             let unseeded = |late: &Late| Some(late.unseeded? + now.since(late.since));
-            lines.push(Line::Late {
-                count: new.len(),
+            summaries.push(Summary::Late {
                 unseeded: new.values().filter_map(unseeded).max(),
                 period: new.values().map(|late| late.period).min(),
                 causes: causes.into_iter().collect(),
-                partitions: first(new.into_values().map(|late| late.partition)),
+                partitions: Group::of(new.into_values().map(|late| late.partition)),
             });
         }
-        lines
     }
 }
 
-fn first(partitions: impl Iterator<Item = Named<PartitionId>>) -> Vec<Named<PartitionId>> {
-    partitions.take(NAMED).collect()
+impl Group {
+    fn of(partitions: impl ExactSizeIterator<Item = Named<PartitionId>>) -> Self {
+        Self {
+            count: partitions.len(),
+            some: partitions.take(NAMED).collect(),
+        }
+    }
 }

@@ -5,18 +5,15 @@
 //! is announced.
 
 mod lateness;
-mod line;
 mod repeats;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub use line::Line;
 pub use repeats::Repeats;
 
-use crate::action::Next;
-use crate::event::{TokenFailure, TokenFault};
-use crate::fact::{Fact, Process};
+use crate::event::TokenFault;
+use crate::fact::{Fact, PartitionFact, Process, SourceFact, WorkerFact};
 use crate::ids::{ModuleId, Named, PartitionId, SourceId, WorkerRole};
 use crate::reservoir::MadeOf;
 use crate::time::Moment;
@@ -31,7 +28,73 @@ const SUMMARY_EVERY: Duration = Duration::from_secs(60);
 /// Failed deliveries in a row that get a line each.
 const REJECTED_EACH: u32 = 3;
 
-/// Turns facts into lines of the log.
+/// What the log makes of a fact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Announcement {
+    /// Whether it is news. Only a log at level `debug` has what is not.
+    pub is_news: bool,
+    /// The failures in a row, with this one, or before this success.
+    pub repeats: Option<Repeats>,
+}
+
+/// What several facts come to, for one line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Summary {
+    /// What seeds are made of from now on.
+    Composition {
+        /// The sources.
+        sources: Vec<SourceId>,
+        /// The kernel's random bytes are mixed in by XOR as well.
+        mix_local: bool,
+    },
+    /// The last minute's injections, where they are too many for a line each.
+    Seeds {
+        /// Injections.
+        seeds: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// Partitions that got at least one.
+        partitions: usize,
+        /// Partitions that are late or in trouble.
+        troubled: usize,
+    },
+    /// Partitions were not seeded when they should have been.
+    Late {
+        /// Which.
+        partitions: Group,
+        /// The longest time without a seed; none: they never had one.
+        unseeded: Option<Duration>,
+        /// The shortest of their periods.
+        period: Option<Duration>,
+        /// Why, as far as it is known, and of how many.
+        causes: Vec<(PartitionState, usize)>,
+    },
+    /// Partitions that were late, or failed, were seeded.
+    SeededAgain {
+        /// Which.
+        partitions: Group,
+        /// The longest time without a seed, of the late ones.
+        gap: Option<Duration>,
+        /// The attempts that failed before.
+        repeats: Option<Repeats>,
+    },
+    /// More attempts to open or seed partitions failed than have a line each.
+    MoreFailures {
+        /// Their number.
+        count: usize,
+    },
+}
+
+/// The partitions that a line is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Some of them.
+    pub some: Vec<Named<PartitionId>>,
+    /// Their number.
+    pub count: usize,
+}
+
+/// Decides what the log has.
 #[derive(Debug, Default)]
 pub struct Announcer {
     sources: Faults<SourceId>,
@@ -39,15 +102,16 @@ pub struct Announcer {
     workers: Faults<(ModuleId, WorkerRole)>,
     /// Partitions that were opened and not seeded since.
     opened: BTreeSet<PartitionId>,
-    /// The sources that the last seed was made of.
-    /// The sources that seeds are made of, and whether the kernel's bytes are mixed in.
+    /// The sources of the last seed, and whether the kernel's bytes were mixed in.
     composition: (Vec<SourceId>, bool),
     lateness: Lateness,
     /// Partitions that are neither starting nor seeded.
     troubled: BTreeSet<PartitionId>,
     window: Window,
     /// Injections since the last summary; none: each has a line.
-    summary: Option<Summary>,
+    injections: Option<Injections>,
+    /// Summaries that [`due`](Self::due) has not returned yet.
+    ready: Vec<Summary>,
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +122,7 @@ struct Window {
 }
 
 #[derive(Debug, Default)]
-struct Summary {
+struct Injections {
     due: Option<Moment>,
     seeds: u64,
     bytes: u64,
@@ -68,265 +132,181 @@ struct Summary {
 impl Announcer {
     /// Sets whether injections are summed up once a minute instead of having a line each.
     pub fn sum_up(&mut self, summaries: bool) {
-        if summaries != self.summary.is_some() {
-            self.summary = summaries.then(Summary::default);
+        if summaries != self.injections.is_some() {
+            self.injections = summaries.then(Injections::default);
         }
     }
 
-    /// Takes in what happened at `now`; returns what is to be announced.
-    pub fn take(&mut self, now: Moment, fact: &Fact) -> Vec<Line> {
-        let mut lines = self.due(now);
+    /// Makes the partition's next opening news, since it is another token.
+    pub fn token_changed(&mut self, id: PartitionId) {
+        self.opened.remove(&id);
+    }
+
+    /// Takes in what happened at `now`. What [`due`](Self::due) returns afterwards comes first in
+    /// the log.
+    pub fn take(&mut self, now: Moment, fact: &Fact) -> Announcement {
+        self.gather(now);
         match fact {
-            Fact::Delivered { source, .. } => {
-                let source = source.clone();
-                let ended = self.sources.end(now, &source.id);
-                lines.extend(ended.map(|repeats| Line::SourceRecovered { source, repeats }));
+            Fact::Source(source, fact) => self.source(now, source.id, fact),
+            Fact::Partition(partition, fact) => self.partition(now, partition, fact),
+            Fact::Worker(process, fact) => self.worker(now, process, fact),
+            Fact::ReserveEmpty => Announcement::NEWS,
+        }
+    }
+
+    /// When [`due`](Self::due) has something to announce, if no fact comes before.
+    #[must_use]
+    pub fn wake(&self) -> Option<Moment> {
+        let injections = self.injections.as_ref().and_then(|it| it.due);
+        let wakes = [self.window.ends, self.lateness.wake(), injections];
+        wakes.into_iter().flatten().min()
+    }
+
+    /// What was gathered and is to be announced by now.
+    pub fn due(&mut self, now: Moment) -> Vec<Summary> {
+        self.gather(now);
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Everything that was gathered and not announced yet.
+    pub fn finish(&mut self, now: Moment) -> Vec<Summary> {
+        self.lateness.end(now, &mut self.ready);
+        self.ready.extend(self.window.end());
+        let injections = self.injections.as_mut().filter(|it| it.seeds > 0);
+        let summary = injections.map(|it| it.end(self.troubled.len()));
+        self.ready.extend(summary);
+        std::mem::take(&mut self.ready)
+    }
+
+    /// How many things the announcer keeps track of.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        let summed = self.injections.as_ref().map_or(0, |it| it.partitions.len());
+        let failing = self.sources.len() + self.partitions.len() + self.workers.len();
+        let known = self.opened.len() + self.troubled.len() + self.lateness.entries();
+        failing + known + summed
+    }
+
+    fn gather(&mut self, now: Moment) {
+        let is_over = |at: Option<Moment>| at.is_some_and(|at| at <= now);
+        if is_over(self.window.ends) {
+            self.ready.extend(self.window.end());
+        }
+        if is_over(self.lateness.wake()) {
+            self.lateness.end(now, &mut self.ready);
+        }
+        if let Some(injections) = &mut self.injections
+            && is_over(injections.due)
+        {
+            self.ready.push(injections.end(self.troubled.len()));
+        }
+    }
+
+    fn source(&mut self, now: Moment, id: SourceId, fact: &SourceFact) -> Announcement {
+        match fact {
+            SourceFact::Delivered { .. } => Announcement::recovery(self.sources.end(now, &id)),
+            SourceFact::DeliveryRejected {
+                check, in_a_row, ..
+            } => {
+                let mut rejected = self.sources.raise(now, id, check.name());
+                rejected.is_news |= *in_a_row <= REJECTED_EACH;
+                rejected
             }
-            Fact::DeliveryRejected { .. }
-            | Fact::FetchFailed { .. }
-            | Fact::BudgetLow { .. }
-            | Fact::BudgetSpent { .. } => lines.extend(self.source_trouble(now, fact)),
-            Fact::ReserveEmpty => lines.push(Line::ReserveEmpty),
-            Fact::SourceRemoved(id) => self.sources.retain(|other| other != id),
-            Fact::Opened { partition, .. } => lines.push(Line::Opened {
-                partition: partition.id,
-                again: !self.opened.insert(partition.id),
-            }),
-            Fact::OpenFailed {
-                partition,
-                failure,
-                next,
-                ..
+            SourceFact::FetchFailed { failure, .. } => self.sources.raise(now, id, failure.code),
+            SourceFact::BudgetLow { .. } | SourceFact::BudgetSpent { .. } => Announcement::NEWS,
+            SourceFact::Removed => {
+                self.sources.end(now, &id);
+                Announcement::default()
             }
-            | Fact::Refused {
-                partition,
-                failure,
-                next,
-                ..
-            } => lines.extend(self.partition_failed(now, partition, failure, *next)),
-            Fact::Seeded {
-                partition,
+            SourceFact::Expired { .. } => Announcement::default(),
+        }
+    }
+
+    fn partition(
+        &mut self,
+        now: Moment,
+        partition: &Named<PartitionId>,
+        fact: &PartitionFact,
+    ) -> Announcement {
+        let id = partition.id;
+        match fact {
+            PartitionFact::Opened { .. } => {
+                return Announcement {
+                    is_news: self.opened.insert(id) && self.injections.is_none(),
+                    repeats: None,
+                };
+            }
+            PartitionFact::Failed { failure, .. } => return self.failed(now, id, failure.fault),
+            PartitionFact::Seeded {
                 bytes,
                 made_of,
                 gap,
                 ..
             } => {
-                let repeats = self.partitions.end(now, &partition.id);
+                let repeats = self.partitions.end(now, &id);
                 self.lateness.seeded(now, partition, *gap, repeats);
-                self.seeded(now, partition, *bytes, made_of, &mut lines);
+                self.opened.remove(&id);
+                self.made_of(made_of);
+                let Some(injections) = &mut self.injections else {
+                    return Announcement::NEWS;
+                };
+                injections.add(now, id, *bytes);
             }
-            Fact::StateChanged {
-                partition, state, ..
-            } => {
-                if matches!(state, PartitionState::Starting | PartitionState::Seeded) {
-                    self.troubled.remove(&partition.id);
-                } else {
-                    self.troubled.insert(partition.id);
+            PartitionFact::StateChanged { state, .. } => match state {
+                PartitionState::Starting | PartitionState::Seeded => {
+                    self.troubled.remove(&id);
                 }
-            }
-            Fact::Late {
-                partition,
+                _ => {
+                    self.troubled.insert(id);
+                }
+            },
+            PartitionFact::Late {
                 unseeded,
                 period,
                 cause,
             } => self
                 .lateness
                 .late(now, partition, *unseeded, *period, *cause),
-            Fact::Mended(partition) => self.partitions.announce_next(&partition.id),
-            Fact::Moved {
-                partition,
-                from,
-                to,
-            } => lines.extend(moved(partition, *from, *to)),
-            Fact::PartitionRemoved(id) => self.forget(*id),
-            Fact::WorkerEnded { process, failure } => {
-                let line = failure.as_ref().and_then(|failure| {
-                    let kind = if failure.loaded { "died" } else { "load" };
-                    self.worker_failed(now, process, kind, &failure.text, failure.next)
-                });
-                lines.extend(line);
+            PartitionFact::Mended => self.partitions.announce_next(&id),
+            PartitionFact::Moved { from, to } => {
+                return Announcement {
+                    is_news: [from, to].contains(&&WorkerRole::Quarantine),
+                    repeats: None,
+                };
             }
-            Fact::ModuleHung {
-                process,
-                partition,
-                deadline,
-                next,
-            } => {
-                let repeats = self.workers.raise(now, key(process), "hung");
-                lines.extend(repeats.map(|_| Line::ModuleHung {
-                    module: process.module.clone(),
-                    partition: partition.as_ref().map(|partition| partition.name.clone()),
-                    deadline: *deadline,
-                    next: *next,
-                }));
+            PartitionFact::Removed => {
+                self.partitions.end(now, &id);
+                self.opened.remove(&id);
+                self.troubled.remove(&id);
+                self.lateness.forget(id);
             }
-            Fact::WorkerMisbehaves {
-                process,
-                text,
-                next,
-            } => lines.extend(self.worker_failed(now, process, "misbehaves", text, *next)),
-            Fact::WorkerStuck(process) => lines.push(Line::WorkerStuck(process.module.clone())),
-            Fact::WorkerRecovered(process) => {
-                let module = process.module.clone();
-                let ended = self.workers.end(now, &key(process));
-                lines.extend(ended.map(|repeats| Line::WorkerRecovered { module, repeats }));
-            }
-            Fact::Expired { .. } | Fact::WorkerStarted(_) => {}
         }
-        lines
+        Announcement::default()
     }
 
-    /// When [`due`](Self::due) has something to announce, if no fact comes before.
-    #[must_use]
-    pub fn wake(&self) -> Option<Moment> {
-        let summary = self.summary.as_ref().and_then(|summary| summary.due);
-        let wakes = [self.window.ends, self.lateness.wake(), summary];
-        wakes.into_iter().flatten().min()
-    }
-
-    /// What was counted and is to be announced by now.
-    pub fn due(&mut self, now: Moment) -> Vec<Line> {
-        let mut lines = Vec::new();
-        if self.window.ends.is_some_and(|at| at <= now) {
-            lines.extend(self.window.end());
-        }
-        if self.lateness.wake().is_some_and(|at| at <= now) {
-            lines.extend(self.lateness.end(now));
-        }
-        if let Some(summary) = &mut self.summary
-            && summary.due.is_some_and(|at| at <= now)
-        {
-            lines.push(summary.end(self.troubled.len()));
-        }
-        lines
-    }
-
-    /// Everything that was counted and not announced yet.
-    pub fn finish(&mut self, now: Moment) -> Vec<Line> {
-        let mut lines = self.lateness.end(now);
-        lines.extend(self.window.end());
-        let summary = self.summary.as_mut().filter(|s| s.seeds > 0);
-        lines.extend(summary.map(|summary| summary.end(self.troubled.len())));
-        lines
-    }
-
-    /// How many things the announcer keeps track of.
-    #[must_use]
-    pub fn entries(&self) -> usize {
-        let summed = self.summary.as_ref().map_or(0, |s| s.partitions.len());
-        let failing = self.sources.len() + self.partitions.len() + self.workers.len();
-        let known = self.opened.len() + self.troubled.len() + self.lateness.entries();
-        failing + known + summed
-    }
-
-    fn source_trouble(&mut self, now: Moment, fact: &Fact) -> Option<Line> {
+    fn worker(&mut self, now: Moment, process: &Process, fact: &WorkerFact) -> Announcement {
+        let key = (process.module.id, process.role);
         match fact {
-            Fact::BudgetLow {
-                source,
-                spent,
-                limit,
-            } => Some(Line::BudgetLow {
-                source: source.clone(),
-                spent: *spent,
-                limit: *limit,
-            }),
-            Fact::BudgetSpent {
-                source,
-                spent,
-                limit,
-            } => Some(Line::BudgetSpent {
-                source: source.clone(),
-                spent: *spent,
-                limit: *limit,
-            }),
-            Fact::DeliveryRejected {
-                source,
-                check,
-                bytes,
-                in_a_row,
-                next,
-                ..
-            } => {
-                let repeats = self.sources.raise(now, source.id, check.name());
-                (repeats.is_some() || *in_a_row <= REJECTED_EACH).then(|| Line::CheckFailed {
-                    source: source.clone(),
-                    check: *check,
-                    bytes: *bytes,
-                    in_a_row: *in_a_row,
-                    next: *next,
-                })
-            }
-            Fact::FetchFailed {
-                source,
-                failure,
-                next,
-                ..
-            } => {
-                let repeats = self.sources.raise(now, source.id, failure.code)?;
-                Some(Line::SourceFailed {
-                    source: source.clone(),
-                    text: failure.text.clone(),
-                    code: failure.code,
-                    repeats,
-                    next: *next,
-                })
-            }
-            _ => None,
+            WorkerFact::Failed { failure, .. } => self.workers.raise(now, key, failure.name()),
+            WorkerFact::Stuck => Announcement::NEWS,
+            WorkerFact::Recovered => Announcement::recovery(self.workers.end(now, &key)),
+            WorkerFact::Started | WorkerFact::Ended => Announcement::default(),
         }
     }
 
-    fn partition_failed(
-        &mut self,
-        now: Moment,
-        partition: &Named<PartitionId>,
-        failure: &TokenFailure,
-        next: Next,
-    ) -> Option<Line> {
-        let kind = failure.fault.name();
-        let repeats = if failure.fault == TokenFault::SeedingRefused {
-            self.partitions.raise_once(now, partition.id, kind)
-        } else {
-            self.partitions.raise(now, partition.id, kind)
-        }?;
-        if !self.window.has_room(now) {
+    fn failed(&mut self, now: Moment, id: PartitionId, fault: TokenFault) -> Announcement {
+        // It lasts until somebody changes something.
+        let once = fault == TokenFault::SeedingRefused && self.partitions.knows(&id, fault.name());
+        let mut failed = self.partitions.raise(now, id, fault.name());
+        failed.is_news &= !once;
+        if failed.is_news && !self.window.has_room(now) {
             self.window.faults_left_out += 1;
-            return None;
+            failed.is_news = false;
         }
-        Some(Line::PartitionFailed {
-            partition: partition.clone(),
-            failure: failure.clone(),
-            repeats,
-            next,
-        })
+        failed
     }
 
-    fn worker_failed(
-        &mut self,
-        now: Moment,
-        process: &Process,
-        kind: &'static str,
-        text: &str,
-        next: Next,
-    ) -> Option<Line> {
-        let repeats = self.workers.raise(now, key(process), kind)?;
-        Some(Line::WorkerFailed {
-            module: process.module.clone(),
-            text: text.to_owned(),
-            repeats,
-            next,
-        })
-    }
-
-    fn seeded(
-        &mut self,
-        now: Moment,
-        partition: &Named<PartitionId>,
-        bytes: usize,
-        made_of: &MadeOf,
-        lines: &mut Vec<Line>,
-    ) {
-        let partition = partition.clone();
-        self.opened.remove(&partition.id);
+    fn made_of(&mut self, made_of: &MadeOf) {
         let portions = made_of.portions.iter();
         let mut sources: Vec<_> = portions.map(|portion| portion.source).collect();
         sources.dedup();
@@ -334,41 +314,24 @@ impl Announcer {
         if composition != self.composition {
             self.composition.clone_from(&composition);
             let (sources, mix_local) = composition;
-            lines.push(Line::Composition { sources, mix_local });
+            self.ready.push(Summary::Composition { sources, mix_local });
         }
-        if let Some(summary) = &mut self.summary {
-            summary.due.get_or_insert(now + SUMMARY_EVERY);
-            summary.seeds += 1;
-            summary.bytes += bytes as u64;
-            summary.partitions.insert(partition.id);
-        } else {
-            let made_of = made_of.clone();
-            lines.push(Line::Seeded {
-                partition,
-                bytes,
-                made_of,
-            });
-        }
-    }
-
-    fn forget(&mut self, id: PartitionId) {
-        self.partitions.retain(|other| *other != id);
-        self.opened.remove(&id);
-        self.troubled.remove(&id);
-        self.lateness.forget(id);
     }
 }
 
-fn moved(partition: &Named<PartitionId>, from: WorkerRole, to: WorkerRole) -> Option<Line> {
-    match (from, to) {
-        (_, WorkerRole::Quarantine) => Some(Line::Quarantined(partition.clone())),
-        (WorkerRole::Quarantine, _) => Some(Line::Rejoined(partition.clone())),
-        _ => None,
-    }
-}
+impl Announcement {
+    const NEWS: Self = Self {
+        is_news: true,
+        repeats: None,
+    };
 
-fn key(process: &Process) -> (ModuleId, WorkerRole) {
-    (process.module.id, process.role)
+    /// A success, which is news where failures went before.
+    fn recovery(repeats: Option<Repeats>) -> Self {
+        Self {
+            is_news: repeats.is_some(),
+            repeats,
+        }
+    }
 }
 
 impl Window {
@@ -380,16 +343,23 @@ impl Window {
         room
     }
 
-    fn end(&mut self) -> Option<Line> {
+    fn end(&mut self) -> Option<Summary> {
         let count = std::mem::take(self).faults_left_out;
-        (count > 0).then_some(Line::MorePartitionsFailed { count })
+        (count > 0).then_some(Summary::MoreFailures { count })
     }
 }
 
-impl Summary {
-    fn end(&mut self, troubled: usize) -> Line {
+impl Injections {
+    fn add(&mut self, now: Moment, id: PartitionId, bytes: usize) {
+        self.due.get_or_insert(now + SUMMARY_EVERY);
+        self.seeds += 1;
+        self.bytes += bytes as u64;
+        self.partitions.insert(id);
+    }
+
+    fn end(&mut self, troubled: usize) -> Summary {
         let ended = std::mem::take(self);
-        Line::Summary {
+        Summary::Seeds {
             seeds: ended.seeds,
             bytes: ended.bytes,
             partitions: ended.partitions.len(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Announcement;
 use crate::time::Moment;
 
 /// When a fault that goes on is announced again, counted from the last time.
@@ -63,9 +64,10 @@ impl<Id: Ord> Default for Faults<Id> {
 }
 
 impl<Id: Ord> Faults<Id> {
-    /// Counts a failure. Returns the count if the failure is to be announced: the first in a row,
-    /// the first of another kind, and then one at growing intervals.
-    pub(super) fn raise(&mut self, now: Moment, id: Id, kind: &'static str) -> Option<Repeats> {
+    /// Counts a failure. It is news if it is the first in a row or the first of another kind, and
+    /// then at growing intervals.
+    pub(super) fn raise(&mut self, now: Moment, id: Id, kind: &'static str) -> Announcement {
+        let is_new_kind = !self.knows(&id, kind);
         let fault = self.0.entry(id).or_insert_with(|| Fault {
             since: now,
             count: 0,
@@ -74,28 +76,24 @@ impl<Id: Ord> Faults<Id> {
             kinds: Vec::new(),
         });
         fault.count = fault.count.saturating_add(1);
-        let new_kind = !fault.kinds.contains(&kind);
-        if new_kind {
+        if is_new_kind {
             fault.kinds.push(kind);
         }
-        if !new_kind && now < fault.next {
-            return None;
+        let is_news = is_new_kind || now >= fault.next;
+        if is_news {
+            fault.next = now + INTERVALS[fault.announced.min(INTERVALS.len() - 1)];
+            fault.announced += 1;
         }
-        fault.next = now + INTERVALS[fault.announced.min(INTERVALS.len() - 1)];
-        fault.announced += 1;
-        Some(fault.repeats(now))
+        Announcement {
+            is_news,
+            repeats: Some(fault.repeats(now)),
+        }
     }
 
-    /// Counts a failure that is announced once, since it lasts until somebody changes something.
-    pub(super) fn raise_once(
-        &mut self,
-        now: Moment,
-        id: Id,
-        kind: &'static str,
-    ) -> Option<Repeats> {
-        let known = self.0.get(&id);
-        let known = known.is_some_and(|fault| fault.kinds.contains(&kind));
-        self.raise(now, id, kind).filter(|_| !known)
+    /// Whether a fault goes on in which there was a failure of this kind.
+    pub(super) fn knows(&self, id: &Id, kind: &'static str) -> bool {
+        let fault = self.0.get(id);
+        fault.is_some_and(|fault| fault.kinds.contains(&kind))
     }
 
     /// Announces the next failure whatever was announced before.
@@ -109,11 +107,6 @@ impl<Id: Ord> Faults<Id> {
     pub(super) fn end(&mut self, now: Moment, id: &Id) -> Option<Repeats> {
         let fault = self.0.remove(id)?;
         Some(fault.repeats(now))
-    }
-
-    /// Forgets the faults of things that are gone.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Id) -> bool) {
-        self.0.retain(|id, _| keep(id));
     }
 
     /// How many faults go on.
@@ -134,7 +127,7 @@ mod tests {
         let announced = (0..8640)
             .filter(|tick| {
                 let now = Moment::new(Duration::from_secs(tick * 10));
-                faults.raise(now, 0, "timeout").is_some()
+                faults.raise(now, 0, "timeout").is_news
             })
             .count();
         assert_eq!(
@@ -155,9 +148,9 @@ mod tests {
     fn another_kind_is_announced_at_once_but_two_in_turn_are_not() {
         let mut faults = Faults::default();
         let now = Moment::START;
-        assert!(faults.raise(now, 0, "timeout").is_some());
-        assert!(faults.raise(now, 0, "reset").is_some());
-        assert!(faults.raise(now, 0, "timeout").is_none());
-        assert!(faults.raise(now, 0, "reset").is_none());
+        assert!(faults.raise(now, 0, "timeout").is_news);
+        assert!(faults.raise(now, 0, "reset").is_news);
+        assert!(!faults.raise(now, 0, "timeout").is_news);
+        assert!(!faults.raise(now, 0, "reset").is_news);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Engine;
 use crate::action::Action;
-use crate::fact::Fact;
+use crate::fact::{Fact, PartitionFact};
 use crate::ids::{ModuleId, PartitionId, WorkerKey};
 use crate::partition::{Partition, Phase};
 use crate::settings::{ModuleSettings, PartitionSettings, Settings};
@@ -97,13 +97,14 @@ impl Engine {
             return;
         };
         let (key, with_worker) = (partition.worker, partition.phase.is_with_worker());
+        let named = partition.named();
         self.drop_session(id);
         self.pins.drop_partition(id);
         self.timers.set(Timer::Partition(id), None);
         if let Some(partition) = self.partitions.remove(&id) {
             self.end_to_count(&partition);
         }
-        self.emit(Fact::PartitionRemoved(id));
+        self.emit(Fact::Partition(named, PartitionFact::Removed));
         if let Some(worker) = self.workers.get_mut(&key) {
             worker.members.remove(&id);
             // A call on it may still be in flight and holds its place until its worker answers.

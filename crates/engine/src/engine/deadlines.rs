@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::action::Action;
-use crate::fact::Fact;
+use crate::fact::{Fact, WorkerFact, WorkerFailure};
 use crate::ids::{PartitionId, WorkerId, WorkerKey, WorkerRole};
 use crate::partition::{Partition, Trouble};
 use crate::timers::Timer;
@@ -60,7 +60,7 @@ impl Engine {
         };
         worker.backoff.succeeded();
         if worker.failing_since.take().is_some() {
-            self.emit(Fact::WorkerRecovered(self.process(key)));
+            self.emit(Fact::Worker(self.process(key), WorkerFact::Recovered));
         }
     }
 
@@ -86,7 +86,7 @@ impl Engine {
                 step: Ending::Stuck,
             };
             self.give_up_members(key, "its module's worker process hangs in the kernel");
-            self.emit(Fact::WorkerStuck(self.process(key)));
+            self.emit(Fact::Worker(self.process(key), WorkerFact::Stuck));
         }
         self.arm_worker(key);
     }
@@ -120,12 +120,14 @@ impl Engine {
         if culprits.is_empty() {
             self.give_up_members(key, "loading the module hung");
         }
-        self.emit(Fact::ModuleHung {
-            process: self.process(key),
-            partition,
-            deadline,
+        let fact = WorkerFact::Failed {
+            failure: WorkerFailure::Hung {
+                partition,
+                deadline,
+            },
             next: self.restart_or_give_up(key),
-        });
+        };
+        self.emit(Fact::Worker(self.process(key), fact));
         self.end_worker(key, true);
         for id in &culprits {
             if let Some(worker) = self.workers.get_mut(&key) {

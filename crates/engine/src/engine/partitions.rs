@@ -6,7 +6,7 @@ use super::Engine;
 use crate::action::{Action, Next};
 use crate::backoff::CEILING;
 use crate::event::{TokenFailure, TokenFault};
-use crate::fact::Fact;
+use crate::fact::{Fact, PartitionFact};
 use crate::ids::{JobId, PartitionId, WorkerId, WorkerKey, WorkerRole};
 use crate::partition::{Phase, Trouble};
 use crate::reservoir::MadeOf;
@@ -52,8 +52,8 @@ impl Engine {
     pub(super) fn look_at_once(&mut self, id: PartitionId) {
         if let Some(partition) = self.partitions.get_mut(&id) {
             partition.look_again = matches!(partition.phase, Phase::Opening);
-            let mended = Fact::Mended(partition.named());
-            self.emit(mended);
+            let fact = Fact::Partition(partition.named(), PartitionFact::Mended);
+            self.emit(fact);
         }
         self.open_now(id);
     }
@@ -138,10 +138,8 @@ impl Engine {
             partition.healthy_since = now;
         }
         let due = partition.due;
-        self.emit(Fact::Opened {
-            partition: named,
-            duration: now.since(call.began),
-        });
+        let duration = now.since(call.began);
+        self.emit(Fact::Partition(named, PartitionFact::Opened { duration }));
         if let Some(worker) = self.workers.get_mut(&key) {
             worker.last_success = Some(now);
         }
@@ -190,13 +188,13 @@ impl Engine {
         if sets_timer {
             self.expect_by(id);
         }
-        self.emit(Fact::Seeded {
-            partition: named,
+        let fact = PartitionFact::Seeded {
             bytes,
             made_of,
             duration: now.since(call.began),
             gap,
-        });
+        };
+        self.emit(Fact::Partition(named, fact));
         self.finish(id);
         if call.ran(now) > SLOW {
             self.offends(key, id, WorkerRole::Slow);
@@ -275,7 +273,14 @@ impl Engine {
         }
         let next = self.next_try(id, fault);
         let next = self.once_or(next);
-        self.emit_failure(id, failure, next, now.since(call.began), seed);
+        let fact = PartitionFact::Failed {
+            spent: seed,
+            failure,
+            next,
+            duration: now.since(call.began),
+        };
+        let named = self.partitions[&id].named();
+        self.emit(Fact::Partition(named, fact));
         match next {
             Next::TryAgain(wait) | Next::Operator(wait) => {
                 self.timers.set(Timer::Partition(id), Some(now + wait));
@@ -329,32 +334,5 @@ impl Engine {
             _ if unclear => Next::TryAgain(CEILING / 2 + wait / 2),
             _ => Next::TryAgain(wait),
         }
-    }
-
-    fn emit_failure(
-        &mut self,
-        id: PartitionId,
-        failure: TokenFailure,
-        next: Next,
-        duration: Duration,
-        seed: Option<(usize, MadeOf)>,
-    ) {
-        let partition = self.partitions[&id].named();
-        self.emit(match seed {
-            None => Fact::OpenFailed {
-                partition,
-                failure,
-                next,
-                duration,
-            },
-            Some((bytes, made_of)) => Fact::Refused {
-                partition,
-                bytes,
-                made_of,
-                failure,
-                next,
-                duration,
-            },
-        });
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::action::Action;
-use crate::fact::Fact;
+use crate::fact::{Fact, PartitionFact};
 use crate::ids::{PartitionId, WorkerKey, WorkerRole};
 use crate::timers::Timer;
 use crate::worker::{RECOVERED_AFTER, Worker, WorkerState};
@@ -101,11 +101,11 @@ impl Engine {
         let from = partition.worker;
         partition.worker.role = role;
         let to = partition.worker;
-        let moved = Fact::Moved {
-            partition: partition.named(),
+        let fact = PartitionFact::Moved {
             from: from.role,
             to: role,
         };
+        let moved = Fact::Partition(partition.named(), fact);
         let has_session = partition.phase.is_with_worker();
         if let Some(worker) = self.workers.get_mut(&from) {
             worker.members.remove(&id);

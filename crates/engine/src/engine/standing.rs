@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Engine;
 use crate::event::TokenFault;
-use crate::fact::Fact;
+use crate::fact::{Fact, PartitionFact};
 use crate::ids::PartitionId;
 use crate::partition::{Counted, Partition, Phase, Trouble};
 use crate::timers::Timer;
@@ -89,12 +89,9 @@ impl Engine {
         self.tally.count(partition, |count| *count += 1);
         let before = before.map(|before| before.state);
         if before != Some(counted.state) {
-            let (partition, state) = (partition.named(), counted.state);
-            self.emit(Fact::StateChanged {
-                partition,
-                state,
-                before,
-            });
+            let (named, state) = (partition.named(), counted.state);
+            let fact = PartitionFact::StateChanged { state, before };
+            self.emit(Fact::Partition(named, fact));
         }
     }
 
@@ -118,8 +115,8 @@ impl Engine {
         partition.late = true;
         let lacks_entropy =
             matches!(partition.phase, Phase::Ready) && available < partition.settings.size;
-        let fact = Fact::Late {
-            partition: partition.named(),
+        let named = partition.named();
+        let fact = PartitionFact::Late {
             unseeded: partition.last_seed.map(|last| now.since(last)),
             period: partition.settings.period,
             cause: if lacks_entropy {
@@ -129,7 +126,7 @@ impl Engine {
             },
         };
         self.review(id);
-        self.emit(fact);
+        self.emit(Fact::Partition(named, fact));
     }
 
     /// Notices when no source delivers any more, when one does again, and when the reserve is

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use crate::event::Event;
-use crate::fact::Fact;
+use crate::fact::{Fact, WorkerFact, WorkerFailure};
 use crate::ids::{PartitionId, WorkerId, WorkerKey};
 use crate::worker::{Call, WorkerState};
 
@@ -97,11 +97,11 @@ impl Engine {
         worker.failing_since.get_or_insert(self.now);
         let process = self.process(key);
         self.give_up_members(key, &text);
-        self.emit(Fact::WorkerMisbehaves {
-            process,
-            text,
+        let fact = WorkerFact::Failed {
+            failure: WorkerFailure::Misbehaved(text),
             next: self.restart_or_give_up(key),
-        });
+        };
+        self.emit(Fact::Worker(process, fact));
         self.end_worker(key, true);
         self.mark_members_down(key);
     }

@@ -6,7 +6,7 @@ use super::Engine;
 use super::once::STARTS;
 use crate::action::{Action, Next};
 use crate::event::TokenFault;
-use crate::fact::{Fact, WorkerFailure};
+use crate::fact::{Fact, WorkerFact, WorkerFailure};
 use crate::ids::{PartitionId, WorkerId, WorkerKey};
 use crate::partition::{Phase, Trouble};
 use crate::timers::Timer;
@@ -35,7 +35,7 @@ impl Engine {
         worker.state = WorkerState::Starting { deadline };
         self.lives.insert(life, key);
         self.arm_worker(key);
-        self.emit(Fact::WorkerStarted(self.process(key)));
+        self.emit(Fact::Worker(self.process(key), WorkerFact::Started));
         self.act(Action::StartWorker {
             worker: life,
             module: key.module,
@@ -128,9 +128,8 @@ impl Engine {
             if !intended {
                 worker.failing_since.get_or_insert(now);
             }
-            unintended = (!intended).then(|| WorkerFailure {
-                loaded: failure.is_none(),
-                text: failure.unwrap_or(text),
+            unintended = (!intended).then(|| WorkerFact::Failed {
+                failure: failure.map_or(WorkerFailure::Died(text), WorkerFailure::NotLoaded),
                 next: if is_needed {
                     Next::TryAgain(wait)
                 } else {
@@ -138,10 +137,10 @@ impl Engine {
                 },
             });
         }
-        self.emit(Fact::WorkerEnded {
-            process,
-            failure: unintended,
-        });
+        if let Some(failed) = unintended {
+            self.emit(Fact::Worker(process.clone(), failed));
+        }
+        self.emit(Fact::Worker(process, WorkerFact::Ended));
         if starts_again {
             self.start_worker(key);
         }

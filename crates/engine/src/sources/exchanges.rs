@@ -9,7 +9,7 @@ use super::{Sources, find};
 use crate::action::Next;
 use crate::checks::Check;
 use crate::event::FetchFailure;
-use crate::fact::Fact;
+use crate::fact::{Fact, SourceFact};
 use crate::ids::{RequestId, SourceId};
 use crate::reservoir::{MadeOf, Portion, take_in_turn, take_xored};
 use crate::settings::Combine;
@@ -71,12 +71,12 @@ impl Sources {
                 source.since_delivery = SinceDelivery::default();
                 source.up_since.get_or_insert(now);
                 let source = source.named();
-                turn.emit(Fact::Delivered {
-                    source,
+                let fact = SourceFact::Delivered {
                     request,
                     bytes: delivered,
                     duration: now.since(in_flight.began),
-                });
+                };
+                turn.emit(Fact::Source(source, fact));
                 self.arm_expiry(turn, id);
             }
             Err(check) => self.delivery_failed(turn, id, request, check, delivered),
@@ -136,14 +136,14 @@ impl Sources {
         source.exchange_failed(now, wait, &why);
         let source = source.named();
         turn.timers.set(Timer::Source(id), Some(now + wait));
-        turn.emit(Fact::DeliveryRejected {
-            source,
+        let fact = SourceFact::DeliveryRejected {
             request,
             check,
             bytes,
             in_a_row,
             next: turn.once_or(Next::TryAgain(wait)),
-        });
+        };
+        turn.emit(Fact::Source(source, fact));
     }
 
     pub(crate) fn fetch_failed(
@@ -203,12 +203,12 @@ impl Sources {
             }
         };
         let source = source.named();
-        turn.emit(Fact::FetchFailed {
-            source,
+        let fact = SourceFact::FetchFailed {
             request,
             failure,
             next: turn.once_or(next),
-        });
+        };
+        turn.emit(Fact::Source(source, fact));
     }
 
     /// A delivery was counted, or another month began.
@@ -234,11 +234,8 @@ impl Sources {
             && !std::mem::replace(&mut budget.warned, true)
         {
             let source = source.named();
-            turn.emit(Fact::BudgetLow {
-                source,
-                spent,
-                limit,
-            });
+            let fact = SourceFact::BudgetLow { spent, limit };
+            turn.emit(Fact::Source(source, fact));
         }
     }
 
@@ -253,11 +250,8 @@ impl Sources {
         let (spent, limit) = (source.budget.spent, source.budget.limit.unwrap_or(0));
         source.last_error = Some(format!("its budget of {limit} bytes a month is spent").into());
         let source = source.named();
-        turn.emit(Fact::BudgetSpent {
-            source,
-            spent,
-            limit,
-        });
+        let fact = SourceFact::BudgetSpent { spent, limit };
+        turn.emit(Fact::Source(source, fact));
     }
 
     pub(crate) fn secret_changed(&mut self, id: SourceId) {
@@ -275,10 +269,8 @@ impl Sources {
         source.counts.discarded += wiped as u64;
         if wiped > 0 {
             let source = source.named();
-            turn.emit(Fact::Expired {
-                source,
-                bytes: wiped,
-            });
+            let fact = SourceFact::Expired { bytes: wiped };
+            turn.emit(Fact::Source(source, fact));
         }
         self.arm_expiry(turn, id);
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use qseed_model::Limits;
 
 use crate::checks::{Checks, SeenBefore};
-use crate::fact::Fact;
+use crate::fact::{Fact, SourceFact};
 use crate::ids::SourceId;
 use crate::reservoir::MadeOf;
 use crate::settings::{Combine, Reserve, SourceSettings};
@@ -89,7 +89,7 @@ impl Sources {
                     source
                 }
                 Some(before) => {
-                    turn.emit(Fact::SourceRemoved(id));
+                    turn.emit(Fact::Source(before.named(), SourceFact::Removed));
                     let mut source = Source::new(settings);
                     // The rate limit holds for the service, whatever is configured here.
                     source.take_over(before, turn.now);
@@ -102,7 +102,7 @@ impl Sources {
         }
         for gone in before {
             let id = gone.settings.id;
-            turn.emit(Fact::SourceRemoved(id));
+            turn.emit(Fact::Source(gone.named(), SourceFact::Removed));
             turn.timers.set(Timer::Source(id), None);
             turn.timers.set(Timer::Expiry(id), None);
         }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use qseed_engine::announcer::Line;
-use qseed_engine::{FetchFault, PartitionState, Reserve, TokenFault};
+use qseed_engine::announcer::Summary;
+use qseed_engine::{Fact, FetchFault, PartitionState, Reserve, TokenFault};
 
 use crate::story::{Call, Source, Story, p, s, secs, usual};
 
@@ -9,8 +9,8 @@ const OUT: Source = Source::Fails(FetchFault::Transient, None);
 
 /// The partitions that each line about lateness counts.
 fn late(story: &Story) -> Vec<usize> {
-    let count = |line: &Line| match line {
-        Line::Late { count, .. } => Some(*count),
+    let count = |summary: &Summary| match summary {
+        Summary::Late { partitions, .. } => Some(partitions.count),
         _ => None,
     };
     story.picked(count).collect()
@@ -18,8 +18,10 @@ fn late(story: &Story) -> Vec<usize> {
 
 /// The partitions that each line about recoveries counts, and the longest gap.
 fn again(story: &Story) -> Vec<(usize, Option<Duration>)> {
-    let again = |line: &Line| match line {
-        Line::SeededAgain { count, gap, .. } => Some((*count, *gap)),
+    let again = |summary: &Summary| match summary {
+        Summary::SeededAgain {
+            partitions, gap, ..
+        } => Some((partitions.count, *gap)),
         _ => None,
     };
     story.picked(again).collect()
@@ -32,13 +34,13 @@ fn a_partition_that_is_no_longer_seeded_is_announced_and_so_is_its_next_seed() {
     story.sources.insert(s(0), OUT);
     story.run(secs(112));
     let lines: Vec<_> = story
-        .picked(|line| match line {
-            Line::Late { .. } => Some(line.clone()),
+        .picked(|summary| match summary {
+            Summary::Late { .. } => Some(summary.clone()),
             _ => None,
         })
         .collect();
     let [
-        Line::Late {
+        Summary::Late {
             unseeded, causes, ..
         },
     ] = &lines[..]
@@ -120,7 +122,7 @@ fn an_empty_reserve_is_announced_once_an_outage() {
         max_age: secs(3600),
     });
     let mut story = Story::new(settings);
-    let empty = |story: &Story| story.lines(|line| matches!(line, Line::ReserveEmpty));
+    let empty = |story: &Story| story.news(|fact| *fact == Fact::ReserveEmpty);
     story.run(secs(5));
     for outage in 1..3 {
         story.sources.insert(s(0), OUT);

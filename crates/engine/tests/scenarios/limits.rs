@@ -1,7 +1,7 @@
 //! A source's limits that are learnt after it was asked for the first time.
 
 use qseed_engine::{
-    Action, Engine, Event, Fact, FetchFault, Limits, Moment, RequestId, Shape, Start,
+    Action, Engine, Event, Fact, FetchFault, Limits, Moment, RequestId, Shape, SourceFact, Start,
 };
 
 use crate::story::{fetch_failed, s, secs, usual};
@@ -49,7 +49,7 @@ impl Still {
         }
         let mut failed = false;
         while let Some(fact) = self.engine.next_fact() {
-            failed |= matches!(fact, Fact::FetchFailed { .. });
+            failed |= matches!(fact, Fact::Source(_, SourceFact::FetchFailed { .. }));
         }
         (asked, failed)
     }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use qseed_engine::announcer::Line;
-use qseed_engine::{Event, FetchFault, Next, PartitionState, TokenFault, WorkerId};
+use qseed_engine::{
+    Event, Fact, FetchFault, Next, PartitionFact, PartitionState, SourceFact, TokenFault,
+    WorkerFact, WorkerId,
+};
 
 use crate::story::{Call, Did, Source, Story, p, s, secs, usual};
 
@@ -15,17 +17,17 @@ fn run_to_the_end(story: &mut Story) {
     }
 }
 
-fn promises(story: &Story) -> Vec<&Line> {
-    let promise = |line: &&Line| match line {
-        Line::PartitionFailed { next, .. }
-        | Line::SourceFailed { next, .. }
-        | Line::CheckFailed { next, .. }
-        | Line::WorkerFailed { next, .. }
-        | Line::ModuleHung { next, .. } => *next != Next::GiveUp,
+fn promises(story: &Story) -> Vec<&Fact> {
+    let promise = |fact: &&Fact| match fact {
+        Fact::Partition(_, PartitionFact::Failed { next, .. })
+        | Fact::Source(
+            _,
+            SourceFact::FetchFailed { next, .. } | SourceFact::DeliveryRejected { next, .. },
+        )
+        | Fact::Worker(_, WorkerFact::Failed { next, .. }) => *next != Next::GiveUp,
         _ => false,
     };
-    let lines = story.lines.iter().map(|(_, line)| line);
-    lines.filter(promise).collect()
+    story.news.iter().filter(promise).collect()
 }
 
 fn starts(story: &Story) -> usize {
@@ -45,7 +47,7 @@ fn each_partition_is_seeded_once_while_another_hangs() {
     run_to_the_end(&mut story);
     assert_eq!((story.seeds(1).len(), story.seeds(2).len()), (1, 1));
     assert_eq!(story.state(0), PartitionState::ModuleHung);
-    assert_eq!(promises(&story), Vec::<&Line>::new());
+    assert_eq!(promises(&story), Vec::<&Fact>::new());
     story.run(secs(200));
     assert_eq!(starts(&story), 1, "the worker is needed no more");
 }
@@ -77,7 +79,7 @@ fn what_failed_is_not_tried_again_and_no_retry_is_promised() {
     story.seeding.insert(p(1), Call::Fails(TokenFault::Module));
     run_to_the_end(&mut story);
     story.run(secs(100));
-    assert_eq!(promises(&story), Vec::<&Line>::new());
+    assert_eq!(promises(&story), Vec::<&Fact>::new());
     assert_eq!(story.count(|did| *did == Did::Open(p(0))), 1);
     assert_eq!(story.seeds(2).len(), 1);
 
@@ -89,7 +91,7 @@ fn what_failed_is_not_tried_again_and_no_retry_is_promised() {
     run_to_the_end(&mut story);
     story.run(secs(100));
     assert_eq!(story.count(|did| matches!(did, Did::Ask(..))), 1);
-    assert_eq!(promises(&story), Vec::<&Line>::new());
+    assert_eq!(promises(&story), Vec::<&Fact>::new());
     assert_eq!(story.state(0), PartitionState::WaitingForEntropy);
 }
 
@@ -107,7 +109,7 @@ fn a_module_that_never_loads_is_given_up() {
         text: text(),
     });
     assert!(story.engine.is_finished());
-    assert_eq!(promises(&story), Vec::<&Line>::new());
+    assert_eq!(promises(&story), Vec::<&Fact>::new());
     story.run(secs(100));
     assert_eq!(starts(&story), 1);
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use qseed_engine::announcer::Line;
+use qseed_engine::announcer::Summary;
 use qseed_engine::{FetchFault, PartitionState};
 
 use crate::story::{Did, Source, Story, p, s, secs, usual};
@@ -87,18 +87,22 @@ fn thousands_of_failures_and_recoveries_are_not_thousands_of_lines() {
             .insert(p(number), Call::Fails(TokenFault::Device));
     }
     story.run(secs(20));
-    assert!(story.lines(|line| matches!(line, Line::PartitionFailed { .. })) <= 100);
-    assert!(story.lines(|line| matches!(line, Line::MorePartitionsFailed { .. })) >= 1);
+    assert!(story.failures() <= 100);
+    let more = story.picked(|summary| match summary {
+        Summary::MoreFailures { count } => Some(*count),
+        _ => None,
+    });
+    assert!(more.count() >= 1);
     story.seeding.clear();
     story.run(secs(120));
-    let recovered: usize = story
-        .picked(|line| match line {
-            Line::SeededAgain { count, .. } => Some(*count),
+    let recovered: Vec<usize> = story
+        .picked(|summary| match summary {
+            Summary::SeededAgain { partitions, .. } => Some(partitions.count),
             _ => None,
         })
-        .sum();
-    assert_eq!(recovered, 1000);
-    assert!(story.lines(|line| matches!(line, Line::SeededAgain { .. })) <= 30);
+        .collect();
+    assert_eq!(recovered.iter().sum::<usize>(), 1000);
+    assert!(recovered.len() <= 30);
     assert!((0..1000).all(|number| story.state(number) == PartitionState::Seeded));
 }
 

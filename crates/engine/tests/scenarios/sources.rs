@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use qseed_engine::announcer::Line;
+use qseed_engine::announcer::Summary;
 use qseed_engine::checks::Check;
 use qseed_engine::{
-    Combine, Event, FetchFault, Limits, Moment, PartitionState, Rate, RequestId, Reserve,
+    Combine, Event, Fact, FetchFault, Limits, Moment, PartitionState, Rate, RequestId, Reserve,
+    SourceFact,
 };
 
 use crate::story::{Did, Source, Story, fetch_failed, s, secs, source, usual};
@@ -84,10 +85,13 @@ fn a_pause_of_more_than_an_hour_is_cut_and_the_log_says_so() {
     let busy = Source::Fails(FetchFault::Transient, Some(secs(1_000_000)));
     story.sources.insert(s(0), busy);
     story.run(secs(10));
-    let said = story.lines(
-        |line| matches!(line, Line::SourceFailed { text, .. } if text.ends_with("qseed waits for one hour at most")),
-    );
-    assert_eq!(said, 1);
+    let cut = |fact: &Fact| match fact {
+        Fact::Source(_, SourceFact::FetchFailed { failure, .. }) => {
+            failure.text.ends_with("qseed waits for one hour at most")
+        }
+        _ => false,
+    };
+    assert_eq!(story.news(cut), 1);
     story.sources.clear();
     story.run(secs(3600));
     assert_eq!(story.seeds(0).len(), 1);
@@ -148,13 +152,16 @@ fn equal_streams_are_a_fault_under_xor() {
         story.sources.insert(s(1), Source::Repeats(7));
         story.run(secs(9));
         assert_eq!(story.seeds(0).len(), 0, "seeds of {size} bytes");
-        let found = story.lines(|line| {
+        let found = story.news(|fact| {
             matches!(
-                line,
-                Line::CheckFailed {
-                    check: Check::OtherSource,
-                    ..
-                }
+                fact,
+                Fact::Source(
+                    _,
+                    SourceFact::DeliveryRejected {
+                        check: Check::OtherSource,
+                        ..
+                    }
+                )
             )
         });
         assert!(found > 0, "seeds of {size} bytes");
@@ -217,7 +224,9 @@ fn a_delivery_that_fails_a_check_is_dropped_and_the_next_one_serves() {
     story.sources.insert(s(0), Source::Lies);
     story.run(secs(3));
     assert_eq!(story.seeds(0).len(), 0);
-    assert!(story.lines(|line| matches!(line, Line::CheckFailed { .. })) >= 1);
+    let rejected =
+        |fact: &Fact| matches!(fact, Fact::Source(_, SourceFact::DeliveryRejected { .. }));
+    assert!(story.news(rejected) >= 1);
     story.sources.clear();
     story.run(secs(61));
     assert!(!story.seeds(0).is_empty());
@@ -239,16 +248,11 @@ fn a_seed_records_whether_the_kernel_was_mixed_in() {
         })
         .collect();
     assert_eq!(mixed, [false, false, true]);
-    let said = story.lines(|line| {
-        matches!(
-            line,
-            Line::Composition {
-                mix_local: true,
-                ..
-            }
-        )
+    let mixed = story.picked(|summary| match summary {
+        Summary::Composition { mix_local, .. } => Some(*mix_local),
+        _ => None,
     });
-    assert_eq!(said, 1);
+    assert_eq!(mixed.collect::<Vec<_>>(), [false, true]);
 }
 
 #[test]

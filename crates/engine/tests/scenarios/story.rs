@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use qseed_engine::announcer::{Announcer, Line};
+use qseed_engine::announcer::{Announcer, Summary};
 use qseed_engine::guard::{PinRecord, Records};
 use qseed_engine::{
-    Combine, Engine, Event, FetchFailure, FetchFault, Limits, MadeOf, ModuleId, ModuleSettings,
-    Moment, PartitionId, PartitionSettings, PartitionState, RequestId, Settings, SourceId,
-    SourceSettings, Start, TokenFault, WorkerId,
+    Combine, Engine, Event, Fact, FetchFailure, FetchFault, Limits, MadeOf, ModuleId,
+    ModuleSettings, Moment, PartitionFact, PartitionId, PartitionSettings, PartitionState,
+    RequestId, Settings, SourceId, SourceSettings, Start, TokenFault, WorkerId, WorkerRole,
 };
 use qseed_model::pins::{
     DevicePinTag, DeviceTag, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, ProcessTag, Standing,
@@ -124,7 +124,9 @@ pub(crate) struct Story {
     pub(crate) disk: Records,
     pub(crate) did: Vec<(Moment, Did)>,
     announcer: Announcer,
-    pub(crate) lines: Vec<(Moment, Line)>,
+    /// The facts that have a line of the log.
+    pub(crate) news: Vec<Fact>,
+    summaries: Vec<Summary>,
     /// When each partition was seeded.
     pub(crate) seeded: BTreeMap<PartitionId, Vec<Moment>>,
     now: Moment,
@@ -233,7 +235,8 @@ impl Story {
             disk,
             did: Vec::new(),
             announcer: Announcer::default(),
-            lines: Vec::new(),
+            news: Vec::new(),
+            summaries: Vec::new(),
             seeded: BTreeMap::new(),
             now: Moment::START,
             order: 0,
@@ -331,14 +334,30 @@ impl Story {
         view.expect("a configured partition").state
     }
 
-    /// The lines of the log of a kind.
-    pub(crate) fn lines(&self, which: impl Fn(&Line) -> bool) -> usize {
-        self.lines.iter().filter(|(_, line)| which(line)).count()
+    /// How many facts of a kind have a line of the log.
+    pub(crate) fn news(&self, which: impl Fn(&Fact) -> bool) -> usize {
+        self.news.iter().filter(|fact| which(fact)).count()
     }
 
-    /// What some lines of the log tell.
-    pub(crate) fn picked<T>(&self, pick: impl Fn(&Line) -> Option<T>) -> impl Iterator<Item = T> {
-        self.lines.iter().filter_map(move |(_, line)| pick(line))
+    /// How many lines of the log say that a partition moved to the quarantine.
+    pub(crate) fn quarantines(&self) -> usize {
+        self.news(|fact| match fact {
+            Fact::Partition(_, PartitionFact::Moved { to, .. }) => *to == WorkerRole::Quarantine,
+            _ => false,
+        })
+    }
+
+    /// How many lines of the log say that a partition could not be opened or seeded.
+    pub(crate) fn failures(&self) -> usize {
+        self.news(|fact| matches!(fact, Fact::Partition(_, PartitionFact::Failed { .. })))
+    }
+
+    /// What some summaries of the log tell.
+    pub(crate) fn picked<T>(
+        &self,
+        pick: impl Fn(&Summary) -> Option<T>,
+    ) -> impl Iterator<Item = T> {
+        self.summaries.iter().filter_map(pick)
     }
 
     pub(crate) fn later(&mut self, wait: Duration, from: Option<WorkerId>, event: Event) {
@@ -348,14 +367,12 @@ impl Story {
     }
 
     fn carry_out(&mut self) {
-        let due = self.announcer.due(self.now);
-        self.lines
-            .extend(due.into_iter().map(|line| (self.now, line)));
         while let Some(fact) = self.engine.next_fact() {
-            let lines = self.announcer.take(self.now, &fact);
-            self.lines
-                .extend(lines.into_iter().map(|line| (self.now, line)));
+            if self.announcer.take(self.now, &fact).is_news {
+                self.news.push(fact);
+            }
         }
+        self.summaries.extend(self.announcer.due(self.now));
         while let Some(action) = self.engine.next_action() {
             self.act(action);
         }

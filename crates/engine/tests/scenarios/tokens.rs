@@ -1,4 +1,3 @@
-use qseed_engine::announcer::Line;
 use qseed_engine::{PartitionState, TokenFault};
 
 use crate::story::{Call, DEADLINE, Did, Story, p, secs, usual};
@@ -14,10 +13,7 @@ fn a_token_that_takes_no_seeds_rests_and_is_logged_once() {
         story.count(|did| matches!(did, Did::Seed(id, _) if *id == p(0))),
         7
     );
-    assert_eq!(
-        story.lines(|line| matches!(line, Line::PartitionFailed { .. })),
-        1
-    );
+    assert_eq!(story.failures(), 1);
     assert_eq!(story.state(0), PartitionState::SeedingRefused);
     assert_eq!(story.seeds(1).len(), 6 * 360 + 354);
     // It is looked at again when the configuration is read again.
@@ -185,10 +181,7 @@ fn a_token_that_hangs_is_in_quarantine_and_comes_back() {
     let mut story = Story::new(usual(4));
     story.seeding.insert(p(0), Call::Hangs);
     story.run(3 * DEADLINE + secs(10));
-    assert_eq!(
-        story.lines(|line| matches!(line, Line::Quarantined { .. })),
-        1
-    );
+    assert_eq!(story.quarantines(), 1);
     let since = story.now();
     story.run(secs(3000));
     for number in 1..4 {
@@ -212,10 +205,7 @@ fn two_that_hang_together_are_found_both() {
     story.seeding.insert(p(2), Call::Hangs);
     story.seeding.insert(p(5), Call::Hangs);
     story.run(secs(400));
-    assert_eq!(
-        story.lines(|line| matches!(line, Line::Quarantined { .. })),
-        2
-    );
+    assert_eq!(story.quarantines(), 2);
     let since = story.now();
     story.run(secs(100));
     assert_eq!(story.seeds_since(0, since), 10);
@@ -287,7 +277,7 @@ fn one_that_is_well_again_is_seeded_beside_one_that_hangs() {
         story.seeding.insert(p(number), Call::Hangs);
     }
     story.run(secs(1800));
-    assert_eq!(story.lines(|line| matches!(line, Line::Quarantined(_))), 4);
+    assert_eq!(story.quarantines(), 4);
     story.seeding.remove(&p(3));
     let since = story.now();
     story.run(secs(300));

@@ -1,8 +1,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use qseed_engine::announcer::Line;
-use qseed_engine::{Event, JobId, Next, PartitionState, TokenFault, WorkerId};
+use qseed_engine::{
+    Event, Fact, JobId, Next, PartitionFact, PartitionState, TokenFault, WorkerFact, WorkerId,
+    WorkerRole,
+};
 use qseed_model::pins::PinAnswer;
 
 use crate::story::{Call, Did, Login, Story, p, secs, tags, usual};
@@ -27,10 +29,8 @@ fn a_crash_spends_the_seed_and_the_worker_comes_back() {
         .collect();
     let distinct: BTreeSet<_> = requests.iter().map(|p| (p.request, p.offset)).collect();
     assert_eq!(distinct.len(), requests.len(), "no byte twice");
-    assert_eq!(
-        story.lines(|line| matches!(line, Line::WorkerRecovered { .. })),
-        1
-    );
+    let recovered = |fact: &Fact| matches!(fact, Fact::Worker(_, WorkerFact::Recovered));
+    assert_eq!(story.news(recovered), 1);
 }
 
 #[test]
@@ -41,10 +41,16 @@ fn the_culprit_of_crashes_is_found_among_several_calls() {
     story.seeding.insert(p(3), Call::CrashesWorker);
     story.run(secs(120));
     let isolated: Vec<_> = story
-        .lines
+        .news
         .iter()
-        .filter_map(|(_, line)| match line {
-            Line::Quarantined(partition) => Some(partition.id),
+        .filter_map(|fact| match fact {
+            Fact::Partition(
+                partition,
+                PartitionFact::Moved {
+                    to: WorkerRole::Quarantine,
+                    ..
+                },
+            ) => Some(partition.id),
             _ => None,
         })
         .collect();
@@ -63,10 +69,7 @@ fn a_library_that_is_out_of_order_for_one_partition_puts_it_in_quarantine() {
     story.seeding.insert(p(0), Call::Fails(TokenFault::General));
     story.run(secs(300));
     let starts = story.count(|did| matches!(did, Did::Start(_)));
-    assert_eq!(
-        story.lines(|line| matches!(line, Line::Quarantined { .. })),
-        1
-    );
+    assert_eq!(story.quarantines(), 1);
     assert!(starts >= 2);
     for number in 1..3 {
         assert_eq!(story.seeds(number).len(), 32, "undisturbed");
@@ -184,12 +187,15 @@ fn a_seed_is_answered_by_its_own_number_or_its_worker_is_killed() {
     story.seeded.clear();
     assert_eq!(killed(&story), 1);
     assert_eq!(
-        story.lines(|line| matches!(
-            line,
-            Line::WorkerFailed {
-                next: Next::RestartWorker,
-                ..
-            }
+        story.news(|fact| matches!(
+            fact,
+            Fact::Worker(
+                _,
+                WorkerFact::Failed {
+                    next: Next::RestartWorker,
+                    ..
+                }
+            )
         )),
         1
     );

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use qseed_engine::announcer::Line;
 use qseed_engine::{
-    Action, Combine, Event, Limits, PartitionId, RequestId, Shape, SourceId, TokenFault, WorkerId,
+    Action, Combine, Event, Fact, Limits, PartitionFact, PartitionId, RequestId, Shape, SourceId,
+    TokenFault, WorkerId, WorkerRole,
 };
 use qseed_entropy::{Entropy, Seed};
 use qseed_model::pins::{HeldBack, PinTag};
@@ -337,12 +337,18 @@ impl World {
     }
 
     /// The operator reads the log.
-    pub(crate) fn reads(&mut self, line: &Line) {
-        match line {
-            Line::Quarantined(_) => self.summary.quarantined += 1,
-            Line::PartitionFailed {
-                partition, failure, ..
-            } if matches!(failure.fault, TokenFault::PinRefused | TokenFault::PinHeld) => {
+    pub(crate) fn reads(&mut self, news: &Fact) {
+        match news {
+            Fact::Partition(
+                _,
+                PartitionFact::Moved {
+                    to: WorkerRole::Quarantine,
+                    ..
+                },
+            ) => self.summary.quarantined += 1,
+            Fact::Partition(partition, PartitionFact::Failed { failure, .. })
+                if matches!(failure.fault, TokenFault::PinRefused | TokenFault::PinHeld) =>
+            {
                 self.call_operator(partition.id);
             }
             _ => {}

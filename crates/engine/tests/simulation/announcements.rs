@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use qseed_engine::announcer::{Announcer, Line};
-use qseed_engine::{Fact, Moment, PartitionId};
+use qseed_engine::announcer::{Announcer, Summary};
+use qseed_engine::{Fact, Moment, PartitionFact, PartitionId};
 
 use crate::Checked;
 
@@ -33,40 +33,43 @@ impl Announcements {
         new
     }
 
-    /// Takes in what happened; returns what is announced.
-    pub(crate) fn take(&mut self, now: Moment, fact: &Fact) -> Vec<Line> {
-        match fact {
-            Fact::OpenFailed { partition, .. } | Fact::Refused { partition, .. } => {
-                let failing = self.failing.entry(partition.id).or_insert(Failing {
-                    since: now,
-                    failures: 0,
-                    lines: 0,
-                });
-                failing.failures += 1;
-            }
-            Fact::Seeded { partition, .. } => {
-                self.failing.remove(&partition.id);
-            }
-            Fact::PartitionRemoved(id) => {
-                self.failing.remove(id);
-            }
-            // It is announced again, whatever was announced before.
-            Fact::Mended(partition) => {
-                if let Some(failing) = self.failing.get_mut(&partition.id) {
-                    failing.lines = failing.lines.min(1);
+    /// Takes in what happened; returns whether the log has it.
+    pub(crate) fn take(&mut self, now: Moment, fact: &Fact) -> bool {
+        let is_news = self.announcer.take(now, fact).is_news;
+        if let Fact::Partition(partition, fact) = fact {
+            match fact {
+                PartitionFact::Failed { .. } => {
+                    let failing = self.failing.entry(partition.id).or_insert(Failing {
+                        since: now,
+                        failures: 0,
+                        lines: 0,
+                    });
+                    failing.failures += 1;
+                    failing.lines += u32::from(is_news);
                 }
+                PartitionFact::Seeded { .. } | PartitionFact::Removed => {
+                    self.failing.remove(&partition.id);
+                }
+                // It is announced again, whatever was announced before.
+                PartitionFact::Mended => {
+                    if let Some(failing) = self.failing.get_mut(&partition.id) {
+                        failing.lines = failing.lines.min(1);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
-        let lines = self.announcer.take(now, fact);
-        self.read(&lines);
-        lines
+        is_news
     }
 
     /// Lets time pass.
     pub(crate) fn due(&mut self, now: Moment) -> Checked {
-        let lines = self.announcer.due(now);
-        self.read(&lines);
+        let left_out = |line: &Summary| matches!(line, Summary::MoreFailures { .. });
+        if self.announcer.due(now).iter().any(left_out) {
+            for failing in self.failing.values_mut().filter(|f| f.lines == 0) {
+                failing.lines = 1;
+            }
+        }
         for (id, failing) in &self.failing {
             if failing.lines == 0 && now.since(failing.since) > ANNOUNCED_WITHIN {
                 return Err(format!(
@@ -87,23 +90,5 @@ impl Announcements {
 
     pub(crate) fn entries(&self) -> usize {
         self.announcer.entries()
-    }
-
-    fn read(&mut self, lines: &[Line]) {
-        for line in lines {
-            match line {
-                Line::PartitionFailed { partition, .. } => {
-                    if let Some(failing) = self.failing.get_mut(&partition.id) {
-                        failing.lines += 1;
-                    }
-                }
-                Line::MorePartitionsFailed { .. } => {
-                    for failing in self.failing.values_mut().filter(|f| f.lines == 0) {
-                        failing.lines = 1;
-                    }
-                }
-                _ => {}
-            }
-        }
     }
 }

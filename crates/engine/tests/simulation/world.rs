@@ -7,8 +7,8 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use qseed_engine::{
-    Engine, Event, Fact, ModuleId, Moment, PartitionId, PartitionSettings, RequestId, Settings,
-    SourceId, Start, WorkerId, WorkerRole,
+    Engine, Event, Fact, ModuleId, Moment, PartitionFact, PartitionId, PartitionSettings,
+    RequestId, Settings, SourceId, Start, WorkerId, WorkerRole,
 };
 use qseed_model::pins::{PinAnswer, PinTag, PinTags, ProcessTag};
 
@@ -367,14 +367,16 @@ impl World {
                 println!("{:?}   :: {text}", self.now.since_start());
             }
             match &fact {
-                Fact::Moved { partition, to, .. } => self.moved(partition.id, *to)?,
-                Fact::PartitionRemoved(id) => {
-                    self.roles.remove(id);
+                Fact::Partition(partition, PartitionFact::Moved { to, .. }) => {
+                    self.moved(partition.id, *to)?;
+                }
+                Fact::Partition(partition, PartitionFact::Removed) => {
+                    self.roles.remove(&partition.id);
                 }
                 _ => {}
             }
-            for line in self.announcements.take(self.now, &fact) {
-                self.reads(&line);
+            if self.announcements.take(self.now, &fact) {
+                self.reads(&fact);
             }
         }
         Ok(())

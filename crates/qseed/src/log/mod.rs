@@ -7,7 +7,7 @@ mod text;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use qseed_config::{Level, LogFormat};
+use qseed_config::{Level, Log as Settings, LogFormat};
 use serde_json::{Map, Value};
 
 use crate::print::count;
@@ -45,26 +45,19 @@ impl Entry {
     }
 }
 
-/// How the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Style {
-    pub(crate) format: LogFormat,
-    pub(crate) level: Level,
-}
-
 /// Writes entries.
 #[derive(Debug)]
 pub(crate) struct Log {
-    style: Style,
+    settings: Settings,
     outlet: Outlet,
     lost: u64,
 }
 
 impl Log {
     /// A log to standard output.
-    pub(crate) fn new(style: Style) -> Self {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            style,
+            settings,
             outlet: Outlet::default(),
             lost: 0,
         }
@@ -72,12 +65,12 @@ impl Log {
 
     /// Whether entries of a level are written.
     pub(crate) fn takes(&self, level: Level) -> bool {
-        level <= self.style.level
+        level <= self.settings.level
     }
 
-    /// Takes on a new style, after the configuration was read again.
-    pub(crate) fn set_style(&mut self, style: Style) {
-        self.style = style;
+    /// Takes on new settings, after the configuration was read again.
+    pub(crate) fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
     }
 
     /// Writes an entry, if its level is asked for.
@@ -105,7 +98,7 @@ impl Log {
     /// Whether the line was written or waits to be.
     fn send(&mut self, entry: &Entry) -> bool {
         let now = Timestamp::now();
-        self.outlet.take(match self.style.format {
+        self.outlet.take(match self.settings.format {
             LogFormat::Text => text::line(now, entry),
             LogFormat::Json => json::line(now, entry),
         })

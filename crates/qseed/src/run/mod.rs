@@ -63,7 +63,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::internal("cannot start", error))?;
     // A task, and not the runtime's root: waking the root costs two system calls each time.
     let daemon = runtime.spawn(async move {
-        daemon::Daemon::start(args, config, warnings, shortcomings)?
+        daemon::Daemon::start(args, config, &warnings, shortcomings)?
             .run()
             .await
     });

@@ -4,40 +4,42 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use qseed_config::{Level, Output};
-use qseed_engine::announcer::{Announcer, Line};
-use qseed_engine::{Fact, Moment, PartitionId, SourceId};
+use qseed_engine::announcer::{Announcer, Summary};
+use qseed_engine::{Fact, Moment, PartitionFact, PartitionId, SourceId};
 use qseed_sources::Link;
 use qseed_tokens::directory::TokenInfo;
 
 use crate::assemble::Plan;
-use crate::log::{Entry, Log, Style};
-use crate::say::{self, Context, Known, shell};
+use crate::log::{Entry, Log};
+use crate::say::{self, Tokens, shell};
 
 #[derive(Debug)]
 pub(super) struct Reports {
     log: Log,
     announcer: Announcer,
-    /// What the engine does not know of its things.
-    known: Known,
+    tokens: Tokens,
+    /// The last connection of each source.
+    links: BTreeMap<SourceId, Arc<Link>>,
     /// The lines that modules wrote and the log does not have, by the module's name.
     lines_written: BTreeMap<String, u64>,
 }
 
 impl Reports {
-    pub(super) fn new(log: Log, plan: &Plan) -> Self {
+    pub(super) fn new(plan: &Plan) -> Self {
         let mut announcer = Announcer::default();
         announcer.sum_up(plan.sums_up());
         Self {
-            log,
+            log: Log::new(plan.config.log),
             announcer,
-            known: Known::default(),
+            tokens: Tokens::new(),
+            links: BTreeMap::new(),
             lines_written: BTreeMap::new(),
         }
     }
 
     /// Takes on a new configuration.
-    pub(super) fn configure(&mut self, style: Style, plan: &Plan) {
-        self.log.set_style(style);
+    pub(super) fn configure(&mut self, plan: &Plan) {
+        self.log.configure(plan.config.log);
         self.announcer.sum_up(plan.sums_up());
     }
 
@@ -45,20 +47,19 @@ impl Reports {
         self.log.write(entry);
     }
 
-    /// Takes in what happened. Whatever else keeps track of facts (counters, history, ledger) takes
+    /// Takes in what happened. Every other consumer of facts (counters, history, ledger) will take
     /// them here.
     pub(super) fn take(&mut self, now: Moment, fact: &Fact, plan: &Plan) {
-        if let Fact::PartitionRemoved(id) = fact {
-            self.known.forget_partition(*id);
-        }
-        let lines = self.announcer.take(now, fact);
-        if lines.is_empty()
-            && self.log.takes(Level::Debug)
-            && let Some(entry) = say::details::entry(fact)
+        let announcement = self.announcer.take(now, fact);
+        self.due(now, plan);
+        if (announcement.is_news || self.log.takes(Level::Debug))
+            && let Some(entry) = say::fact(fact, announcement, plan, &self.tokens)
         {
-            self.log.write(entry);
+            self.write(entry);
         }
-        self.announce(&lines, plan);
+        if let Fact::Partition(partition, PartitionFact::Removed) = fact {
+            self.forget_token(partition.id);
+        }
     }
 
     /// When there is something to announce, if nothing happens before.
@@ -68,30 +69,26 @@ impl Reports {
 
     /// Announces what is due by now.
     pub(super) fn due(&mut self, now: Moment, plan: &Plan) {
-        let lines = self.announcer.due(now);
-        self.announce(&lines, plan);
+        let summaries = self.announcer.due(now);
+        self.announce(&summaries, plan);
     }
 
-    /// Announces what was counted and not announced yet.
+    /// Announces what was gathered and not announced yet.
     pub(super) fn finish(&mut self, now: Moment, plan: &Plan) {
-        let lines = self.announcer.finish(now);
-        self.announce(&lines, plan);
+        let summaries = self.announcer.finish(now);
+        self.announce(&summaries, plan);
     }
 
-    fn announce(&mut self, lines: &[Line], plan: &Plan) {
-        for line in lines {
-            let known = &self.known;
-            if let Some(entry) = say::entry(line, &Context { plan, known }) {
-                self.log.write(entry);
-            }
-        }
+    fn announce(&mut self, summaries: &[Summary], plan: &Plan) {
+        let entries = summaries.iter().filter_map(|it| say::summary(it, plan));
+        entries.for_each(|entry| self.log.write(entry));
     }
 
     /// Takes in how a source is reached. Each connection has a line; where seeds are summed up,
-    /// only those that are of another kind than before.
+    /// only a connection of another kind has one.
     pub(super) fn link(&mut self, source: SourceId, link: Option<Arc<Link>>, plan: &Plan) {
         let Some(link) = link else { return };
-        let before = self.known.set_link(source, Arc::clone(&link));
+        let before = self.links.insert(source, Arc::clone(&link));
         if before.as_ref().is_some_and(|old| Arc::ptr_eq(old, &link)) {
             return;
         }
@@ -108,22 +105,25 @@ impl Reports {
 
     /// Forgets how a source was reached, since it is configured otherwise.
     pub(super) fn forget_link(&mut self, source: SourceId) {
-        self.known.forget_source(source);
+        self.links.remove(&source);
     }
 
     /// Takes in which token a partition was opened on.
     pub(super) fn set_token(&mut self, partition: PartitionId, token: TokenInfo) {
-        self.known.set_token(partition, token);
+        if self.tokens.get(&partition) != Some(&token) {
+            self.announcer.token_changed(partition);
+            self.tokens.insert(partition, token);
+        }
     }
 
     /// The token that a partition was opened on.
     pub(super) fn token(&self, partition: PartitionId) -> Option<&TokenInfo> {
-        self.known.token(partition).map(|(token, _)| token)
+        self.tokens.get(&partition)
     }
 
     /// Forgets which token a partition was opened on.
     pub(super) fn forget_token(&mut self, partition: PartitionId) {
-        self.known.forget_partition(partition);
+        self.tokens.remove(&partition);
     }
 
     /// A module wrote lines which are not passed on. Where none is, they have a line of the log

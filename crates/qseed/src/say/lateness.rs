@@ -3,26 +3,23 @@
 use std::time::Duration;
 
 use qseed_config::Level;
-use qseed_engine::announcer::Repeats;
-use qseed_engine::{Named, PartitionId, PartitionState};
+use qseed_engine::PartitionState;
+use qseed_engine::announcer::{Group, Repeats};
 use serde_json::{Map, Value};
 
 use super::failed_before;
 use crate::log::{Entry, format_duration};
 
-type Partitions<'a> = &'a [Named<PartitionId>];
-
 /// Partitions that were not seeded when they should have been.
 pub(super) fn late(
-    partitions: Partitions<'_>,
-    count: usize,
+    partitions: &Group,
     unseeded: Option<Duration>,
     period: Option<Duration>,
     causes: &[(PartitionState, usize)],
 ) -> Entry {
-    let why = whys(causes, count);
+    let why = whys(causes, partitions.count);
     let period_text = period.map_or(String::new(), format_duration);
-    let (event, message) = match (partitions, unseeded.map(format_duration)) {
+    let (event, message) = match (&partitions.some[..], unseeded.map(format_duration)) {
         ([one], Some(time)) => (
             "partition-late",
             format!(
@@ -37,9 +34,10 @@ pub(super) fn late(
         (_, time) => (
             "partitions-late",
             format!(
-                "{count} partitions are late: not seeded {} ({why}): {}.",
+                "{} partitions are late: not seeded {} ({why}): {}.",
+                partitions.count,
                 time.map_or("yet".to_owned(), |time| format!("for up to {time}")),
-                names(partitions, count)
+                names(partitions)
             ),
         ),
     };
@@ -47,7 +45,7 @@ pub(super) fn late(
         .iter()
         .map(|(state, count)| (state.name().to_owned(), Value::from(*count)))
         .collect();
-    named(Entry::new(Level::Warn, event, message), partitions, count)
+    named(Entry::new(Level::Warn, event, message), partitions)
         .with("unseeded_seconds", unseeded.map(|time| time.as_secs_f64()))
         .with("period_seconds", period.map(|time| time.as_secs_f64()))
         .with("causes", causes)
@@ -55,13 +53,12 @@ pub(super) fn late(
 
 /// Partitions that were late, or failed, and were seeded.
 pub(super) fn seeded_again(
-    partitions: Partitions<'_>,
-    count: usize,
+    partitions: &Group,
     gap: Option<Duration>,
     repeats: Option<Repeats>,
 ) -> Entry {
     let attempts = repeats.map(|repeats| failed_before(repeats, "attempt"));
-    let (event, message) = if let [one] = partitions {
+    let (event, message) = if let [one] = &partitions.some[..] {
         let after = match (gap.map(format_duration), attempts) {
             (Some(gap), Some(attempts)) => format!(" after {gap} without a seed ({attempts})"),
             (Some(gap), None) => format!(" after {gap} without a seed"),
@@ -76,13 +73,13 @@ pub(super) fn seeded_again(
         let after = gap.map(format_duration).map_or(String::new(), |gap| {
             format!(" after up to {gap} without a seed")
         });
-        let names = names(partitions, count);
+        let (count, names) = (partitions.count, names(partitions));
         (
             "partitions-recovered",
             format!("{count} partitions are seeded again{after}: {names}."),
         )
     };
-    let entry = named(Entry::info(event, message), partitions, count)
+    let entry = named(Entry::info(event, message), partitions)
         .with("gap_seconds", gap.map(|gap| gap.as_secs_f64()));
     match repeats {
         Some(repeats) => entry
@@ -92,20 +89,22 @@ pub(super) fn seeded_again(
     }
 }
 
-fn named(entry: Entry, partitions: Partitions<'_>, count: usize) -> Entry {
-    match partitions {
+fn named(entry: Entry, partitions: &Group) -> Entry {
+    match &partitions.some[..] {
         [one] => entry.with("partition", &*one.name),
         several => {
             let names: Vec<_> = several.iter().map(|partition| &*partition.name).collect();
-            entry.with("partitions", names).with("count", count)
+            entry
+                .with("partitions", names)
+                .with("count", partitions.count)
         }
     }
 }
 
-fn names(partitions: Partitions<'_>, count: usize) -> String {
-    let names: Vec<_> = partitions.iter().map(|one| &*one.name).collect();
+fn names(partitions: &Group) -> String {
+    let names: Vec<_> = partitions.some.iter().map(|one| &*one.name).collect();
     let names = names.join(", ");
-    match count.saturating_sub(partitions.len()) {
+    match partitions.count.saturating_sub(partitions.some.len()) {
         0 => names,
         more => format!("{names} and {more} more"),
     }
@@ -143,17 +142,20 @@ fn why(state: PartitionState) -> &'static str {
 mod tests {
     use std::time::Duration;
 
-    use qseed_engine::announcer::Repeats;
+    use qseed_engine::announcer::{Group, Repeats};
     use qseed_engine::{Named, PartitionId, PartitionState};
 
     use super::{late, seeded_again};
 
-    fn partitions(count: u32) -> Vec<Named<PartitionId>> {
+    fn partitions(some: u32, count: usize) -> Group {
         let named = |number| Named {
             id: PartitionId(number),
             name: format!("ca-{number}").into(),
         };
-        (1..=count).map(named).collect()
+        Group {
+            some: (1..=some).map(named).collect(),
+            count,
+        }
     }
 
     #[test]
@@ -161,7 +163,7 @@ mod tests {
         let (time, period) = (Some(Duration::from_secs(16)), Some(Duration::from_secs(10)));
         let waits = [(PartitionState::WaitingForEntropy, 1)];
         assert_eq!(
-            late(&partitions(1), 1, time, period, &waits).message,
+            late(&partitions(1, 1), time, period, &waits).message,
             "ca-1: late: not seeded for 16 s, with a period of 10 s (waiting for entropy)."
         );
         let causes = [
@@ -169,12 +171,12 @@ mod tests {
             (PartitionState::ModuleDown, 10),
         ];
         assert_eq!(
-            late(&partitions(2), 500, time, period, &causes).message,
+            late(&partitions(2, 500), time, period, &causes).message,
             "500 partitions are late: not seeded for up to 16 s (490: waiting for entropy; 10: the \
              module's worker process is not running): ca-1, ca-2 and 498 more."
         );
         assert_eq!(
-            seeded_again(&partitions(2), 2, time, None).message,
+            seeded_again(&partitions(2, 2), time, None).message,
             "2 partitions are seeded again after up to 16 s without a seed: ca-1, ca-2."
         );
     }
@@ -186,7 +188,7 @@ mod tests {
             count: 3,
             lasting: Duration::from_secs(40),
         });
-        let line = |gap, failed| seeded_again(&partitions(1), 1, gap, failed).message;
+        let line = |gap, failed| seeded_again(&partitions(1, 1), gap, failed).message;
         assert_eq!(
             line(gap, failed),
             "ca-1: seeded again after 47 s without a seed (3 failed attempts in 40 s)."

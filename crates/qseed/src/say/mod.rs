@@ -1,96 +1,89 @@
 //! The lines of the log, in words: what happened, what qseed does next and when, and what the
 //! operator is to do where only they can.
 
-pub(crate) mod details;
-mod known;
+pub(crate) mod configuration;
 mod lateness;
-mod modules;
 mod partitions;
 pub(crate) mod shell;
 mod sources;
+mod workers;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use qseed_config::Level;
-use qseed_engine::Next;
-use qseed_engine::announcer::{Line, Repeats};
-
+use qseed_engine::announcer::{Announcement, Repeats, Summary};
+use qseed_engine::{Fact, Next, PartitionId};
+use qseed_tokens::directory::TokenInfo;
 use serde_json::{Value, json};
 
 use crate::assemble::Plan;
 use crate::log::{Entry, format_duration, format_time};
-pub(crate) use known::Known;
+use crate::print::count;
 
-/// What a line needs beside what it says.
-#[derive(Clone, Copy)]
-pub(crate) struct Context<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) known: &'a Known,
-}
+/// The token that each partition was opened on.
+pub(crate) type Tokens = BTreeMap<PartitionId, TokenInfo>;
 
-/// The entry for a line, or none where it tells nothing new.
-pub(crate) fn entry(line: &Line, context: &Context<'_>) -> Option<Entry> {
-    let plan = context.plan;
-    Some(match line {
-        Line::Seeded {
-            partition,
-            bytes,
-            made_of,
-        } => partitions::seeded(&partition.name, *bytes, made_of, plan),
-        Line::Composition { sources, mix_local } => {
-            return sources::composition(sources, *mix_local, plan);
+/// The line for a fact; none where another line tells the same.
+pub(crate) fn fact(
+    fact: &Fact,
+    announcement: Announcement,
+    plan: &Plan,
+    tokens: &Tokens,
+) -> Option<Entry> {
+    let Announcement { is_news, repeats } = announcement;
+    let mut entry = match fact {
+        Fact::Source(source, fact) => sources::entry(source, fact, repeats, plan)?,
+        Fact::Partition(partition, fact) => {
+            partitions::entry(partition, fact, repeats, plan, tokens)?
         }
-        Line::Summary {
-            seeds,
-            bytes,
-            partitions,
-            troubled,
-        } => summary(*seeds, *bytes, *partitions, *troubled),
-        Line::Opened { partition, again } => {
-            return partitions::opened(*partition, *again, context);
-        }
-        Line::PartitionFailed {
-            partition,
-            failure,
-            repeats,
-            next,
-        } => partitions::failed(partition, failure, *repeats, *next, plan),
-        Line::MorePartitionsFailed { count } => partitions::more_failed(*count),
-        Line::Late {
-            partitions,
-            count,
-            unseeded,
-            period,
-            causes,
-        } => lateness::late(partitions, *count, *unseeded, *period, causes),
-        Line::SeededAgain {
-            partitions,
-            count,
-            gap,
-            repeats,
-        } => lateness::seeded_again(partitions, *count, *gap, *repeats),
-        Line::ReserveEmpty => Entry::new(
+        Fact::Worker(process, fact) => workers::entry(process, fact, repeats)?,
+        Fact::ReserveEmpty => Entry::new(
             Level::Error,
             "reserve-empty",
             "The reserve is empty: qseed seeds no partition until a source delivers.",
         ),
-        Line::Quarantined(partition) => partitions::quarantined(&partition.name),
-        Line::Rejoined(partition) => partitions::rejoined(&partition.name),
-        Line::SourceFailed { .. }
-        | Line::CheckFailed { .. }
-        | Line::BudgetLow { .. }
-        | Line::BudgetSpent { .. }
-        | Line::SourceRecovered { .. } => return sources::entry(line, plan),
-        Line::WorkerFailed { .. }
-        | Line::ModuleHung { .. }
-        | Line::WorkerStuck(_)
-        | Line::WorkerRecovered { .. } => return modules::entry(line),
+    };
+    if !is_news {
+        entry.level = Level::Debug;
+    }
+    Some(entry)
+}
+
+/// The line for several facts.
+pub(crate) fn summary(summary: &Summary, plan: &Plan) -> Option<Entry> {
+    Some(match summary {
+        Summary::Composition { sources, mix_local } => {
+            return sources::composition(sources, *mix_local, plan);
+        }
+        Summary::Seeds {
+            seeds,
+            bytes,
+            partitions,
+            troubled,
+        } => summary_of_seeds(*seeds, *bytes, *partitions, *troubled),
+        Summary::Late {
+            partitions,
+            unseeded,
+            period,
+            causes,
+        } => lateness::late(partitions, *unseeded, *period, causes),
+        Summary::SeededAgain {
+            partitions,
+            gap,
+            repeats,
+        } => lateness::seeded_again(partitions, *gap, *repeats),
+        Summary::MoreFailures { count } => {
+            let message =
+                format!("{count} more attempts to open or seed partitions failed in 10 s.");
+            Entry::new(Level::Warn, "more-partitions-failed", message).with("count", *count)
+        }
     })
 }
 
 /// The line of a minute in which partitions were too many to be named.
-fn summary(seeds: u64, bytes: u64, partitions: usize, troubled: usize) -> Entry {
+fn summary_of_seeds(seeds: u64, bytes: u64, partitions: usize, troubled: usize) -> Entry {
     let trouble = match troubled {
         0 => String::new(),
         1 => " 1 partition is in trouble.".to_owned(),
@@ -109,20 +102,19 @@ fn summary(seeds: u64, bytes: u64, partitions: usize, troubled: usize) -> Entry 
 
 /// What failed as a sentence: `… (12 failed requests in 5 min).` where it is not the first
 /// failure. Failures of other kinds that came before are counted as well, until something succeeds.
-fn sentence(what: &str, repeats: Repeats, of: &str) -> String {
+fn sentence(what: &str, repeats: Option<Repeats>, of: &str) -> String {
     let what = what.trim_end_matches('.');
-    match repeats.count {
-        1 if what.ends_with(['?', '!']) => what.to_owned(),
-        1 => format!("{what}."),
-        _ => format!("{what} ({}).", failed_before(repeats, of)),
+    match repeats.filter(|repeats| repeats.count > 1) {
+        None if what.ends_with(['?', '!']) => what.to_owned(),
+        None => format!("{what}."),
+        Some(repeats) => format!("{what} ({}).", failed_before(repeats, of)),
     }
 }
 
 /// `3 failed requests in 40 s`.
 fn failed_before(repeats: Repeats, of: &str) -> String {
-    let several = if repeats.count == 1 { "" } else { "s" };
-    let time = format_duration(repeats.lasting);
-    format!("{} failed {of}{several} in {time}", repeats.count)
+    let failures = count(repeats.count as usize, &format!("failed {of}"));
+    format!("{failures} in {}", format_duration(repeats.lasting))
 }
 
 fn next_step(next: Next) -> String {
@@ -145,7 +137,14 @@ fn next_step(next: Next) -> String {
 }
 
 impl Entry {
-    fn repeats(self, repeats: Repeats) -> Self {
+    /// Names the thing that the line is about.
+    fn about(mut self, kind: &str, name: &str) -> Self {
+        self.message = format!("{name}: {}", self.message);
+        self.with(kind, name)
+    }
+
+    fn repeats(self, repeats: Option<Repeats>) -> Self {
+        let Some(repeats) = repeats else { return self };
         self.with("count", repeats.count)
             .with("lasting_seconds", repeats.lasting.as_secs_f64())
     }
@@ -171,9 +170,11 @@ mod tests {
 
     #[test]
     fn a_sentence_has_one_mark_and_counts_failures() {
-        let times = |count| Repeats {
-            count,
-            lasting: Duration::from_secs(40),
+        let times = |count| {
+            Some(Repeats {
+                count,
+                lasting: Duration::from_secs(40),
+            })
         };
         assert_eq!(sentence("it hangs", times(1), "call"), "it hangs.");
         assert_eq!(sentence("it hangs.", times(1), "call"), "it hangs.");

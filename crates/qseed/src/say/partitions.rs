@@ -2,99 +2,72 @@
 
 use qseed_config::{Form, Level};
 use qseed_engine::announcer::Repeats;
-use qseed_engine::{MadeOf, Named, Next, PartitionId, TokenFailure, TokenFault};
+use qseed_engine::{
+    MadeOf, Named, Next, PartitionFact, PartitionId, TokenFailure, TokenFault, WorkerRole,
+};
+use qseed_tokens::directory::TokenInfo;
 
-use super::{Context, next_step, sentence};
+use super::{Tokens, next_step, sentence};
 use crate::advice::advice;
 use crate::assemble::Plan;
 use crate::log::{Entry, printable};
 
+/// The line for what happened to a partition.
+pub(super) fn entry(
+    partition: &Named<PartitionId>,
+    fact: &PartitionFact,
+    repeats: Option<Repeats>,
+    plan: &Plan,
+    tokens: &Tokens,
+) -> Option<Entry> {
+    let name = &*partition.name;
+    let entry = match fact {
+        PartitionFact::Opened { .. } => {
+            return tokens.get(&partition.id).map(|token| opened(name, token));
+        }
+        PartitionFact::Seeded { bytes, made_of, .. } => {
+            return Some(seeded(name, *bytes, made_of, plan));
+        }
+        PartitionFact::Failed { failure, next, .. } => {
+            let planned = plan.partitions.get(&partition.id);
+            let advice = planned.map_or(String::new(), |it| advice(failure, it));
+            failed(&advice, failure, repeats, *next)
+        }
+        PartitionFact::StateChanged { state, before } => {
+            let before = before.map_or(String::new(), |before| format!("{} -> ", before.name()));
+            let message = format!("state {before}{}.", state.name());
+            Entry::new(Level::Debug, "state", message)
+        }
+        PartitionFact::Mended => {
+            let message = "something about it changed; retrying now.";
+            Entry::new(Level::Debug, "retry-now", message)
+        }
+        PartitionFact::Moved { from, to } => moved(*from, *to),
+        // Lateness is gathered first.
+        PartitionFact::Late { .. } | PartitionFact::Removed => return None,
+    };
+    Some(entry.about("partition", name))
+}
+
 /// `SLOT #<slot id> (<slot description>): <token label>`, as the original has it.
-pub(super) fn opened(id: PartitionId, again: bool, context: &Context<'_>) -> Option<Entry> {
-    let planned = context.plan.partitions.get(&id)?;
-    let (token, is_new) = context.known.token(id)?;
+fn opened(name: &str, token: &TokenInfo) -> Entry {
     let message = format!(
         "SLOT #{} ({}): {}",
         token.slot_id,
         printable(&token.slot_description),
         printable(&token.label)
     );
-    // A token that is opened again and again and takes no seeds is no news.
-    let level = if (again && !is_new) || context.plan.sums_up() {
-        Level::Debug
-    } else {
-        Level::Info
-    };
-    Some(
-        Entry::new(level, "token-opened", message)
-            .with("partition", planned.name.as_str())
-            .with("slot", token.slot_id)
-            .with("slot_description", token.slot_description.as_str())
-            .with("label", token.label.as_str())
-            .with("serial", token.serial.as_str())
-            .with("model", token.model.as_str()),
-    )
-}
-
-/// A partition that could not be opened or seeded, and what to do about it.
-pub(super) fn failed(
-    partition: &Named<PartitionId>,
-    failure: &TokenFailure,
-    repeats: Repeats,
-    next: Next,
-    plan: &Plan,
-) -> Entry {
-    let name = &partition.name;
-    let planned = plan.partitions.get(&partition.id);
-    let advice = planned.map_or(String::new(), |planned| advice(failure, planned));
-    let level = if advice.is_empty() && failure.fault != TokenFault::PinUnavailable {
-        Level::Warn
-    } else {
-        Level::Error
-    };
-    let message = format!(
-        "{name}: {} {}{}",
-        sentence(&failure.text, repeats, "attempt"),
-        as_sentence(&advice),
-        next_step(next)
-    );
-    Entry::new(level, "partition-failed", message)
-        .with("partition", &**name)
-        .with("error", failure.text.as_str())
-        .with("fault", failure.fault.name())
-        .repeats(repeats)
-        .next(next)
-}
-
-/// With a capital and a full stop; with a blank, if there is anything.
-fn as_sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or(String::new(), |first| {
-        format!("{}{}. ", first.to_uppercase(), letters.as_str())
-    })
-}
-
-pub(super) fn more_failed(count: usize) -> Entry {
-    let message = format!("{count} more attempts to open or seed partitions failed in 10 s.");
-    Entry::new(Level::Warn, "more-partitions-failed", message).with("count", count)
-}
-
-pub(super) fn quarantined(name: &str) -> Entry {
-    let message = format!(
-        "{name}: repeatedly crashed or blocked the module; moved to the module's quarantine worker \
-         process."
-    );
-    Entry::new(Level::Warn, "partition-quarantined", message).with("partition", name)
-}
-
-pub(super) fn rejoined(name: &str) -> Entry {
-    let message =
-        format!("{name}: caused no trouble for an hour; back in the common worker process.");
-    Entry::info("partition-rejoined", message).with("partition", name)
+    Entry::info("token-opened", message)
+        .with("partition", name)
+        .with("slot", token.slot_id)
+        .with("slot_description", token.slot_description.as_str())
+        .with("label", token.label.as_str())
+        .with("serial", token.serial.as_str())
+        .with("model", token.model.as_str())
 }
 
 /// An injection, in the original's words.
-pub(super) fn seeded(name: &str, bytes: usize, made_of: &MadeOf, plan: &Plan) -> Entry {
+fn seeded(name: &str, bytes: usize, made_of: &MadeOf, plan: &Plan) -> Entry {
     let target = if plan.config.form == Form::Flat {
         "the HSM"
     } else {
@@ -112,4 +85,53 @@ pub(super) fn seeded(name: &str, bytes: usize, made_of: &MadeOf, plan: &Plan) ->
         .with("partition", name)
         .with("bytes", bytes)
         .with("sources", sources)
+}
+
+fn failed(advice: &str, failure: &TokenFailure, repeats: Option<Repeats>, next: Next) -> Entry {
+    let level = if advice.is_empty() && failure.fault != TokenFault::PinUnavailable {
+        Level::Warn
+    } else {
+        Level::Error
+    };
+    let message = format!(
+        "{} {}{}",
+        sentence(&failure.text, repeats, "attempt"),
+        as_sentence(advice),
+        next_step(next)
+    );
+    Entry::new(level, "partition-failed", message)
+        .with("error", failure.text.as_str())
+        .with("fault", failure.fault.name())
+        .repeats(repeats)
+        .next(next)
+}
+
+/// With a capital and a full stop; with a blank, if there is anything.
+fn as_sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| {
+        format!("{}{}. ", first.to_uppercase(), letters.as_str())
+    })
+}
+
+fn moved(from: WorkerRole, to: WorkerRole) -> Entry {
+    match (from, to) {
+        (_, WorkerRole::Quarantine) => {
+            let message = "repeatedly crashed or blocked the module; moved to the module's \
+                           quarantine worker process.";
+            Entry::new(Level::Warn, "partition-quarantined", message)
+        }
+        (WorkerRole::Quarantine, _) => {
+            let message = "caused no trouble for an hour; back in the common worker process.";
+            Entry::info("partition-rejoined", message)
+        }
+        (_, WorkerRole::Slow) => {
+            let message = "its seeds take long; moved to the worker process for slow partitions.";
+            Entry::new(Level::Debug, "partition-moved", message)
+        }
+        (_, WorkerRole::Common) => {
+            let message = "its seeds are quick again; back in the common worker process.";
+            Entry::new(Level::Debug, "partition-moved", message)
+        }
+    }
 }

@@ -1,109 +1,102 @@
 //! Lines about sources.
 
 use qseed_config::{Combine, Level};
-use qseed_engine::SourceId;
-use qseed_engine::announcer::Line;
+use qseed_engine::announcer::Repeats;
+use qseed_engine::{Named, SourceFact, SourceId};
 
 use super::{failed_before, next_step, sentence};
 use crate::assemble::Plan;
-use crate::log::Entry;
+use crate::log::{Entry, format_duration};
 
-/// The entry for a line about a source.
-pub(super) fn entry(line: &Line, plan: &Plan) -> Option<Entry> {
-    Some(match line {
-        Line::SourceFailed {
-            source,
-            text,
-            code,
-            repeats,
-            next,
+/// The line for what happened to a source.
+pub(super) fn entry(
+    source: &Named<SourceId>,
+    fact: &SourceFact,
+    repeats: Option<Repeats>,
+    plan: &Plan,
+) -> Option<Entry> {
+    let entry = match fact {
+        SourceFact::Delivered {
+            request,
+            bytes,
+            duration,
         } => {
-            let message = format!(
-                "{}: {} {}{}",
-                source.name,
-                sentence(text, *repeats, "request"),
-                next_step(*next),
-                without_it(plan)
-            );
-            let level = if stops_all(plan) {
-                Level::Error
+            if let Some(before) = repeats {
+                let before = failed_before(before, "request");
+                let message = format!("delivers again after {before}.");
+                Entry::info("source-recovered", message).repeats(repeats)
             } else {
-                Level::Warn
-            };
-            Entry::new(level, "source-failed", message)
-                .with("source", &*source.name)
-                .with("error", text.as_str())
-                .with("code", *code)
-                .repeats(*repeats)
-                .next(*next)
+                let (number, time) = (request.0, format_duration(*duration));
+                let message = format!("request {number} brought {bytes} bytes in {time}.");
+                Entry::new(Level::Debug, "delivered", message)
+            }
         }
-        Line::CheckFailed {
-            source,
+        SourceFact::DeliveryRejected {
             check,
             bytes,
             in_a_row,
             next,
+            ..
         } => {
             let row = match in_a_row {
                 1 => String::new(),
                 n => format!(" It was delivery {n} in a row that failed a check."),
             };
+            let (name, meaning) = (check.name(), check.meaning());
             let message = format!(
-                "{}: dropped a delivery of {bytes} bytes, which failed the check {}: {}.{row} {}{}",
-                source.name,
-                check.name(),
-                check.meaning(),
+                "dropped a delivery of {bytes} bytes, which failed the check {name}: \
+                 {meaning}.{row} {}{}",
                 next_step(*next),
                 without_it(plan)
             );
             Entry::new(Level::Error, "check-failed", message)
-                .with("source", &*source.name)
-                .with("check", check.name())
+                .with("check", name)
                 .with("bytes", *bytes)
                 .with("in_a_row", *in_a_row)
                 .next(*next)
         }
-        Line::BudgetLow {
-            source,
-            spent,
-            limit,
-        } => {
+        SourceFact::FetchFailed { failure, next, .. } => {
+            let level = if stops_all(plan) {
+                Level::Error
+            } else {
+                Level::Warn
+            };
+            let sentence = sentence(&failure.text, repeats, "request");
+            let (next_step, without) = (next_step(*next), without_it(plan));
+            let message = format!("{sentence} {next_step}{without}");
+            Entry::new(level, "source-failed", message)
+                .with("error", failure.text.as_str())
+                .with("code", failure.code)
+                .repeats(repeats)
+                .next(*next)
+        }
+        SourceFact::Expired { bytes } => {
+            let message = format!("wiped {bytes} bytes that became too old.");
+            Entry::new(Level::Debug, "expired", message)
+        }
+        SourceFact::BudgetLow { spent, limit } => {
             let percent = u128::from(*spent) * 100 / u128::from((*limit).max(1));
             let message = format!(
-                "{}: {percent} % of its budget is spent: {spent} of {limit} bytes this month. At \
-                 100 % qseed stops using it until the budget resets.",
-                source.name
+                "{percent} % of its budget is spent: {spent} of {limit} bytes this month. At 100 % \
+                 qseed stops using it until the budget resets."
             );
             Entry::new(Level::Warn, "budget-low", message)
-                .with("source", &*source.name)
                 .with("spent", *spent)
                 .with("limit", *limit)
         }
-        Line::BudgetSpent {
-            source,
-            spent,
-            limit,
-        } => {
+        SourceFact::BudgetSpent { spent, limit } => {
             let message = format!(
-                "{}: its budget is spent: {spent} of {limit} bytes this month. qseed does not use \
-                 it until the budget resets or you raise `budget`.{}",
-                source.name,
+                "its budget is spent: {spent} of {limit} bytes this month. qseed does not use it \
+                 until the budget resets or you raise `budget`.{}",
                 without_it(plan)
             );
             Entry::new(Level::Error, "budget-spent", message)
-                .with("source", &*source.name)
                 .with("spent", *spent)
                 .with("limit", *limit)
         }
-        Line::SourceRecovered { source, repeats } => {
-            let before = failed_before(*repeats, "request");
-            let message = format!("{}: delivers again after {before}.", source.name);
-            Entry::info("source-recovered", message)
-                .with("source", &*source.name)
-                .repeats(*repeats)
-        }
-        _ => return None,
-    })
+        SourceFact::Removed => return None,
+    };
+    Some(entry.about("source", &source.name))
 }
 
 /// What seeds are made of, where that is more than one source's bytes.

@@ -31,10 +31,10 @@ use super::watch::{self, Exposures, Watch, Whose};
 use crate::assemble::{Plan, PlannedSource};
 use crate::cli::RunArgs;
 use crate::exit::Failure;
-use crate::log::{Entry, Log};
+use crate::log::Entry;
 use crate::random::random_number;
-use crate::say::shell;
-use configuration::{open_guard, open_state_dir, say_start, style};
+use crate::say::{self, shell};
+use configuration::{open_guard, open_state_dir};
 use workers::mix_local;
 
 /// Everything that the daemon holds.
@@ -64,7 +64,7 @@ impl Daemon {
     pub(super) fn start(
         args: RunArgs,
         mut config: Config,
-        warnings: Vec<Warning>,
+        warnings: &[Warning],
         shortcomings: Vec<Entry>,
     ) -> Result<Self, Failure> {
         let service = Service::listen()
@@ -76,9 +76,12 @@ impl Daemon {
         let once = args.once;
         let exposures = Exposures::new(args.config.allow_readable_secrets);
         let (config_source, plan) = ConfigSource::new(args.config, config)?;
-        let mut log = Log::new(style(&plan));
-        say_start(&mut log, &plan, warnings, shortcomings);
-        let reports = Reports::new(log, &plan);
+        let mut reports = Reports::new(&plan);
+        let remarks = say::configuration::warnings(&plan, warnings);
+        let started = say::configuration::started(&plan);
+        for entry in [started].into_iter().chain(shortcomings).chain(remarks) {
+            reports.write(entry);
+        }
         let (incoming, to_handle) = unbounded_channel();
         let state_dir = plan.config.state_dir.clone();
         let dir = open_state_dir(&plan)?;
