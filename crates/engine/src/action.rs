@@ -68,6 +68,8 @@ pub enum Action {
         partition: PartitionId,
         /// The answer.
         answer: PinAnswer,
+        /// The answer for people, if it is known and was no success.
+        text: Option<String>,
     },
     /// Tell the worker whether it may present the PIN that it asked about.
     Verdict {

@@ -89,6 +89,8 @@ pub enum Event {
         partition: PartitionId,
         /// What it answered.
         answer: PinAnswer,
+        /// Its answer for people, if it was no success.
+        text: Option<String>,
     },
     /// Another process or the operator changed what the guard's file says, so that a PIN that was
     /// held back may be free now.

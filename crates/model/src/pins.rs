@@ -106,7 +106,7 @@ impl Standing {
 }
 
 /// Why a PIN is held back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum HeldBack {
     /// The token refused it before.
     Refused,

@@ -12,30 +12,27 @@ use qseed_tokens::failure::FailureClass;
 use crate::log::printable;
 
 /// A worker's report of a failure, as the engine judges it and as people read it. `token` is the one
-/// that the partition was last opened on; `held_back` says why the PIN guard held the PIN back.
+/// that the partition was last opened on.
 pub(crate) fn token_failure(
     failure: &qseed_tokens::failure::TokenFailure,
     partition: Option<&Partition>,
     token: Option<&TokenInfo>,
-    held_back: Option<HeldBack>,
 ) -> TokenFailure {
-    let (fault, text) = match (failure.class, held_back) {
-        (FailureClass::PinHeld, Some(reason)) => {
-            (TokenFault::of_held(reason), why_held(reason).to_owned())
-        }
-        (FailureClass::PinUnavailable, _) => match partition.and_then(pin_not_set) {
+    let (fault, text) = match failure.class {
+        FailureClass::PinHeld(reason) => (TokenFault::of_held(reason), why_held(reason).to_owned()),
+        FailureClass::PinUnavailable => match partition.and_then(pin_not_set) {
             Some(why) => (TokenFault::PinNotSet, why.to_string()),
             None => (TokenFault::PinUnavailable, failure.to_string()),
         },
         // The vendor decided that, so the text names the vendor.
-        (FailureClass::Permanent, _) => {
+        FailureClass::Permanent => {
             let vendor = token.map_or(String::new(), |token| {
                 let made = format!("{} {}", token.manufacturer, token.model);
                 format!(", as {} has it", printable(made.trim()))
             });
             (TokenFault::SeedingRefused, format!("{failure}{vendor}"))
         }
-        (class, _) => (fault(class), failure.to_string()),
+        class => (fault(class), failure.to_string()),
     };
     let text = match fault {
         TokenFault::PinHeld
@@ -60,7 +57,7 @@ fn fault(class: FailureClass) -> TokenFault {
     match class {
         FailureClass::Permanent => TokenFault::SeedingRefused,
         FailureClass::PinRefused => TokenFault::PinRefused,
-        FailureClass::PinHeld => TokenFault::PinHeld,
+        FailureClass::PinHeld(reason) => TokenFault::of_held(reason),
         FailureClass::PinGuarded => TokenFault::PinFlagged,
         FailureClass::PinUnavailable | FailureClass::GuardKeyMissing => TokenFault::PinUnavailable,
         FailureClass::ReloadModule => TokenFault::Module,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use qseed_model::pins::HeldBack;
 use serde::{Deserialize, Serialize};
 
 use crate::ckr::{Ckr, Function};
@@ -14,8 +15,8 @@ pub enum FailureClass {
     Permanent,
     /// The token refused this PIN or this kind of user: never present it again.
     PinRefused,
-    /// The daemon's verdict on the PIN was "hold".
-    PinHeld,
+    /// The PIN guard held the PIN back.
+    PinHeld(HeldBack),
     /// The token says *final try* or *locked*: no PIN was offered.
     PinGuarded,
     /// The PIN's file, variable or credential could not be read, or none is configured.

@@ -6,7 +6,7 @@ mod support;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use qseed_model::pins::PinAnswer;
+use qseed_model::pins::{HeldBack, PinAnswer};
 use qseed_model::uri::TokenUri;
 use qseed_model::{Login, TokenChoice};
 use qseed_real_tokens::SoftHsm;
@@ -83,14 +83,20 @@ fn a_pin_is_presented_on_the_guards_word_alone() {
         daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (partition, ask, tag) = daemon.asked().await;
         daemon.say(partition, ask, false);
-        assert_eq!(daemon.open_failed().await.class, FailureClass::PinHeld);
+        assert_eq!(
+            daemon.open_failed().await.class,
+            FailureClass::PinHeld(HeldBack::Refused)
+        );
         daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (_, another, same_tag) = daemon.asked().await;
         assert!(another != ask && same_tag == tag);
         // A verdict on an older question is none on this one.
         daemon.say(partition, ask, true);
         daemon.say(partition, another, false);
-        assert_eq!(daemon.open_failed().await.class, FailureClass::PinHeld);
+        assert_eq!(
+            daemon.open_failed().await.class,
+            FailureClass::PinHeld(HeldBack::Refused)
+        );
         daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (partition, ask, _) = daemon.asked().await;
         daemon.say(partition, ask, true);
@@ -185,7 +191,10 @@ fn one_wrong_pin_for_two_partitions_is_asked_for_each() {
                 other => panic!("{other:?}"),
             }
         }
-        assert!(failures.contains(&FailureClass::PinHeld), "{failures:?}");
+        assert!(
+            failures.contains(&FailureClass::PinHeld(HeldBack::Refused)),
+            "{failures:?}"
+        );
         daemon.shut_down().await;
     });
     assert_eq!(hsm.spy_log().count("C_Login"), 1);

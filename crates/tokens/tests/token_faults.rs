@@ -5,7 +5,7 @@ mod support;
 use std::num::NonZeroU32;
 
 use qseed_faulty_token::{Ckr, Function, PinPad, PinSettings, Rule, TokenFlag, User};
-use qseed_model::pins::PinAnswer;
+use qseed_model::pins::{HeldBack, PinAnswer};
 use qseed_model::{Login, TokenChoice};
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::wire::{FromWorker, Open, ToWorker};
@@ -100,7 +100,10 @@ fn a_login_held_back_while_a_seed_waits_ends_the_seed() {
         let (partition, ask, _) = daemon.asked().await;
         daemon.say(partition, ask, false);
         let (failure, open) = daemon.seed_failed().await;
-        assert_eq!((failure.class, open), (FailureClass::PinHeld, false));
+        assert_eq!(
+            (failure.class, open),
+            (FailureClass::PinHeld(HeldBack::Refused), false)
+        );
     });
     assert!(bench.mixed_in().is_empty());
     assert_eq!(bench.logins(), 1);

@@ -198,8 +198,9 @@ impl Engine {
                 worker,
                 partition,
                 answer,
+                text,
             } => {
-                self.pin_answered(worker, partition, answer);
+                self.pin_answered(worker, partition, answer, text);
             }
             Event::GuardChanged { device } => self.look_at_those_held(device),
             Event::Opened { worker, partition } => self.opened(worker, partition),

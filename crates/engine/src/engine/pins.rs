@@ -53,11 +53,18 @@ impl Engine {
         }
     }
 
-    fn record(&mut self, tag: PinTag, partition: PartitionId, answer: PinAnswer) {
+    fn record(
+        &mut self,
+        tag: PinTag,
+        partition: PartitionId,
+        answer: PinAnswer,
+        text: Option<String>,
+    ) {
         self.act(Action::RecordPin {
             tag,
             partition,
             answer,
+            text,
         });
     }
 
@@ -75,13 +82,19 @@ impl Engine {
         let (judged, waited) = self.pins.judged(tag, held_back);
         match judged {
             Judged::Present(wish) | Judged::Hold(wish) => self.tell(wish, held_back),
-            Judged::TakeBack(partition) => self.record(tag, partition, PinAnswer::NotJudged),
+            Judged::TakeBack(partition) => self.record(tag, partition, PinAnswer::NotJudged, None),
             Judged::Nothing => {}
         }
         self.wish_all(waited);
     }
 
-    pub(super) fn pin_answered(&mut self, life: WorkerId, id: PartitionId, answer: PinAnswer) {
+    pub(super) fn pin_answered(
+        &mut self,
+        life: WorkerId,
+        id: PartitionId,
+        answer: PinAnswer,
+        text: Option<String>,
+    ) {
         if answer == PinAnswer::NotJudged {
             // The worker may have given up before it was told.
             self.pins.gave_up(life, id);
@@ -89,7 +102,7 @@ impl Engine {
         let Some((wish, waited)) = self.pins.answered(life, id, answer) else {
             return;
         };
-        self.record(wish.tags.tag, id, answer);
+        self.record(wish.tags.tag, id, answer, text);
         if answer == PinAnswer::Accepted {
             self.look_at_those_held(Some(wish.tags.device));
         }
@@ -100,14 +113,14 @@ impl Engine {
     /// that went, nobody knows.
     pub(super) fn pin_unanswered(&mut self, life: WorkerId, id: PartitionId) {
         self.pins.gave_up(life, id);
-        self.pin_answered(life, id, PinAnswer::Unclear);
+        self.pin_answered(life, id, PinAnswer::Unclear, None);
     }
 
     /// A token refused a partition's PIN in another call than the login, as it does with one that
     /// has expired.
     pub(super) fn pin_revoked(&mut self, id: PartitionId) {
         if let Some(tag) = self.pins.revoked(id) {
-            self.record(tag, id, PinAnswer::Refused);
+            self.record(tag, id, PinAnswer::Refused, None);
         }
     }
 
@@ -121,7 +134,7 @@ impl Engine {
     pub(super) fn pins_of_dead_worker(&mut self, life: WorkerId) {
         let (lost, waited) = self.pins.worker_died(life);
         for (tag, partition) in lost {
-            self.record(tag, partition, PinAnswer::Unclear);
+            self.record(tag, partition, PinAnswer::Unclear, None);
         }
         self.wish_all(waited);
     }

@@ -134,6 +134,7 @@ impl Story {
             worker,
             partition,
             answer,
+            text: None,
         };
         self.later(secs(1), Some(worker), answered);
         let call = match answer {

@@ -110,6 +110,7 @@ impl World {
                 worker,
                 partition,
                 answer,
+                ..
             } => {
                 if let Some(tag) = self.pins.presented_by(*worker, *partition) {
                     self.pins.answered(tag, *answer);

@@ -150,6 +150,7 @@ impl World {
                     worker,
                     partition,
                     answer,
+                    text: None,
                 },
             );
         }
@@ -217,6 +218,7 @@ impl World {
                 worker,
                 partition,
                 answer,
+                text: None,
             },
         );
         match answer {

@@ -149,7 +149,10 @@ pub(super) async fn open(
                 worker.send(ToWorker::Verdict {
                     partition,
                     ask,
-                    present: held.is_none(),
+                    held_back: held.as_ref().map(|held| match held {
+                        Held::Back(reason, _) => *reason,
+                        Held::NotRecorded(_) | Held::NotWanted => HeldBack::NotRecorded,
+                    }),
                 });
             }
             FromWorker::PinOutcome { answer, ckr, .. } => {
@@ -187,9 +190,7 @@ fn not_open(found: &mut Found<'_>, failure: &TokenFailure, held: Option<Held>) {
     const CHECK: &str = "login";
     match (held, failure.class) {
         (Some(Held::NotWanted), _) => {}
-        (Some(Held::Back(reason, presenter)), _) => {
-            found.failed(CHECK, failure, Some(reason), presenter);
-        }
+        (Some(Held::Back(_, presenter)), _) => found.failed(CHECK, failure, presenter),
         (Some(Held::NotRecorded(why)), _) => not_recorded(&mut found.subject, &why),
         (None, FailureClass::GuardKeyMissing) => {
             let text = format!("no PIN was presented: {failure}");
@@ -202,8 +203,8 @@ fn not_open(found: &mut Found<'_>, failure: &TokenFailure, held: Option<Held>) {
             | FailureClass::PinGuarded
             | FailureClass::PinUnavailable
             | FailureClass::AnotherLogin,
-        ) => found.failed(CHECK, failure, None, None),
-        (None, _) => found.failed("session", failure, None, None),
+        ) => found.failed(CHECK, failure, None),
+        (None, _) => found.failed("session", failure, None),
     }
 }
 

@@ -225,23 +225,24 @@ impl Found<'_> {
         &mut self,
         check: &'static str,
         failure: &TokenFailure,
-        held_back: Option<HeldBack>,
         presenter: Option<String>,
     ) {
         let class = failure.class;
         let (partition, token) = (Some(self.partition), Some(self.token));
-        let failure = token_failure(failure, partition, token, held_back);
+        let failure = token_failure(failure, partition, token);
         let partition = Partition {
             name: presenter.unwrap_or_else(|| self.partition.name.clone()),
             ..self.partition.clone()
         };
         let advice = advice(&failure, &partition);
-        let fix = match held_back {
+        let fix = match class {
             _ if !advice.is_empty() => &advice,
-            Some(HeldBack::DeviceInDoubt) => "qseed guard lists the other partition",
-            Some(_) => "run this check again",
-            None if class == FailureClass::PinUnavailable => "correct `pin` in the configuration",
-            None => "check the token with its vendor's tool",
+            FailureClass::PinHeld(HeldBack::DeviceInDoubt) => {
+                "qseed guard lists the other partition"
+            }
+            FailureClass::PinHeld(_) => "run this check again",
+            FailureClass::PinUnavailable => "correct `pin` in the configuration",
+            _ => "check the token with its vendor's tool",
         };
         self.subject.fault(check, failure.text, fix);
     }

@@ -109,7 +109,7 @@ impl Probe {
                     .subject
                     .fault(CHECK, text, "add --login to this check");
             }
-            return found.failed(CHECK, failure, None, None);
+            return found.failed(CHECK, failure, None);
         }
         if self.accepted.is_empty() {
             let last = self.refused.last();

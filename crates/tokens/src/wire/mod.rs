@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use qseed_entropy::Seed;
-use qseed_model::pins::{PinAnswer, PinTags};
+use qseed_model::pins::{HeldBack, PinAnswer, PinTags};
 use qseed_model::{Login, TokenChoice};
 use qseed_secrets::Secret;
 use serde::{Deserialize, Serialize};
@@ -48,8 +48,8 @@ pub enum ToWorker {
         partition: u32,
         /// The number of the question.
         ask: u64,
-        /// Whether to present the PIN.
-        present: bool,
+        /// Why the PIN is held back; none: present it.
+        held_back: Option<HeldBack>,
     },
     /// Inject a seed, which is spent from here on. Answered by `Seeded` or `SeedFailed`, after
     /// `PinAsk` if the login was lost.

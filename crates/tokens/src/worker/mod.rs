@@ -118,8 +118,8 @@ fn serve(
             Some(ToWorker::Verdict {
                 partition,
                 ask,
-                present,
-            }) => worker.post(partition, Command::Verdict { ask, present }),
+                held_back,
+            }) => worker.post(partition, Command::Verdict { ask, held_back }),
             Some(ToWorker::Seed {
                 partition,
                 job,

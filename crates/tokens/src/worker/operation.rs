@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qseed_entropy::Seed;
+use qseed_model::pins::HeldBack;
 
 use super::Worker;
 use super::logins::Credential;
@@ -20,7 +21,7 @@ pub(super) enum Command {
     Open(Open),
     Verdict {
         ask: u64,
-        present: bool,
+        held_back: Option<HeldBack>,
     },
     /// The login at the token that this partition waited for has ended, well or not.
     LoginSettled,

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use qseed_model::Login;
-use qseed_model::pins::PinAnswer;
+use qseed_model::pins::{HeldBack, PinAnswer};
 
 use super::Worker;
 use super::login::{Offer, allows_a_try};
@@ -70,10 +70,10 @@ impl Partition {
                 self.close(op, phase);
                 op.send(&FromWorker::Closed { partition: self.id });
             }
-            (Command::Verdict { ask, present }, Phase::Asking(pending, asked, offer))
+            (Command::Verdict { ask, held_back }, Phase::Asking(pending, asked, offer))
                 if asked == ask =>
             {
-                self.judged(op, pending, ask, offer, present);
+                self.judged(op, pending, ask, offer, held_back);
             }
             (Command::LoginSettled, Phase::Waiting(pending)) => {
                 op.resumes();
@@ -144,10 +144,10 @@ impl Partition {
         pending: Pending,
         ask: u64,
         offer: Offer,
-        present: bool,
+        held_back: Option<HeldBack>,
     ) {
-        if !present {
-            let failure = TokenFailure::new(FailureClass::PinHeld, "the PIN is held back");
+        if let Some(reason) = held_back {
+            let failure = TokenFailure::new(FailureClass::PinHeld(reason), "the PIN is held back");
             return self.login_failed(op, pending, failure);
         }
         let (answer, login) = offer.present(op, &pending.session);

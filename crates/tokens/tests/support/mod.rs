@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qseed_entropy::Seed;
-use qseed_model::pins::PinAnswer;
+use qseed_model::pins::{HeldBack, PinAnswer};
 use qseed_model::uri::TokenUri;
 use qseed_model::{Login, TokenChoice};
 use qseed_real_tokens::{SOFTHSM, SPY, SoftHsm};
@@ -201,7 +201,7 @@ impl Daemon {
         self.worker.send(ToWorker::Verdict {
             partition,
             ask,
-            present,
+            held_back: (!present).then_some(HeldBack::Refused),
         });
     }
 

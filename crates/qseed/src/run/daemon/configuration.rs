@@ -1,56 +1,21 @@
 //! What the configuration asks for, taken on at the start and at each SIGHUP.
 
-use jiff::Timestamp;
 use qseed_config::{Level, Login};
-use qseed_engine::{Event, SourceId};
+use qseed_engine::{Event, PartitionState};
+use qseed_tokens::wire::ToWorker;
 
 use super::Daemon;
 use crate::assemble::Plan;
 use crate::exit::{Code, Failure};
 use crate::guard_file::GuardFile;
 use crate::log::Entry;
+use crate::run::config_source::Pins;
 use crate::run::manager::notify;
-use crate::run::sources::Adapter;
 use crate::run::watch::Watch;
 use crate::say;
 use crate::state_dir::{StateDir, StateDirError};
 
 impl Daemon {
-    /// Starts the tasks of new sources and ends those of sources that are gone.
-    pub(super) fn start_sources(&mut self, adapters: Vec<Adapter>) {
-        for adapter in &adapters {
-            self.reports.forget_link(adapter.id);
-            if let Some(planned) = self.plan.sources.get(&adapter.id) {
-                self.usage.give_up(&planned.config.name);
-            }
-        }
-        self.sources.start(&self.plan, adapters);
-    }
-
-    /// Tells the engine what each source has delivered in its present month.
-    pub(super) fn tell_budgets(&mut self) {
-        let sources: Vec<_> = self.plan.sources.keys().copied().collect();
-        for source in sources {
-            self.tell_budget(source);
-        }
-    }
-
-    pub(super) fn tell_budget(&mut self, source: SourceId) {
-        let Some(planned) = self.plan.sources.get(&source) else {
-            return;
-        };
-        let budget = planned.config.budget;
-        let spent = budget.map_or(0, |budget| {
-            let name = &planned.config.name;
-            self.usage.spent(name, budget.resets_on, Timestamp::now())
-        });
-        self.handle(Event::Budget {
-            source,
-            spent,
-            limit: budget.map(|budget| budget.bytes),
-        });
-    }
-
     /// SIGHUP: reads the configuration again. What is wrong is said, and nothing changes.
     pub(super) fn reload(&mut self) {
         if let Ok(now) = sd_notify::NotifyState::monotonic_usec_now() {
@@ -101,6 +66,26 @@ impl Daemon {
         self.handle(Event::Configured(self.plan.engine_settings()));
         self.tell_budgets();
         Ok(())
+    }
+
+    /// After the configuration was read again: gives the PINs to workers that run.
+    fn tell_pins(&mut self, pins: &Pins) {
+        for view in self.engine.workers() {
+            for (partition, pin) in pins.get(&view.module).into_iter().flatten() {
+                let (partition, pin) = (*partition, pin.clone());
+                self.workers
+                    .send(view.worker, ToWorker::Pin { partition, pin });
+            }
+        }
+    }
+
+    /// After the configuration was read again: a slot may have another token than before.
+    fn forget_missing_tokens(&mut self) {
+        for view in self.engine.partitions() {
+            if view.state == PartitionState::TokenMissing {
+                self.reports.forget_token(view.id);
+            }
+        }
     }
 }
 

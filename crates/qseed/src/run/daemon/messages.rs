@@ -1,112 +1,21 @@
 //! What sources and workers say, turned into events for the engine.
 
-use jiff::Timestamp;
 use qseed_config::{Module, Output};
-use qseed_engine::{Event, FetchFault, JobId, PartitionId, SourceId, TokenFailure, WorkerId};
-use qseed_sources::Traffic;
+use qseed_engine::{Event, JobId, PartitionId, PartitionState, TokenFailure, WorkerId};
 use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::FromWorker;
-use tokio::sync::oneshot;
 
 use super::Daemon;
 use crate::advice::token_failure;
 use crate::run::FromWorkers;
-use crate::run::sources::{SourceEvent, SourceReport};
-use crate::run::usage::Question;
 use crate::run::watch::Whose;
 use crate::say::shell;
 
 impl Daemon {
-    pub(super) fn source_says(&mut self, event: SourceEvent) {
-        let SourceEvent {
-            source,
-            revision,
-            what,
-        } = event;
-        if !self.sources.runs(source, revision) {
-            return;
-        }
-        match what {
-            SourceReport::Fetched {
-                request,
-                fetched,
-                traffic: Traffic { sent, link },
-            } => {
-                self.secret_was_read(Whose::Source(source));
-                self.reports.link(source, link, &self.plan);
-                let downloaded = match &fetched {
-                    Ok(entropy) => Some(entropy.len() as u64),
-                    // What was no entropy was downloaded all the same.
-                    Err(failure) => match failure.kind {
-                        FetchFault::Invalid(_) => None,
-                        _ => Some(0),
-                    },
-                };
-                self.count_answer(source, downloaded, sent);
-                self.handle(match fetched {
-                    Ok(entropy) => Event::Fetched {
-                        source,
-                        request,
-                        entropy,
-                        sent,
-                    },
-                    Err(failure) => Event::FetchFailed {
-                        source,
-                        request,
-                        failure,
-                    },
-                });
-            }
-            SourceReport::OlderApi => {
-                if let Some(planned) = self.plan.sources.get(&source) {
-                    self.reports.write(shell::older_api(&planned.config.name));
-                }
-            }
-            SourceReport::Limits(limits) => {
-                self.handle(Event::LimitsLearnt { source, limits });
-            }
-        }
-    }
-
-    /// Counts a request before it leaves. Where its source has a budget, it waits to hear whether
-    /// that allows it.
-    pub(super) fn count_question(
-        &mut self,
-        id: SourceId,
-        bytes: usize,
-        spare_attempt: bool,
-    ) -> Option<oneshot::Receiver<bool>> {
-        let source = &self.plan.sources.get(&id)?.config;
-        if source.budget.is_none() && source.rate_limit.is_none() {
-            return None;
-        }
-        let allowed = self.usage.ask(&Question {
-            source: &source.name,
-            budget: source.budget,
-            rate_limit: source.rate_limit,
-            now: Timestamp::now(),
-            bytes: bytes as u64,
-            requests: 1 + u32::from(spare_attempt),
-        });
-        self.state_files.write_usage();
-        allowed
-    }
-
-    /// Counts what became of a request, before anything else does; `None`: it brought what it was
-    /// to bring.
-    fn count_answer(&mut self, id: SourceId, bytes: Option<u64>, sent: u32) {
-        let Some(planned) = self.plan.sources.get(&id) else {
-            return;
-        };
-        let now = Timestamp::now();
-        self.usage.answered(&planned.config.name, now, bytes, sent);
-        self.tell_budget(id);
-    }
-
-    pub(super) fn worker_says(&mut self, (life, event): FromWorkers) {
+    pub(super) fn worker_event(&mut self, (life, event): FromWorkers) {
         let worker = WorkerId(life.into());
         match event {
-            WorkerEvent::Message(message) => self.worker_tells(worker, message),
+            WorkerEvent::Message(message) => self.worker_message(worker, message),
             WorkerEvent::Output { stream, line } => {
                 let (name, _) = self.module_of(worker);
                 self.reports
@@ -141,7 +50,7 @@ impl Daemon {
         })
     }
 
-    fn worker_tells(&mut self, worker: WorkerId, message: FromWorker) {
+    fn worker_message(&mut self, worker: WorkerId, message: FromWorker) {
         match message {
             FromWorker::Ready(_) => self.handle(Event::WorkerReady(worker)),
             FromWorker::InitFailed(failure) => {
@@ -163,7 +72,7 @@ impl Daemon {
                     partition,
                     failure: self.token_failure(partition, &failure),
                 };
-                self.handle_failure(partition, event);
+                self.handle(event);
             }
             FromWorker::Seeded { partition, job, .. } => {
                 self.handle(Event::Seeded {
@@ -185,7 +94,7 @@ impl Daemon {
                     job: JobId(job),
                     failure: self.token_failure(partition, &failure),
                 };
-                self.handle_failure(partition, event);
+                self.handle(event);
             }
             FromWorker::Progress {
                 partition: Some(partition),
@@ -197,9 +106,38 @@ impl Daemon {
                 let partition = PartitionId(partition);
                 self.handle(Event::Waits { worker, partition });
             }
-            FromWorker::PinAsk { .. } | FromWorker::PinOutcome { .. } => {
-                self.worker_tells_of_pin(worker, &message);
+            FromWorker::PinAsk {
+                partition,
+                ask,
+                tags,
+                count_low,
+            } => {
+                let partition = PartitionId(partition);
+                let event = Event::PinAsked {
+                    worker,
+                    partition,
+                    ask,
+                    tags,
+                };
+                if self.engine.expects(&event) {
+                    self.secret_was_read(Whose::Partition(partition));
+                    if count_low {
+                        self.warn_of_low_pin_count(partition);
+                    }
+                }
+                self.handle(event);
             }
+            FromWorker::PinOutcome {
+                partition,
+                answer,
+                ckr,
+                ..
+            } => self.handle(Event::PinAnswered {
+                worker,
+                partition: PartitionId(partition),
+                answer,
+                text: ckr.map(|ckr| format!("C_Login: {ckr}")),
+            }),
             FromWorker::Closed { .. } => {}
             // The daemon lists no slots.
             FromWorker::Progress { partition: None }
@@ -211,11 +149,17 @@ impl Daemon {
         }
     }
 
-    fn handle_failure(&mut self, id: PartitionId, event: Event) {
-        if self.engine.expects(&event) {
-            self.held_back.remove(&id);
+    /// Warns that somebody entered a wrong PIN, unless it was qseed, which has logged that.
+    fn warn_of_low_pin_count(&mut self, id: PartitionId) {
+        let Some(view) = self.engine.partition(id) else {
+            return;
+        };
+        if !matches!(
+            view.state,
+            PartitionState::PinRefused | PartitionState::PinGuarded
+        ) {
+            self.reports.write(shell::pin_count_low(&view.name));
         }
-        self.handle(event);
     }
 
     fn token_failure(
@@ -224,7 +168,6 @@ impl Daemon {
         failure: &qseed_tokens::failure::TokenFailure,
     ) -> TokenFailure {
         let partition = self.plan.partitions.get(&id);
-        let held_back = self.held_back.get(&id).copied();
-        token_failure(failure, partition, self.reports.token(id), held_back)
+        token_failure(failure, partition, self.reports.token(id))
     }
 }

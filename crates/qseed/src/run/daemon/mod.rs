@@ -1,20 +1,16 @@
 //! The daemon's loop: wait for what happens next, hand it to the engine, carry out its actions.
 
+mod actions;
 mod configuration;
 mod messages;
 mod once;
-mod pins;
+mod sources;
 mod stop;
-mod workers;
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use jiff::Timestamp;
-use qseed_config::{Config, NamedSecret, Partition, Warning};
-use qseed_engine::{Action, Engine, Event, Moment, PartitionId, SourceId, Start};
-use qseed_model::pins::HeldBack;
-use qseed_sources::Ask;
+use qseed_config::{Config, Warning};
+use qseed_engine::{Engine, Event, Moment, Start};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Incoming;
@@ -28,14 +24,14 @@ use super::sources::Sources;
 use super::state_files::StateFiles;
 use super::usage::{Usage, UsageFile};
 use super::watch::{self, Exposures, Watch, Whose};
-use crate::assemble::{Plan, PlannedSource};
+use crate::assemble::Plan;
 use crate::cli::RunArgs;
 use crate::exit::Failure;
 use crate::log::Entry;
 use crate::random::random_number;
 use crate::say::{self, shell};
 use configuration::{open_guard, open_state_dir};
-use workers::mix_local;
+use sources::requests_before;
 
 /// Everything that the daemon holds.
 pub(super) struct Daemon {
@@ -47,10 +43,6 @@ pub(super) struct Daemon {
     reports: Reports,
     sources: Sources,
     workers: Processes,
-    /// Why the guard held a partition's PIN back, until its worker says so.
-    held_back: BTreeMap<PartitionId, HeldBack>,
-    /// What the token answered to a PIN, while that is being written down.
-    token_said: Option<String>,
     state_files: StateFiles,
     usage: Usage,
     watch: Watch,
@@ -112,8 +104,6 @@ impl Daemon {
             reports,
             sources: Sources::new(incoming.clone()),
             workers: Processes::default(),
-            held_back: BTreeMap::new(),
-            token_said: None,
             state_files,
             usage,
             to_handle,
@@ -151,7 +141,7 @@ impl Daemon {
                     Wish::Reload => self.reload(),
                     Wish::Reap => orphans::reap(|pid| self.workers.is_worker(pid)),
                 },
-                Some(event) = self.workers.next() => self.worker_says(event),
+                Some(event) = self.workers.next() => self.worker_event(event),
                 Some(event) = self.to_handle.recv() => self.take_in(event),
                 rung = alarm.rings(wake) => match rung {
                     Ok(()) => self.handle(Event::Tick),
@@ -177,110 +167,15 @@ impl Daemon {
         self.engine.handle(self.now(), event);
     }
 
-    /// Carries out everything that the engine decided; at the end, only what concerns PINs.
-    fn carry_out(&mut self) {
-        loop {
-            self.hand_out_facts();
-            let Some(action) = self.engine.next_action() else {
-                return;
-            };
-            let of_pin = matches!(
-                action,
-                Action::PresentPin { .. } | Action::RecordPin { .. } | Action::Verdict { .. }
-            );
-            if self.stopping && !of_pin {
-                continue;
-            }
-            match action {
-                Action::Fetch {
-                    source,
-                    request,
-                    shape,
-                    spare_attempt,
-                } => {
-                    let counted = self.count_question(source, shape.bytes(), spare_attempt);
-                    let ask = Ask {
-                        shape,
-                        spare_attempt,
-                    };
-                    self.sources.fetch(source, request, ask, counted);
-                }
-                Action::PresentPin { partition, tags } => self.present_pin(tags, partition),
-                Action::RecordPin { tag, answer, .. } => {
-                    self.state_files
-                        .record(tag, answer, self.token_said.clone());
-                }
-                Action::Verdict {
-                    worker,
-                    partition,
-                    ask,
-                    held_back,
-                } => {
-                    self.give_verdict(worker, partition, ask, held_back);
-                }
-                Action::StartWorker { worker, module } => self.start_worker(worker, module),
-                Action::EndWorker { worker, kill } => self.end_worker(worker, kill),
-                Action::Open { worker, partition } => self.open(worker, partition),
-                Action::Close { worker, partition } => self.close(worker, partition),
-                Action::Seed {
-                    worker,
-                    partition,
-                    job,
-                    mut seed,
-                    made_of,
-                } => {
-                    if made_of.mix_local {
-                        mix_local(&mut seed);
-                    }
-                    self.seed(worker, partition, job, seed);
-                }
-            }
-        }
-    }
-
-    /// Hands out everything that happened; at the end of the daemon, nothing more is announced.
-    fn hand_out_facts(&mut self) {
-        let now = self.now();
-        if !self.stopping {
-            self.reports.due(now, &self.plan);
-        }
-        while let Some(fact) = self.engine.next_fact() {
-            if !self.stopping {
-                self.reports.take(now, &fact, &self.plan);
-            }
-        }
-    }
-
     fn take_in(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Source(event) => self.source_says(event),
+            Incoming::Source(event) => self.source_event(event),
             Incoming::PinJudged { tag, held_back } => {
                 self.handle(Event::PinJudged { tag, held_back });
             }
             Incoming::GuardChanged { device } => self.handle(Event::GuardChanged { device }),
             Incoming::GuardFile(state) => self.reports.write(shell::guard_file(state)),
             Incoming::UsageFile(state) => self.reports.write(shell::usage_file(state)),
-        }
-    }
-
-    /// Warns where other users can use a secret that was just read.
-    fn secret_was_read(&mut self, whose: Whose) {
-        let plan = &self.plan;
-        let secrets: Vec<NamedSecret<'_>> = match whose {
-            Whose::Source(id) => {
-                let source = plan.sources.get(&id);
-                source.map_or_else(Vec::new, |it| it.config.secrets().collect())
-            }
-            Whose::Partition(id) => {
-                let partition = plan.partitions.get(&id);
-                partition.and_then(Partition::secret).into_iter().collect()
-            }
-        };
-        for exposure in secrets
-            .iter()
-            .flat_map(|it| self.exposures.after_reading(it))
-        {
-            self.reports.write(shell::exposed(&exposure));
         }
     }
 
@@ -295,12 +190,4 @@ impl Daemon {
             });
         }
     }
-}
-
-/// The time since each request that earlier processes sent.
-fn requests_before(plan: &Plan, usage: &Usage) -> Vec<(SourceId, Vec<Duration>)> {
-    let now = Timestamp::now();
-    let of =
-        |(id, source): (&SourceId, &PlannedSource)| (*id, usage.requests(&source.config.name, now));
-    plan.sources.iter().map(of).collect()
 }

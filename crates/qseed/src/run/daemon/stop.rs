@@ -54,14 +54,14 @@ impl Daemon {
                 Some((life, WorkerEvent::Message(message)))
                     if matches!(message, FromWorker::PinOutcome { .. }) =>
                 {
-                    self.worker_says((life, WorkerEvent::Message(message)));
+                    self.worker_event((life, WorkerEvent::Message(message)));
                     self.carry_out();
                 }
                 // A module's last words.
                 Some((
                     life,
                     words @ (WorkerEvent::Output { .. } | WorkerEvent::OutputWithheld { .. }),
-                )) => self.worker_says((life, words)),
+                )) => self.worker_event((life, words)),
                 Some(_) => {}
                 None => return,
             }

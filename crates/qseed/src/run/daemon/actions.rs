@@ -1,0 +1,159 @@
+//! What the engine decided, carried out.
+
+use std::sync::atomic::Ordering;
+
+use qseed_engine::{Action, Event, ModuleId, PartitionId, WorkerId};
+use qseed_entropy::Seed;
+use qseed_model::TokenChoice;
+use qseed_model::pins::{HeldBack, PinAnswer};
+use qseed_sources::Ask;
+use qseed_tokens::directory::TokenInfo;
+use qseed_tokens::supervisor::WorkerSpec;
+use qseed_tokens::wire::ToWorker;
+
+use super::Daemon;
+use crate::module_worker::worker_spec;
+use crate::random::random_bytes;
+
+impl Daemon {
+    /// Carries out everything that the engine decided; at the end, only what concerns PINs.
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            self.hand_out_facts();
+            let Some(action) = self.engine.next_action() else {
+                return;
+            };
+            let of_pin = matches!(
+                action,
+                Action::PresentPin { .. } | Action::RecordPin { .. } | Action::Verdict { .. }
+            );
+            if !self.stopping || of_pin {
+                self.act(action);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Fetch {
+                source,
+                request,
+                shape,
+                spare_attempt,
+            } => {
+                let counted = self.count_request(source, shape.bytes(), spare_attempt);
+                let ask = Ask {
+                    shape,
+                    spare_attempt,
+                };
+                self.sources.fetch(source, request, ask, counted);
+            }
+            Action::PresentPin { partition, tags } => {
+                let partition = self.plan.partitions.get(&partition);
+                let name = partition.map(|partition| partition.name.clone());
+                self.state_files.present(tags, name.unwrap_or_default());
+            }
+            Action::RecordPin {
+                tag, answer, text, ..
+            } => self.state_files.record(tag, answer, text),
+            Action::Verdict {
+                worker,
+                partition,
+                ask,
+                held_back,
+            } => self.give_verdict(worker, partition, ask, held_back),
+            Action::StartWorker { worker, module } => self.start_worker(worker, module),
+            Action::EndWorker { worker, kill: true } => self.workers.kill(worker),
+            Action::EndWorker { worker, .. } => self.workers.send(worker, ToWorker::Shutdown),
+            Action::Open { worker, partition } => self.open(worker, partition),
+            Action::Close { worker, partition } => {
+                let partition = partition.0;
+                self.workers.send(worker, ToWorker::Close { partition });
+            }
+            Action::Seed {
+                worker,
+                partition,
+                job,
+                mut seed,
+                made_of,
+            } => {
+                if made_of.mix_local {
+                    seed.xor(Seed::new(random_bytes(seed.len())));
+                }
+                let (partition, job) = (partition.0, job.0);
+                let seed = ToWorker::Seed {
+                    partition,
+                    job,
+                    seed,
+                };
+                self.workers.send(worker, seed);
+            }
+        }
+    }
+
+    /// Hands out everything that happened; at the end of the daemon, nothing more is announced.
+    pub(super) fn hand_out_facts(&mut self) {
+        let now = self.now();
+        if !self.stopping {
+            self.reports.due(now, &self.plan);
+        }
+        while let Some(fact) = self.engine.next_fact() {
+            if !self.stopping {
+                self.reports.take(now, &fact, &self.plan);
+            }
+        }
+    }
+
+    fn give_verdict(
+        &mut self,
+        worker: WorkerId,
+        partition: PartitionId,
+        ask: u64,
+        held_back: Option<HeldBack>,
+    ) {
+        let is_recorded = held_back.is_none();
+        // The worker ends in any case.
+        let held_back = held_back.or(self.stopping.then_some(HeldBack::NotRecorded));
+        let message = ToWorker::Verdict {
+            partition: partition.0,
+            ask,
+            held_back,
+        };
+        self.workers.send(worker, message);
+        if is_recorded && held_back.is_some() {
+            // It was recorded as presented and then was not, so the record before holds.
+            self.handle(Event::PinAnswered {
+                worker,
+                partition,
+                answer: PinAnswer::NotJudged,
+                text: None,
+            });
+        }
+    }
+
+    fn start_worker(&mut self, worker: WorkerId, module: ModuleId) {
+        let Some(config) = self.plan.modules.get(&module) else {
+            let text = "its module is not configured".to_owned();
+            return self.handle(Event::WorkerExited { worker, text });
+        };
+        let withheld = self.config_source.secret_variables();
+        let spec = WorkerSpec {
+            guard_key_may_be_made: self.state_files.key_may_be_made.load(Ordering::Relaxed),
+            ..worker_spec(config, withheld, &self.plan.config.state_dir)
+        };
+        let pins = self.config_source.kept_pins(module);
+        if let Err(text) = self.workers.start(worker, &spec, pins) {
+            self.handle(Event::WorkerExited { worker, text });
+        }
+    }
+
+    fn open(&mut self, worker: WorkerId, id: PartitionId) {
+        let Some(mut open) = self.plan.open_message(id) else {
+            return;
+        };
+        if matches!(open.token, TokenChoice::Slot(_)) {
+            open.first = self.reports.token(id).map(TokenInfo::name);
+        }
+        self.workers.send(worker, ToWorker::Open(open));
+    }
+}
