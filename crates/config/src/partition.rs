@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qseed_model::{Login, TokenChoice};
+use qseed_model::{Login, Output, TokenChoice};
 use qseed_secrets::SecretRef;
 
 use crate::exposure::NamedSecret;
@@ -97,16 +97,6 @@ pub struct Module {
     pub concurrency: u16,
     /// What the log has of that which the library writes to standard output and error.
     pub output: Output,
-}
-
-/// What the log has of a library's output.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Output {
-    /// How many lines it wrote.
-    #[default]
-    Count,
-    /// Each line, with any PIN or seed that the library prints.
-    Log,
 }
 
 impl Module {

@@ -113,6 +113,8 @@ pub enum PartitionFact {
         duration: Duration,
         /// The time since the seed before; none: it is the first.
         gap: Option<Duration>,
+        /// Whether it was late.
+        was_late: bool,
     },
     /// Its state changed.
     StateChanged {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here does input or output, or decides anything.
 
+mod output;
 pub mod pins;
 mod request;
 mod source;
@@ -9,6 +10,7 @@ mod token;
 pub mod uri;
 mod version;
 
+pub use output::Output;
 pub use request::{Check, FetchFault, Limits, Shape};
 pub use source::{Combine, PostQuantum, Rate, Reserve};
 pub use token::{Login, TokenChoice};

@@ -96,10 +96,7 @@ pub(crate) fn worker_spec(module: &Module, withheld: Vec<String>, state_dir: &Pa
         guard_key_may_be_made: false,
         concurrency: module.concurrency,
         recheck_after: RECHECK_AFTER,
-        output: match module.output {
-            qseed_config::Output::Log => Output::Lines,
-            qseed_config::Output::Count => Output::Count,
-        },
+        output: module.output,
     }
 }
 
@@ -144,7 +141,7 @@ impl Listing {
 
 /// Lists a module's slots in a worker process of its own, which gets no PIN and no seed.
 pub(crate) async fn list(mut spec: WorkerSpec, deadline: Duration) -> Listing {
-    spec.output = Output::Lines;
+    spec.output = Output::Log;
     let mut listing = Listing::default();
     match ModuleWorker::start(&spec, None, deadline) {
         Ok(mut worker) => {

@@ -1,5 +1,6 @@
 //! What commands print on standard output.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use crate::exit::Failure;
@@ -27,8 +28,8 @@ pub(crate) fn print_json(document: &serde_json::Value) -> Result<(), Failure> {
 }
 
 /// `1 slot`, `2 slots`.
-pub(crate) fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
+pub(crate) fn count<N: Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
 
@@ -38,8 +39,8 @@ mod tests {
 
     #[test]
     fn one_is_singular() {
-        assert_eq!(count(0, "slot"), "0 slots");
-        assert_eq!(count(1, "slot"), "1 slot");
-        assert_eq!(count(12, "slot"), "12 slots");
+        assert_eq!(count(0_usize, "slot"), "0 slots");
+        assert_eq!(count(1_u32, "slot"), "1 slot");
+        assert_eq!(count(12_u64, "slot"), "12 slots");
     }
 }

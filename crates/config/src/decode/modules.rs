@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use qseed_model::Output;
+
 use crate::keys;
-use crate::partition::{Module, Output, Partition};
+use crate::partition::{Module, Partition};
 use crate::report::{Findings, Place, Reading};
 use crate::section::{Field, Section};
 use crate::yaml::{Entry, Kind, Node, Style};

@@ -1,7 +1,7 @@
 //! Which partitions are late and which are seeded again, gathered: a source that is out makes
 //! thousands late at the same moment, and each has a line only where they are few.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::repeats::Repeats;
@@ -46,10 +46,7 @@ struct Again {
 
 #[derive(Debug, Default)]
 pub(super) struct Lateness {
-    /// The partitions that are late.
-    late: BTreeSet<PartitionId>,
-    /// Those that no line was about yet.
-    new: BTreeMap<PartitionId, Late>,
+    late: BTreeMap<PartitionId, Late>,
     again: BTreeMap<PartitionId, Again>,
     due: Option<Moment>,
     /// Gatherings without a calm between them, and when the last one ended.
@@ -69,7 +66,6 @@ impl Lateness {
         if cause == PartitionState::SeedingRefused {
             return;
         }
-        self.late.insert(partition.id);
         let late = Late {
             partition: partition.clone(),
             since: now,
@@ -77,26 +73,22 @@ impl Lateness {
             period,
             cause,
         };
-        self.new.insert(partition.id, late);
+        self.late.insert(partition.id, late);
         self.gather(now);
     }
 
-    /// A partition was seeded, after `repeats` if attempts failed before.
-    pub(super) fn seeded(
+    /// A partition was seeded that was late, or that failed before.
+    pub(super) fn seeded_again(
         &mut self,
         now: Moment,
         partition: &Named<PartitionId>,
         gap: Option<Duration>,
         repeats: Option<Repeats>,
     ) {
-        let was_late = self.late.remove(&partition.id);
-        self.new.remove(&partition.id);
-        if !was_late && repeats.is_none() {
-            return;
-        }
+        self.late.remove(&partition.id);
         let again = Again {
             partition: partition.clone(),
-            gap: gap.filter(|_| was_late),
+            gap,
             repeats,
         };
         self.again.insert(partition.id, again);
@@ -105,7 +97,6 @@ impl Lateness {
 
     pub(super) fn forget(&mut self, id: PartitionId) {
         self.late.remove(&id);
-        self.new.remove(&id);
         self.again.remove(&id);
     }
 
@@ -114,7 +105,7 @@ impl Lateness {
     }
 
     pub(super) fn entries(&self) -> usize {
-        self.late.len() + self.new.len() + self.again.len()
+        self.late.len() + self.again.len()
     }
 
     fn gather(&mut self, now: Moment) {
@@ -139,18 +130,18 @@ impl Lateness {
                 partitions: Group::of(again.into_values().map(|again| again.partition)),
             });
         }
-        let new = std::mem::take(&mut self.new);
-        if !new.is_empty() {
+        let late = std::mem::take(&mut self.late);
+        if !late.is_empty() {
             let mut causes = BTreeMap::<_, usize>::new();
-            for late in new.values() {
-                *causes.entry(late.cause).or_default() += 1;
+            for one in late.values() {
+                *causes.entry(one.cause).or_default() += 1;
             }
-            let unseeded = |late: &Late| Some(late.unseeded? + now.since(late.since));
+            let unseeded = |one: &Late| Some(one.unseeded? + now.since(one.since));
             summaries.push(Summary::Late {
-                unseeded: new.values().filter_map(unseeded).max(),
-                period: new.values().map(|late| late.period).min(),
+                unseeded: late.values().filter_map(unseeded).max(),
+                period: late.values().map(|one| one.period).min(),
                 causes: causes.into_iter().collect(),
-                partitions: Group::of(new.into_values().map(|late| late.partition)),
+                partitions: Group::of(late.into_values().map(|one| one.partition)),
             });
         }
     }

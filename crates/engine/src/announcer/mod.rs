@@ -241,10 +241,14 @@ impl Announcer {
                 bytes,
                 made_of,
                 gap,
+                was_late,
                 ..
             } => {
                 let repeats = self.partitions.end(now, &id);
-                self.lateness.seeded(now, partition, *gap, repeats);
+                let gap = gap.filter(|_| *was_late);
+                if *was_late || repeats.is_some() {
+                    self.lateness.seeded_again(now, partition, gap, repeats);
+                }
                 self.opened.remove(&id);
                 self.made_of(made_of);
                 let Some(injections) = &mut self.injections else {

@@ -175,7 +175,8 @@ impl Engine {
         let gap = partition.last_seed.map(|last| now.since(last));
         partition.last_seed = Some(now);
         // The timer of one that was neither moves on by itself.
-        let sets_timer = std::mem::take(&mut partition.late) || partition.seeds == 1;
+        let was_late = std::mem::take(&mut partition.late);
+        let sets_timer = was_late || partition.seeds == 1;
         partition.backoff.succeeded();
         partition.general_errors = 0;
         if partition.trouble.take().is_some() || partition.seeds == 1 {
@@ -193,6 +194,7 @@ impl Engine {
             made_of,
             duration: now.since(call.began),
             gap,
+            was_late,
         };
         self.emit(Fact::Partition(named, fact));
         self.finish(id);

@@ -172,7 +172,7 @@ impl LowRate {
         };
         let text = format!(
             "the rate limit allows {} in {}, and {} {} at least {} in that time, {reason}",
-            count(requests as usize, "request"),
+            count(requests, "request"),
             format_duration(per),
             count(partitions, "partition"),
             if partitions == 1 { "needs" } else { "need" },

@@ -115,7 +115,7 @@ impl Drop for Log {
 }
 
 fn dropped(lines: u64) -> String {
-    let lines = count(usize::try_from(lines).unwrap_or(usize::MAX), "log line");
+    let lines = count(lines, "log line");
     format!("Dropped {lines} because standard output was blocked.")
 }
 

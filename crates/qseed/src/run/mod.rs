@@ -4,18 +4,18 @@
 //! the engine decides. Sources are tasks on that thread; modules are processes; the files of the
 //! state directory, which wait for a disk, have a thread of their own.
 
-mod alarm;
 mod config_source;
 mod daemon;
 mod manager;
 mod orphans;
 mod processes;
 mod reports;
+mod secret_files;
 mod service;
 mod sources;
 mod state_files;
+mod timer;
 mod usage;
-mod watch;
 
 use std::sync::Arc;
 

@@ -113,7 +113,7 @@ fn sentence(what: &str, repeats: Option<Repeats>, of: &str) -> String {
 
 /// `3 failed requests in 40 s`.
 fn failed_before(repeats: Repeats, of: &str) -> String {
-    let failures = count(repeats.count as usize, &format!("failed {of}"));
+    let failures = count(repeats.count, &format!("failed {of}"));
     format!("{failures} in {}", format_duration(repeats.lasting))
 }
 

@@ -88,7 +88,7 @@ pub(crate) fn module_wrote_too_much(name: &str, lines: u64) -> Entry {
 
 /// A module wrote so many lines so far, of which none is logged.
 pub(crate) fn module_wrote_in_all(name: &str, so_far: u64) -> Entry {
-    let lines = count(usize::try_from(so_far).unwrap_or(usize::MAX), "line");
+    let lines = count(so_far, "line");
     let message = format!(
         "{name}: wrote {lines} to its standard output and error so far. qseed does not log them, \
          since they may hold PINs and seeds; `output: log` for this module does."

@@ -23,8 +23,9 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use allowance::{Allowance, Earned};
-pub use output::{Output, Stream};
+pub use output::Stream;
 pub use pins::KeptPins;
+pub use qseed_model::Output;
 
 use crate::wire::{self, FromWorker, Hello, ToWorker};
 

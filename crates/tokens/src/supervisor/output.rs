@@ -3,21 +3,13 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use qseed_model::Output;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::{Reporter, WorkerEvent};
-
-/// What the daemon does with a module's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Lines are counted, and nothing of them is kept: they may hold PINs and seeds.
-    Count,
-    /// Lines are passed on.
-    Lines,
-}
 
 /// Where a line was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +46,7 @@ pub(super) fn read(
     let events = events.clone();
     match output {
         Output::Count => tasks.spawn(count_lines(pipe, stream, events)),
-        Output::Lines => tasks.spawn(read_lines(pipe, stream, events)),
+        Output::Log => tasks.spawn(read_lines(pipe, stream, events)),
     };
 }
 

@@ -77,7 +77,7 @@ pub fn spec(module: &str, folder: &Path) -> WorkerSpec {
         guard_key_may_be_made: true,
         concurrency: 4,
         recheck_after: RECHECK_AFTER,
-        output: Output::Lines,
+        output: Output::Log,
     }
 }
 

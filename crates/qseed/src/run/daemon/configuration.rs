@@ -11,7 +11,7 @@ use crate::guard_file::GuardFile;
 use crate::log::Entry;
 use crate::run::config_source::Pins;
 use crate::run::manager::notify;
-use crate::run::watch::Watch;
+use crate::run::secret_files::SecretFiles;
 use crate::say;
 use crate::state_dir::{StateDir, StateDirError};
 
@@ -58,7 +58,7 @@ impl Daemon {
         for warning in say::configuration::warnings(&self.plan, &warnings) {
             self.reports.write(warning);
         }
-        self.watch = Watch::new(&self.plan);
+        self.secret_files = SecretFiles::new(&self.plan);
         self.start_sources(adapters);
         self.tell_pins(&pins);
         drop(pins);

@@ -8,7 +8,7 @@ use qseed_tokens::wire::FromWorker;
 use super::Daemon;
 use crate::advice::token_failure;
 use crate::run::FromWorkers;
-use crate::run::watch::Whose;
+use crate::run::secret_files::Owner;
 use crate::say::shell;
 
 impl Daemon {
@@ -120,7 +120,7 @@ impl Daemon {
                     tags,
                 };
                 if self.engine.expects(&event) {
-                    self.secret_was_read(Whose::Partition(partition));
+                    self.secret_was_read(Owner::Partition(partition));
                     if count_low {
                         self.warn_of_low_pin_count(partition);
                     }

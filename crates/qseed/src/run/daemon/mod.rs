@@ -14,16 +14,16 @@ use qseed_engine::{Engine, Event, Moment, Start};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Incoming;
-use super::alarm::Alarm;
 use super::config_source::ConfigSource;
 use super::orphans;
 use super::processes::Processes;
 use super::reports::Reports;
+use super::secret_files::{CHECK_EVERY, Exposures, Owner, SecretFiles};
 use super::service::{Service, Wish};
 use super::sources::Sources;
 use super::state_files::StateFiles;
+use super::timer::Timer;
 use super::usage::{Usage, UsageFile};
-use super::watch::{self, Exposures, Watch, Whose};
 use crate::assemble::Plan;
 use crate::cli::RunArgs;
 use crate::exit::Failure;
@@ -45,7 +45,7 @@ pub(super) struct Daemon {
     workers: Processes,
     state_files: StateFiles,
     usage: Usage,
-    watch: Watch,
+    secret_files: SecretFiles,
     exposures: Exposures,
     to_handle: UnboundedReceiver<Incoming>,
     service: Service,
@@ -94,7 +94,7 @@ impl Daemon {
         let state_files = StateFiles::start(state_dir, guard, (usage_file, read), events)
             .map_err(|error| Failure::internal("cannot start a thread", error))?;
         let mut daemon = Self {
-            watch: Watch::new(&plan),
+            secret_files: SecretFiles::new(&plan),
             exposures,
             once,
             plan,
@@ -118,8 +118,8 @@ impl Daemon {
 
     /// Runs until a signal ends it or, with `--once`, everything was tried once.
     pub(super) async fn run(mut self) -> Result<(), Failure> {
-        let mut alarm = Alarm::new().map_err(|error| Failure::internal("no timer", error))?;
-        let mut files = tokio::time::interval(watch::EVERY);
+        let mut timer = Timer::new().map_err(|error| Failure::internal("no timer", error))?;
+        let mut files = tokio::time::interval(CHECK_EVERY);
         files.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let result = loop {
             self.carry_out();
@@ -143,7 +143,7 @@ impl Daemon {
                 },
                 Some(event) = self.workers.next() => self.worker_event(event),
                 Some(event) = self.to_handle.recv() => self.take_in(event),
-                rung = alarm.rings(wake) => match rung {
+                fired = timer.fires(wake) => match fired {
                     Ok(()) => self.handle(Event::Tick),
                     Err(error) => break Err(Failure::internal("the timer fails", error)),
                 },
@@ -183,10 +183,10 @@ impl Daemon {
     fn look_at_files(&mut self) {
         self.tell_budgets();
         self.state_files.refresh();
-        for whose in self.watch.changed() {
-            self.handle(match whose {
-                Whose::Source(id) => Event::SourceSecretChanged(id),
-                Whose::Partition(id) => Event::PinChanged(id),
+        for owner in self.secret_files.changed() {
+            self.handle(match owner {
+                Owner::Source(id) => Event::SourceSecretChanged(id),
+                Owner::Partition(id) => Event::PinChanged(id),
             });
         }
     }

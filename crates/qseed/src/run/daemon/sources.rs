@@ -10,9 +10,9 @@ use tokio::sync::oneshot;
 
 use super::Daemon;
 use crate::assemble::{Plan, PlannedSource};
+use crate::run::secret_files::Owner;
 use crate::run::sources::{Adapter, SourceEvent, SourceReport};
 use crate::run::usage::{Question, Usage};
-use crate::run::watch::Whose;
 use crate::say::shell;
 
 impl Daemon {
@@ -31,7 +31,7 @@ impl Daemon {
                 fetched,
                 traffic: Traffic { sent, link },
             } => {
-                self.secret_was_read(Whose::Source(source));
+                self.secret_was_read(Owner::Source(source));
                 self.reports.link(source, link, &self.plan);
                 let downloaded = match &fetched {
                     Ok(entropy) => Some(entropy.len() as u64),
@@ -138,14 +138,14 @@ impl Daemon {
     }
 
     /// Warns where other users can use a secret that was just read.
-    pub(super) fn secret_was_read(&mut self, whose: Whose) {
+    pub(super) fn secret_was_read(&mut self, owner: Owner) {
         let plan = &self.plan;
-        let secrets: Vec<NamedSecret<'_>> = match whose {
-            Whose::Source(id) => {
+        let secrets: Vec<NamedSecret<'_>> = match owner {
+            Owner::Source(id) => {
                 let source = plan.sources.get(&id);
                 source.map_or_else(Vec::new, |it| it.config.secrets().collect())
             }
-            Whose::Partition(id) => {
+            Owner::Partition(id) => {
                 let partition = plan.partitions.get(&id);
                 partition.and_then(Partition::secret).into_iter().collect()
             }

@@ -13,15 +13,15 @@ use rustix::time::{
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe::Receiver;
 
-/// A timer that rings once at a moment.
+/// A timer that fires once at a moment.
 #[derive(Debug)]
-pub(super) struct Alarm {
-    /// The timer is read like a pipe: eight bytes once it has rung.
+pub(super) struct Timer {
+    /// The timer is read like a pipe: eight bytes once it has fired.
     timer: Receiver,
     set_for: Option<Instant>,
 }
 
-impl Alarm {
+impl Timer {
     pub(super) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
@@ -31,8 +31,8 @@ impl Alarm {
         })
     }
 
-    /// Waits for the moment, or for ever where there is none. Can be dropped and asked again.
-    pub(super) async fn rings(&mut self, at: Option<Instant>) -> io::Result<()> {
+    /// Waits for the moment, or for ever if there is none. May be dropped and called again.
+    pub(super) async fn fires(&mut self, at: Option<Instant>) -> io::Result<()> {
         let Some(moment) = at else {
             return std::future::pending().await;
         };
@@ -70,28 +70,28 @@ impl Alarm {
 
 #[cfg(test)]
 mod tests {
-    use super::Alarm;
+    use super::Timer;
     use std::time::{Duration, Instant};
 
     #[test]
-    fn it_rings_at_the_moment_that_was_asked_for_last() {
+    fn it_fires_at_the_moment_that_was_asked_for_last() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let mut alarm = Alarm::new().expect("a timer");
+            let mut timer = Timer::new().expect("a timer");
             let far = Instant::now() + Duration::from_secs(3600);
             tokio::select! {
                 biased;
-                _ = alarm.rings(Some(far)) => panic!("an hour has not passed"),
+                _ = timer.fires(Some(far)) => panic!("an hour has not passed"),
                 () = tokio::task::yield_now() => {}
             }
             let near = Instant::now() + Duration::from_millis(20);
-            alarm.rings(Some(near)).await.expect("it rings");
+            timer.fires(Some(near)).await.expect("it fires");
             assert!(Instant::now() >= near);
             let past = near;
-            alarm.rings(Some(past)).await.expect("it rings at once");
+            timer.fires(Some(past)).await.expect("it fires at once");
         });
     }
 }

@@ -1,5 +1,4 @@
-//! Notices that a secret's file was changed, while something waits for that, and that other users
-//! can use it.
+//! Notices changes of the secrets' files, and that other users can use them.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -12,12 +11,12 @@ use qseed_secrets::Exposed;
 
 use crate::assemble::Plan;
 
-/// How often files are looked at while something waits for a change.
-pub(super) const EVERY: Duration = Duration::from_secs(1);
+/// How often files are checked while something waits for a change.
+pub(super) const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Whom a file is for.
+/// Whose secret a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
+pub(super) enum Owner {
     Source(SourceId),
     Partition(PartitionId),
 }
@@ -25,51 +24,42 @@ pub(super) enum Whose {
 /// Device, inode, size and time of change; none while the file is missing.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
-/// The files that hold secrets, as they were when they were looked at last.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    stamps: BTreeMap<PathBuf, Stamp>,
-    files: Vec<(PathBuf, Whose)>,
-}
+/// The files that hold secrets, each with its stamp at the last check.
+#[derive(Debug)]
+pub(super) struct SecretFiles(BTreeMap<PathBuf, (Stamp, Vec<Owner>)>);
 
-impl Watch {
+impl SecretFiles {
     pub(super) fn new(plan: &Plan) -> Self {
-        let sources = plan
-            .sources
-            .keys()
-            .filter_map(|id| Some((plan.access_token_file(*id)?, Whose::Source(*id))));
-        let partitions = plan
-            .partitions
-            .keys()
-            .filter_map(|id| Some((plan.pin_file(*id)?, Whose::Partition(*id))));
-        let files: Vec<_> = sources.chain(partitions).collect();
-        let stamps = files
-            .iter()
-            .map(|(path, _)| (path.clone(), stamp(path)))
-            .collect();
-        Self { stamps, files }
+        let sources = plan.sources.keys();
+        let sources =
+            sources.filter_map(|id| Some((plan.access_token_file(*id)?, Owner::Source(*id))));
+        let partitions = plan.partitions.keys();
+        let partitions =
+            partitions.filter_map(|id| Some((plan.pin_file(*id)?, Owner::Partition(*id))));
+        let mut files = BTreeMap::new();
+        for (path, owner) in sources.chain(partitions) {
+            let now = stamp(&path);
+            let (_, owners) = files.entry(path).or_insert((now, Vec::new()));
+            owners.push(owner);
+        }
+        Self(files)
     }
 
-    /// Whose files were changed since they were looked at last.
-    pub(super) fn changed(&mut self) -> Vec<Whose> {
+    /// Whose files changed since the last check.
+    pub(super) fn changed(&mut self) -> Vec<Owner> {
         let mut changed = Vec::new();
-        let now: BTreeMap<_, _> = self
-            .stamps
-            .keys()
-            .map(|path| (path.clone(), stamp(path)))
-            .collect();
-        for (path, whose) in &self.files {
-            if self.stamps.get(path) != now.get(path) {
-                changed.push(*whose);
+        for (path, (before, owners)) in &mut self.0 {
+            let now = stamp(path);
+            if std::mem::replace(before, now) != now {
+                changed.extend_from_slice(owners);
             }
         }
-        self.stamps = now;
         changed
     }
 }
 
-/// How long a warning of an exposed secret is not repeated.
-const SAID_FOR: Duration = Duration::from_secs(3_600);
+/// A warning of an exposed secret is repeated after this time.
+const REPEAT_AFTER: Duration = Duration::from_secs(3_600);
 
 /// What other users can do with the secrets' files, as it was logged last.
 #[derive(Debug)]
@@ -100,7 +90,7 @@ impl Exposures {
             return exposures;
         }
         let logged = self.logged.get(&path);
-        if logged.is_some_and(|(known, at)| *known == faults && at.elapsed() < SAID_FOR) {
+        if logged.is_some_and(|(known, at)| *known == faults && at.elapsed() < REPEAT_AFTER) {
             return Vec::new();
         }
         self.logged.insert(path, (faults, Instant::now()));
