@@ -28,7 +28,7 @@ pub(crate) fn print_json(document: &serde_json::Value) -> Result<(), Failure> {
 }
 
 /// `1 slot`, `2 slots`.
-pub(crate) fn count<N: Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
+pub(crate) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, what: &str) -> String {
     let plural = if number == N::from(1) { "" } else { "s" };
     format!("{number} {what}{plural}")
 }
