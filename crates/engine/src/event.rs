@@ -51,28 +51,11 @@ pub enum Event {
     WorkerMisbehaves { worker: WorkerId, text: String },
     /// The worker's process has ended, or could not be started.
     WorkerExited { worker: WorkerId, text: String },
-    /// An operation on the partition goes on with its next call.
-    Progress {
+    /// A worker reports on a call that it makes for a partition.
+    Call {
         worker: WorkerId,
         partition: PartitionId,
-    },
-    /// An operation on the partition waits for another one of its worker: no call of its own runs.
-    Waits {
-        /// The worker.
-        worker: WorkerId,
-        /// The partition.
-        partition: PartitionId,
-    },
-    /// The worker wants to present a PIN.
-    PinAsked {
-        /// The worker.
-        worker: WorkerId,
-        /// The partition.
-        partition: PartitionId,
-        /// The worker's number for this wish.
-        ask: u64,
-        /// The PIN's digests.
-        tags: PinTags,
+        event: CallEvent,
     },
     /// The guard's file has judged `Action::PresentPin`.
     PinJudged {
@@ -81,51 +64,49 @@ pub enum Event {
         /// Why it is held back; none: the presentation is on the disk.
         held_back: Option<HeldBack>,
     },
-    /// The token answered to a PIN that was presented.
-    PinAnswered {
-        /// The worker.
-        worker: WorkerId,
-        /// The partition.
-        partition: PartitionId,
-        /// What it answered.
-        answer: PinAnswer,
-        /// Its answer for people, if it was no success.
-        text: Option<String>,
-    },
     /// Another process or the operator changed what the guard's file says, so that a PIN that was
     /// held back may be free now.
     GuardChanged {
         /// The device that it is about; none: it may be about any.
         device: Option<DeviceTag>,
     },
-    /// The partition has an open session, logged in where that is configured.
-    Opened {
-        worker: WorkerId,
-        partition: PartitionId,
-    },
-    /// The partition could not be opened.
-    OpenFailed {
-        worker: WorkerId,
-        partition: PartitionId,
-        failure: TokenFailure,
-    },
-    /// A seed was injected.
-    Seeded {
-        worker: WorkerId,
-        partition: PartitionId,
-        job: JobId,
-    },
-    /// A seed was not accepted. Whether it was mixed in is unknown: it is spent.
-    SeedFailed {
-        worker: WorkerId,
-        partition: PartitionId,
-        job: JobId,
-        failure: TokenFailure,
-    },
     /// A new configuration takes effect. Requests to sources that are gone or have another
     /// revision have been abandoned before: what had not left by now never will, and an answer
     /// that still comes is dropped.
     Configured(Settings),
+}
+
+/// What a worker reports on one of its calls.
+#[derive(Debug)]
+pub enum CallEvent {
+    /// It goes on with its next PKCS#11 function.
+    Progress,
+    /// It waits for another call of its worker.
+    Waits,
+    /// The worker wants to present a PIN.
+    PinAsked {
+        /// The worker's number for this wish.
+        ask: u64,
+        /// The PIN's digests.
+        tags: PinTags,
+    },
+    /// The token answered to a PIN that was presented.
+    PinAnswered {
+        /// What it answered.
+        answer: PinAnswer,
+        /// Its answer for people, if it was no success.
+        text: Option<String>,
+    },
+    /// The partition has an open session, logged in if that is configured, or could not be opened.
+    Opened(Result<(), TokenFailure>),
+    /// A seed was injected or not accepted. Whether one that was not was mixed in is unknown: it is
+    /// spent.
+    Seeded {
+        /// The number of the injection.
+        job: JobId,
+        /// How it went.
+        result: Result<(), TokenFailure>,
+    },
 }
 
 /// Why a request brought nothing.

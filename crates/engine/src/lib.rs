@@ -17,13 +17,13 @@ mod action;
 pub mod announcer;
 mod backoff;
 pub mod checks;
+mod context;
 mod engine;
 mod event;
 mod fact;
+mod fleet;
 pub mod guard;
 mod ids;
-mod partition;
-mod partitions;
 mod random;
 mod rate;
 mod reservoir;
@@ -33,13 +33,11 @@ mod source;
 mod sources;
 mod time;
 mod timers;
-mod turn;
 mod view;
-mod worker;
 
 pub use action::{Action, Next};
 pub use engine::{Engine, Start};
-pub use event::{Event, FetchFailure, Returned, TokenFailure, TokenFault};
+pub use event::{CallEvent, Event, FetchFailure, Returned, TokenFailure, TokenFault};
 pub use fact::{Fact, PartitionFact, Process, SourceFact, WorkerFact, WorkerFailure};
 pub use ids::{JobId, ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId, WorkerRole};
 pub use qseed_model::{FetchFault, Limits, Shape};
@@ -47,6 +45,5 @@ pub use reservoir::{MadeOf, Portion};
 pub use settings::{
     Combine, ModuleSettings, PartitionSettings, Rate, Reserve, Settings, SourceSettings,
 };
-pub use source::SourceCounts;
 pub use time::Moment;
 pub use view::{PartitionState, PartitionView, SourceView, WorkerView};

@@ -1,13 +1,12 @@
 //! What the engine knows of one source.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use qseed_model::{Limits, Shape};
 
 use crate::backoff::Backoff;
-use crate::checks::{Check, Checks};
+use crate::checks::Checks;
 use crate::ids::{Named, RequestId, SourceId};
 use crate::rate::RateLimit;
 use crate::reservoir::Reservoir;
@@ -26,23 +25,6 @@ pub(crate) struct InFlight {
     pub(crate) began: Moment,
     /// Places of the rate limit that it holds.
     pub(crate) places: u32,
-}
-
-/// Bytes and requests, counted since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SourceCounts {
-    /// Requests sent.
-    pub requests: u64,
-    /// Exchanges that brought nothing usable.
-    pub failures: u64,
-    /// Decoded bytes delivered.
-    pub downloaded: u64,
-    /// Bytes that a token accepted.
-    pub injected: u64,
-    /// Bytes dropped: a failed check, a failed injection, too old, a source taken out.
-    pub discarded: u64,
-    /// Deliveries dropped, by the check that they failed.
-    pub checks: BTreeMap<Check, u64>,
 }
 
 /// What a source may deliver in a month.
@@ -87,8 +69,6 @@ pub(crate) struct Source {
     /// Bytes that have still to pass the checks before the first use.
     pub(crate) startup_left: usize,
     pub(crate) last_error: Option<Arc<str>>,
-    pub(crate) counts: SourceCounts,
-    pub(crate) up_since: Option<Moment>,
 }
 
 /// What went wrong since the last good delivery.
@@ -121,8 +101,6 @@ impl Source {
             budget: Budget::default(),
             startup_left: settings.startup_bytes as usize,
             last_error: None,
-            counts: SourceCounts::default(),
-            up_since: None,
             settings,
         }
     }
@@ -141,13 +119,12 @@ impl Source {
     }
 
     /// Takes over from the source of the same name what a new configuration does not touch: the
-    /// places that it holds at the service, and the counts. What it delivered is dropped.
+    /// places that it holds at the service. What it delivered is dropped.
     pub(crate) fn take_over(&mut self, mut before: Self, now: Moment) {
         before.discard_held();
         self.rate.take_over(before.rate, now);
         // What it delivered before is noticed if it comes again.
         self.checks = before.checks;
-        self.counts = before.counts;
         self.budget = before.budget;
         // A service that asked for a pause means this source too.
         let pause = &before.since_delivery;
@@ -227,16 +204,13 @@ impl Source {
 
     /// Counts an exchange that brought nothing usable.
     pub(crate) fn exchange_failed(&mut self, now: Moment, wait: Duration, why: &str) {
-        self.counts.failures += 1;
-        self.up_since = None;
         self.since_delivery.failing_since.get_or_insert(now);
         self.since_delivery.not_before = Some(now + wait);
         self.last_error = Some(why.into());
     }
 
     /// Counts a delivery that failed a check. Returns how many did since the last good one.
-    pub(crate) fn delivery_failed(&mut self, check: Check) -> u32 {
-        *self.counts.checks.entry(check).or_default() += 1;
+    pub(crate) fn delivery_failed(&mut self) -> u32 {
         self.since_delivery.failed_deliveries += 1;
         if self.since_delivery.failed_deliveries == FAILED_DELIVERIES {
             // What it delivered before passed, but is no longer trusted.
@@ -254,6 +228,6 @@ impl Source {
 
     /// Drops everything that it delivered.
     pub(crate) fn discard_held(&mut self) {
-        self.counts.discarded += self.reservoir.wipe() as u64;
+        self.reservoir.wipe();
     }
 }

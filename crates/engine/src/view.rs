@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use crate::ids::{ModuleId, PartitionId, SourceId, WorkerId, WorkerRole};
-use crate::source::SourceCounts;
-use crate::time::Moment;
 
 /// How a partition stands. The names are those of the status document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,18 +70,11 @@ impl PartitionState {
 #[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Clone, Debug)]
 pub struct PartitionView {
-    /// The caller's number for it.
     pub id: PartitionId,
     pub name: Arc<str>,
     pub state: PartitionState,
-    pub since: Moment,
-    pub last_seed: Option<Moment>,
-    /// When the next seed is due or the partition is tried again, if that is known.
-    pub next_seed: Option<Moment>,
-    /// Seeds that the token accepted.
-    pub seeds: u64,
-    /// Attempts to open or seed it that failed.
-    pub failures: u64,
+    /// Whether its token accepted a seed.
+    pub seeded: bool,
     /// What failed last, for people.
     pub last_error: Option<Arc<str>>,
 }
@@ -92,19 +83,8 @@ pub struct PartitionView {
 #[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Clone, Debug)]
 pub struct SourceView {
-    /// The caller's number for it.
     pub id: SourceId,
     pub name: Arc<str>,
-    /// Whether its last exchange brought entropy; none before the first one ended.
-    pub up: Option<bool>,
-    /// Whether the service refuses the token or the request.
-    pub refused: bool,
-    /// Since when it is up or down.
-    pub since: Option<Moment>,
-    /// When it may be asked again, where it is down.
-    pub not_before: Option<Moment>,
-    /// What it was asked and what it brought.
-    pub counts: SourceCounts,
     /// Checked bytes that no seed has taken yet.
     pub reserved: u64,
     /// What failed last, for people.
@@ -116,14 +96,7 @@ pub struct SourceView {
 #[derive(Clone, Debug)]
 pub struct WorkerView {
     pub module: ModuleId,
-    /// Which partitions it serves.
     pub role: WorkerRole,
-    /// Its present or last life.
+    /// Its present or last process.
     pub worker: WorkerId,
-    /// Whether it takes calls.
-    pub up: bool,
-    /// Whether it went down because a call hung.
-    pub hung: bool,
-    /// Times that it was started anew.
-    pub restarts: u64,
 }

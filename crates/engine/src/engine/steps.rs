@@ -6,7 +6,7 @@ use qseed_entropy::Entropy;
 
 use super::{Engine, Start};
 use crate::{
-    Action, Combine, Event, Limits, ModuleId, ModuleSettings, Moment, PartitionId,
+    Action, CallEvent, Combine, Event, Limits, ModuleId, ModuleSettings, Moment, PartitionId,
     PartitionSettings, Settings, SourceId, SourceSettings,
 };
 
@@ -55,13 +55,17 @@ fn seed(partitions: u32) -> (usize, usize) {
         once: false,
         sent_before: Vec::new(),
     });
-    let configured = engine.partitions.steps();
+    let configured = engine.fleet.partitions().steps();
     let (mut seeds, mut delivered, mut ready) = (0, 0_u64, false);
     while now < Moment::new(Duration::from_secs(15)) {
         while let Some(action) = engine.next_action() {
             let event = match action {
                 Action::StartWorker { worker, .. } => Event::WorkerReady(worker),
-                Action::Open { worker, partition } => Event::Opened { worker, partition },
+                Action::Open { worker, partition } => Event::Call {
+                    worker,
+                    partition,
+                    event: CallEvent::Opened(Ok(())),
+                },
                 Action::Seed {
                     worker,
                     partition,
@@ -69,10 +73,13 @@ fn seed(partitions: u32) -> (usize, usize) {
                     ..
                 } => {
                     seeds += 1;
-                    Event::Seeded {
+                    Event::Call {
                         worker,
                         partition,
-                        job,
+                        event: CallEvent::Seeded {
+                            job,
+                            result: Ok(()),
+                        },
                     }
                 }
                 Action::Fetch {
@@ -106,7 +113,7 @@ fn seed(partitions: u32) -> (usize, usize) {
         engine.handle(now, Event::Tick);
     }
     assert!(ready);
-    (seeds, engine.partitions.steps() - configured)
+    (seeds, engine.fleet.partitions().steps() - configured)
 }
 
 #[test]

@@ -11,5 +11,5 @@ mod pins;
 mod records;
 
 pub use contents::{Contents, line_of};
-pub(crate) use pins::{Judged, Pins, Wish};
+pub(crate) use pins::{PinKnown, Pins, Wish};
 pub use records::{PinRecord, Records};

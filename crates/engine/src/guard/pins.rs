@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use qseed_model::pins::{DeviceTag, HeldBack, PinAnswer, PinTag, PinTags};
 
+use crate::action::Action;
+use crate::context::Context;
+use crate::event::{TokenFailure, TokenFault};
 use crate::ids::{PartitionId, WorkerId};
 
 /// One worker's wish to present a PIN for a partition.
@@ -22,18 +25,12 @@ pub(crate) struct Wish {
     pub(crate) tags: PinTags,
 }
 
-/// What follows from the guard file's judgement.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Judged {
-    /// Tell the worker to present it.
-    Present(Wish),
-    /// Tell the worker to hold it back.
-    Hold(Wish),
-    /// The worker gave up while the file was written, and the record must be taken back for this
-    /// partition.
-    TakeBack(PartitionId),
-    /// Nobody waits for it.
-    Nothing,
+/// What is known of a partition's PIN when its call has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PinKnown {
+    Clear,
+    /// The token's answer did not say whether it judged the PIN.
+    Unclear,
 }
 
 #[derive(Debug)]
@@ -90,17 +87,17 @@ impl Pins {
         }
     }
 
-    /// A worker wants to present a PIN. Whether to ask the guard's file about it now; otherwise it
-    /// waits for another presentation.
-    pub(crate) fn wish(&mut self, wish: Wish) -> bool {
+    /// A worker wants to present a PIN. The guard's file is asked about it, now or when it need not
+    /// wait for another presentation any more.
+    pub(crate) fn asked(&mut self, context: &mut Context, wish: Wish) {
         let tag = wish.tags.tag;
         if let Some(presentation) = self.under_way.get_mut(&tag) {
             presentation.waiting.push_back(wish);
-            return false;
+            return;
         }
         if !self.good.contains(&tag) && self.must_wait(&wish) {
             self.line.push(wish);
-            return false;
+            return;
         }
         let presentation = Presentation {
             partition: wish.partition,
@@ -109,7 +106,10 @@ impl Pins {
             waiting: VecDeque::new(),
         };
         self.under_way.insert(tag, presentation);
-        true
+        context.act(Action::PresentPin {
+            partition: wish.partition,
+            tags: wish.tags,
+        });
     }
 
     fn must_wait(&self, by: &Wish) -> bool {
@@ -121,62 +121,110 @@ impl Pins {
         })
     }
 
-    /// The wishes that no longer have to wait in line.
-    pub(crate) fn next_in_line(&mut self) -> Vec<Wish> {
-        let line = std::mem::take(&mut self.line);
-        let (wait, go) = line.into_iter().partition(|wish| self.must_wait(wish));
-        self.line = wait;
-        go
-    }
-
-    /// The guard's file has judged a presentation, and recorded it where it allows it.
-    pub(crate) fn judged(&mut self, tag: PinTag, held: Option<HeldBack>) -> (Judged, Vec<Wish>) {
-        let Some(presentation) = self.under_way.get_mut(&tag).filter(|it| !it.told) else {
-            return (Judged::Nothing, Vec::new());
-        };
-        match (presentation.wish, held) {
-            (Some(wish), None) => {
-                presentation.told = true;
-                (Judged::Present(wish), Vec::new())
-            }
-            (Some(wish), Some(reason)) => {
-                // It was good as far as this process knew.
-                if reason != HeldBack::NotRecorded {
-                    self.good.remove(&tag);
-                }
-                self.hold(wish.partition, &wish.tags, false);
-                (Judged::Hold(wish), self.end(tag))
-            }
-            (None, None) => {
-                let partition = presentation.partition;
-                (Judged::TakeBack(partition), self.end(tag))
-            }
-            (None, Some(_)) => (Judged::Nothing, self.end(tag)),
+    /// Drops the wishes whose worker does not hear a verdict any more, and asks about those that no
+    /// longer have to wait.
+    pub(crate) fn next_in_line(
+        &mut self,
+        context: &mut Context,
+        hears: impl Fn(WorkerId, PartitionId) -> bool,
+    ) {
+        self.forget(|wish| !hears(wish.worker, wish.partition));
+        for wish in std::mem::take(&mut self.line) {
+            self.asked(context, wish);
         }
     }
 
-    /// The token answered. The wishes that waited for it are to be judged.
+    /// The guard's file has judged a presentation, and recorded it if it allows it. Returns the wish
+    /// whose worker gets the verdict.
+    pub(crate) fn judged(
+        &mut self,
+        context: &mut Context,
+        tag: PinTag,
+        held_back: Option<HeldBack>,
+    ) -> Option<Wish> {
+        let presentation = self.under_way.get_mut(&tag).filter(|it| !it.told)?;
+        let (partition, wish) = (presentation.partition, presentation.wish);
+        let Some(wish) = wish else {
+            // The worker gave up while the file was written, so the record is taken back.
+            if held_back.is_none() {
+                record(context, tag, partition, PinAnswer::NotJudged, None);
+            }
+            self.end(context, tag);
+            return None;
+        };
+        context.act(Action::Verdict {
+            worker: wish.worker,
+            partition: wish.partition,
+            ask: wish.ask,
+            held_back,
+        });
+        if let Some(reason) = held_back {
+            // It was good as far as this process knew.
+            if reason != HeldBack::NotRecorded {
+                self.good.remove(&tag);
+            }
+            self.hold(wish.partition, &wish.tags, false);
+            self.end(context, tag);
+        } else {
+            presentation.told = true;
+        }
+        Some(wish)
+    }
+
+    /// The token answered. Returns the device, if the PIN was accepted there.
     pub(crate) fn answered(
         &mut self,
+        context: &mut Context,
         worker: WorkerId,
         partition: PartitionId,
         answer: PinAnswer,
-    ) -> Option<(Wish, Vec<Wish>)> {
-        let wish = self.told(worker, partition)?;
-        let tag = wish.tags.tag;
+        text: Option<String>,
+    ) -> Option<DeviceTag> {
+        if answer == PinAnswer::NotJudged {
+            // The worker may have given up before it was told.
+            self.forget(|wish| wish.worker == worker && wish.partition == partition);
+        }
+        let Wish { tags, .. } = self.told(worker, partition)?;
         self.drop_partition(partition);
         match answer {
             PinAnswer::Accepted => {
-                self.good.insert(tag);
-                self.logged_in.insert(partition, wish.tags);
+                self.good.insert(tags.tag);
+                self.logged_in.insert(partition, tags);
             }
             PinAnswer::NotJudged => {}
             PinAnswer::Refused | PinAnswer::Unclear => {
-                self.good.remove(&tag);
-                self.hold(partition, &wish.tags, answer == PinAnswer::Unclear);
+                self.good.remove(&tags.tag);
+                self.hold(partition, &tags, answer == PinAnswer::Unclear);
             }
         }
-        Some((wish, self.end(tag)))
+        record(context, tags.tag, partition, answer, text);
+        self.end(context, tags.tag);
+        (answer == PinAnswer::Accepted).then_some(tags.device)
+    }
+
+    /// The call of a partition ended. If its worker was told to present a PIN and did not say how
+    /// that went, nobody knows. Returns what is known of the partition's PIN.
+    pub(crate) fn call_ended(
+        &mut self,
+        context: &mut Context,
+        worker: WorkerId,
+        partition: PartitionId,
+        result: &Result<(), TokenFailure>,
+    ) -> PinKnown {
+        self.forget(|wish| wish.worker == worker && wish.partition == partition);
+        self.answered(context, worker, partition, PinAnswer::Unclear, None);
+        match result {
+            Ok(()) => self.release(partition),
+            // In another call than the login, as tokens do with a PIN that has expired.
+            Err(failure) if failure.fault == TokenFault::PinRefused => {
+                self.revoked(context, partition);
+            }
+            Err(_) => {}
+        }
+        match self.held.get(&partition) {
+            Some(Held { unclear: true, .. }) => PinKnown::Unclear,
+            _ => PinKnown::Clear,
+        }
     }
 
     /// The wish that a worker was told to carry out for a partition and has not answered for yet.
@@ -186,49 +234,37 @@ impl Pins {
             .find(|wish| wish.worker == worker && wish.partition == partition)
     }
 
-    /// The token refused a login that had succeeded, as it does with an expired PIN. The PIN, if
-    /// the partition logged in with one.
-    pub(crate) fn revoked(&mut self, partition: PartitionId) -> Option<PinTag> {
-        let tags = self.logged_in.remove(&partition)?;
-        self.hold(partition, &tags, false);
-        self.good.remove(&tags.tag).then_some(tags.tag)
+    fn revoked(&mut self, context: &mut Context, partition: PartitionId) {
+        if let Some(tags) = self.logged_in.remove(&partition) {
+            self.hold(partition, &tags, false);
+            if self.good.remove(&tags.tag) {
+                record(context, tags.tag, partition, PinAnswer::Refused, None);
+            }
+        }
     }
 
-    fn end(&mut self, tag: PinTag) -> Vec<Wish> {
+    /// Ends a presentation; the wishes that waited for it are judged.
+    fn end(&mut self, context: &mut Context, tag: PinTag) {
         let ended = self.under_way.remove(&tag);
-        ended.map_or_else(Vec::new, |it| it.waiting.into())
+        for wish in ended.into_iter().flat_map(|it| it.waiting) {
+            self.asked(context, wish);
+        }
     }
 
-    /// The worker is gone. The PINs that it was told to present, with their partitions, and the
-    /// wishes of other workers that waited for them.
-    pub(crate) fn worker_died(
-        &mut self,
-        worker: WorkerId,
-    ) -> (Vec<(PinTag, PartitionId)>, Vec<Wish>) {
-        self.no_more_verdicts(worker);
+    /// The worker is gone: nobody knows what became of what it presented.
+    pub(crate) fn worker_ended(&mut self, context: &mut Context, worker: WorkerId) {
+        self.forget(|wish| wish.worker == worker);
         let lost: Vec<_> = self
             .under_way
             .iter()
             .filter(|(_, it)| it.wish.is_some_and(|wish| wish.worker == worker))
             .map(|(tag, it)| (*tag, it.partition))
             .collect();
-        let mut waited = Vec::new();
-        for (tag, _) in &lost {
-            self.good.remove(tag);
-            waited.extend(self.end(*tag));
+        for (tag, partition) in lost {
+            self.good.remove(&tag);
+            record(context, tag, partition, PinAnswer::Unclear, None);
+            self.end(context, tag);
         }
-        (lost, waited)
-    }
-
-    /// The worker was killed: it will not hear what it has not been told yet. What it was told, it
-    /// may have answered before.
-    pub(crate) fn no_more_verdicts(&mut self, worker: WorkerId) {
-        self.forget(|wish| wish.worker == worker);
-    }
-
-    /// The operation of a partition ended: its wishes are gone, unless it was told to present.
-    pub(crate) fn gave_up(&mut self, worker: WorkerId, partition: PartitionId) {
-        self.forget(|wish| wish.worker == worker && wish.partition == partition);
     }
 
     fn forget(&mut self, gone: impl Fn(&Wish) -> bool + Copy) {
@@ -246,7 +282,7 @@ impl Pins {
     }
 
     /// Nothing is held back for the partition any more.
-    pub(crate) fn release(&mut self, partition: PartitionId) {
+    fn release(&mut self, partition: PartitionId) {
         let Some(held) = self.held.remove(&partition) else {
             return;
         };
@@ -258,12 +294,6 @@ impl Pins {
         }
     }
 
-    /// Whether the partition's last login ended with an answer that does not say whether the token
-    /// judged the PIN.
-    pub(crate) fn is_unclear(&self, partition: PartitionId) -> bool {
-        self.held.get(&partition).is_some_and(|held| held.unclear)
-    }
-
     /// The partition is gone.
     pub(crate) fn drop_partition(&mut self, partition: PartitionId) {
         self.release(partition);
@@ -272,15 +302,11 @@ impl Pins {
 
     /// Releases the partitions whose PIN is held back at a device; none: all of them.
     pub(crate) fn release_at(&mut self, device: Option<DeviceTag>) -> Vec<PartitionId> {
-        let held: Vec<_> = match device {
-            Some(device) => self
-                .held_at
-                .get(&device)
-                .into_iter()
-                .flatten()
-                .copied()
-                .collect(),
-            None => self.held.keys().copied().collect(),
+        let held: Vec<_> = if let Some(device) = device {
+            let held = self.held_at.get(&device);
+            held.into_iter().flatten().copied().collect()
+        } else {
+            self.held.keys().copied().collect()
         };
         for id in &held {
             self.release(*id);
@@ -292,4 +318,19 @@ impl Pins {
     pub(crate) fn entries(&self) -> usize {
         self.under_way.len() + self.line.len() + self.held.len()
     }
+}
+
+fn record(
+    context: &mut Context,
+    tag: PinTag,
+    partition: PartitionId,
+    answer: PinAnswer,
+    text: Option<String>,
+) {
+    context.act(Action::RecordPin {
+        tag,
+        partition,
+        answer,
+        text,
+    });
 }

@@ -8,6 +8,7 @@ use qseed_model::FetchFault;
 use super::{Sources, find};
 use crate::action::Next;
 use crate::checks::Check;
+use crate::context::Context;
 use crate::event::FetchFailure;
 use crate::fact::{Fact, SourceFact};
 use crate::ids::{RequestId, SourceId};
@@ -15,7 +16,6 @@ use crate::reservoir::{MadeOf, Portion, take_in_turn, take_xored};
 use crate::settings::Combine;
 use crate::source::{InFlight, SinceDelivery};
 use crate::timers::Timer;
-use crate::turn::Turn;
 
 /// A service that refuses a token or a request is asked again this often.
 const REFUSED: Duration = Duration::from_secs(5 * 60);
@@ -26,12 +26,12 @@ impl Sources {
     /// Ends an exchange; returns what was asked for.
     fn end_exchange(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut Context,
         id: SourceId,
         request: RequestId,
         sent: u32,
     ) -> Option<InFlight> {
-        let now = turn.now;
+        let now = context.now;
         let source = self.get_mut(id)?;
         if source
             .in_flight
@@ -42,50 +42,47 @@ impl Sources {
         }
         let in_flight = source.in_flight.take()?;
         source.rate.answered(now, in_flight.places, sent);
-        source.counts.requests += u64::from(sent);
         Some(in_flight)
     }
 
     pub(crate) fn fetched(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut Context,
         id: SourceId,
         request: RequestId,
         entropy: Entropy,
         sent: u32,
     ) {
-        let Some(in_flight) = self.end_exchange(turn, id, request, sent) else {
+        let Some(in_flight) = self.end_exchange(context, id, request, sent) else {
             return;
         };
-        let now = turn.now;
+        let now = context.now;
         let Some(source) = find(&mut self.list, id) else {
             return;
         };
         let delivered = entropy.len();
-        source.counts.downloaded += delivered as u64;
         let shape = in_flight.shape;
         match source.checks.examine(entropy, shape, id, &mut self.seen) {
             Ok(checked) => {
                 source.startup_left = source.startup_left.saturating_sub(checked.len());
                 source.reservoir.add(request, now, checked);
                 source.since_delivery = SinceDelivery::default();
-                source.up_since.get_or_insert(now);
                 let source = source.named();
                 let fact = SourceFact::Delivered {
                     request,
                     bytes: delivered,
                     duration: now.since(in_flight.began),
                 };
-                turn.emit(Fact::Source(source, fact));
-                self.arm_expiry(turn, id);
+                context.emit(Fact::Source(source, fact));
+                self.arm_expiry(context, id);
             }
-            Err(check) => self.delivery_failed(turn, id, request, check, delivered),
+            Err(check) => self.delivery_failed(context, id, request, check, delivered),
         }
     }
 
-    /// Takes a seed of `size` bytes from what is held. None where the sources turn out to deliver
+    /// Takes a seed of `size` bytes from what is held. None where the sources context out to deliver
     /// the same: all of that is dropped, and the last source counts as the one that repeats.
-    pub(crate) fn take(&mut self, turn: &mut Turn<'_>, size: usize) -> Option<(Seed, MadeOf)> {
+    pub(crate) fn take(&mut self, context: &mut Context, size: usize) -> Option<(Seed, MadeOf)> {
         let sources = self.list.iter_mut();
         let reservoirs = sources
             .filter(|source| source.available() > 0)
@@ -101,10 +98,9 @@ impl Sources {
         let last = portions.last()?;
         let (id, request) = (last.source, last.request);
         for source in &mut self.list {
-            source.counts.discarded += size as u64;
             source.discard_held();
         }
-        self.delivery_failed(turn, id, request, Check::OtherSource, 0);
+        self.delivery_failed(context, id, request, Check::OtherSource, 0);
         None
     }
 
@@ -117,46 +113,45 @@ impl Sources {
 
     fn delivery_failed(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut Context,
         id: SourceId,
         request: RequestId,
         check: Check,
         bytes: usize,
     ) {
-        let now = turn.now;
+        let now = context.now;
         let Some(source) = self.get_mut(id) else {
             return;
         };
-        source.counts.discarded += bytes as u64;
-        let in_a_row = source.delivery_failed(check);
+        let in_a_row = source.delivery_failed();
         let (name, meaning) = (check.name(), check.meaning());
         let why = format!("a delivery failed the check {name}: {meaning}");
-        let wait = source.since_delivery.backoff.failed(turn.random);
+        let wait = source.since_delivery.backoff.failed(&mut context.random);
         source.since_delivery.sent_away = false;
         source.exchange_failed(now, wait, &why);
         let source = source.named();
-        turn.timers.set(Timer::Source(id), Some(now + wait));
+        context.timers.set(Timer::Source(id), Some(now + wait));
         let fact = SourceFact::DeliveryRejected {
             request,
             check,
             bytes,
             in_a_row,
-            next: turn.once_or(Next::TryAgain(wait)),
+            next: context.once_or(Next::TryAgain(wait)),
         };
-        turn.emit(Fact::Source(source, fact));
+        context.emit(Fact::Source(source, fact));
     }
 
     pub(crate) fn fetch_failed(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut Context,
         id: SourceId,
         request: RequestId,
         mut failure: FetchFailure,
     ) {
-        let Some(in_flight) = self.end_exchange(turn, id, request, failure.sent) else {
+        let Some(in_flight) = self.end_exchange(context, id, request, failure.sent) else {
             return;
         };
-        let now = turn.now;
+        let now = context.now;
         let Some(source) = self.get_mut(id) else {
             return;
         };
@@ -170,13 +165,13 @@ impl Sources {
             // It was made before the limits were known. The next one is within them.
             return;
         }
-        if let FetchFault::Invalid(check) = failure.kind {
-            source.delivery_failed(check);
+        if matches!(failure.kind, FetchFault::Invalid(_)) {
+            source.delivery_failed();
         }
         let state = &mut source.since_delivery;
         state.refused = failure.kind == FetchFault::Refused;
         state.sent_away = false;
-        let wait = state.backoff.failed(turn.random);
+        let wait = state.backoff.failed(&mut context.random);
         let wait = match (failure.kind, failure.retry_after) {
             (FetchFault::Refused, _) if failure.secret_changed => Duration::ZERO,
             (FetchFault::Refused, _) => REFUSED,
@@ -190,12 +185,12 @@ impl Sources {
                     );
                 }
                 // Clients that were sent away together should not return together.
-                asked.min(RETRY_AFTER_AT_MOST) + turn.random.up_to(Duration::from_secs(1))
+                asked.min(RETRY_AFTER_AT_MOST) + context.random.up_to(Duration::from_secs(1))
             }
             (_, None) => wait,
         };
         source.exchange_failed(now, wait, &failure.text);
-        turn.timers.set(Timer::Source(id), Some(now + wait));
+        context.timers.set(Timer::Source(id), Some(now + wait));
         let next = match failure.kind {
             FetchFault::Refused => Next::Operator(wait),
             FetchFault::Transient | FetchFault::Invalid(_) | FetchFault::Limits => {
@@ -206,15 +201,15 @@ impl Sources {
         let fact = SourceFact::FetchFailed {
             request,
             failure,
-            next: turn.once_or(next),
+            next: context.once_or(next),
         };
-        turn.emit(Fact::Source(source, fact));
+        context.emit(Fact::Source(source, fact));
     }
 
     /// A delivery was counted, or another month began.
     pub(crate) fn set_budget(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut Context,
         id: SourceId,
         spent: u64,
         limit: Option<u64>,
@@ -235,12 +230,12 @@ impl Sources {
         {
             let source = source.named();
             let fact = SourceFact::BudgetLow { spent, limit };
-            turn.emit(Fact::Source(source, fact));
+            context.emit(Fact::Source(source, fact));
         }
     }
 
     /// What is left of a source's budget is not enough.
-    pub(crate) fn budget_exhausted(&mut self, turn: &mut Turn<'_>, id: SourceId) {
+    pub(crate) fn budget_exhausted(&mut self, context: &mut Context, id: SourceId) {
         let Some(source) = self.get_mut(id) else {
             return;
         };
@@ -251,7 +246,7 @@ impl Sources {
         source.last_error = Some(format!("its budget of {limit} bytes a month is spent").into());
         let source = source.named();
         let fact = SourceFact::BudgetSpent { spent, limit };
-        turn.emit(Fact::Source(source, fact));
+        context.emit(Fact::Source(source, fact));
     }
 
     pub(crate) fn secret_changed(&mut self, id: SourceId) {
@@ -261,26 +256,27 @@ impl Sources {
     }
 
     /// Wipes what a source delivered too long ago.
-    pub(crate) fn wipe_expired(&mut self, turn: &mut Turn<'_>, id: SourceId) {
+    pub(crate) fn wipe_expired(&mut self, context: &mut Context, id: SourceId) {
         let (Some(reserve), Some(source)) = (self.reserve, self.get_mut(id)) else {
             return;
         };
-        let wiped = source.reservoir.wipe_arrived_by(turn.now, reserve.max_age);
-        source.counts.discarded += wiped as u64;
+        let wiped = source
+            .reservoir
+            .wipe_arrived_by(context.now, reserve.max_age);
         if wiped > 0 {
             let source = source.named();
             let fact = SourceFact::Expired { bytes: wiped };
-            turn.emit(Fact::Source(source, fact));
+            context.emit(Fact::Source(source, fact));
         }
-        self.arm_expiry(turn, id);
+        self.arm_expiry(context, id);
     }
 
     /// Wakes the source when its oldest bytes become too old.
-    pub(crate) fn arm_expiry(&mut self, turn: &mut Turn<'_>, id: SourceId) {
+    pub(crate) fn arm_expiry(&mut self, context: &mut Context, id: SourceId) {
         let at = self.reserve.and_then(|reserve| {
             let oldest = self.get(id)?.reservoir.oldest()?;
             Some(oldest + reserve.max_age)
         });
-        turn.timers.set(Timer::Expiry(id), at);
+        context.timers.set(Timer::Expiry(id), at);
     }
 }

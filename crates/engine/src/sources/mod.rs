@@ -8,14 +8,13 @@ use std::time::Duration;
 use qseed_model::Limits;
 
 use crate::checks::{Checks, SeenBefore};
+use crate::context::Context;
 use crate::fact::{Fact, SourceFact};
 use crate::ids::SourceId;
-use crate::reservoir::MadeOf;
 use crate::settings::{Combine, Reserve, SourceSettings};
 use crate::source::Source;
 use crate::time::Moment;
 use crate::timers::Timer;
-use crate::turn::Turn;
 use crate::view::SourceView;
 
 pub(crate) use planning::Demand;
@@ -24,8 +23,10 @@ pub(crate) use planning::Demand;
 pub(crate) struct Sources {
     combine: Combine,
     /// The kernel's random bytes are mixed into each seed by XOR.
-    pub(crate) mix_local: bool,
+    mix_local: bool,
     reserve: Option<Reserve>,
+    /// No source delivers, and the reserve was found empty since then.
+    reserve_ran_out: bool,
     /// In the configuration's order.
     list: Vec<Source>,
     /// What all sources delivered.
@@ -50,6 +51,7 @@ impl Sources {
             combine: Combine::Failover,
             mix_local: false,
             reserve: None,
+            reserve_ran_out: false,
             list: Vec::new(),
             seen: SeenBefore::new(key),
             xored: Checks::default(),
@@ -72,12 +74,14 @@ impl Sources {
 
     pub(crate) fn configure(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut Context,
         combine: Combine,
+        mix_local: bool,
         reserve: Option<Reserve>,
         wanted: Vec<SourceSettings>,
     ) {
         self.combine = combine;
+        self.mix_local = mix_local;
         self.reserve = reserve;
         let mut before = std::mem::take(&mut self.list);
         for settings in wanted {
@@ -89,22 +93,22 @@ impl Sources {
                     source
                 }
                 Some(before) => {
-                    turn.emit(Fact::Source(before.named(), SourceFact::Removed));
+                    context.emit(Fact::Source(before.named(), SourceFact::Removed));
                     let mut source = Source::new(settings);
                     // The rate limit holds for the service, whatever is configured here.
-                    source.take_over(before, turn.now);
+                    source.take_over(before, context.now);
                     source
                 }
                 None => Source::new(settings),
             };
             self.list.push(source);
-            self.arm_expiry(turn, id);
+            self.arm_expiry(context, id);
         }
         for gone in before {
             let id = gone.settings.id;
-            turn.emit(Fact::Source(gone.named(), SourceFact::Removed));
-            turn.timers.set(Timer::Source(id), None);
-            turn.timers.set(Timer::Expiry(id), None);
+            context.emit(Fact::Source(gone.named(), SourceFact::Removed));
+            context.timers.set(Timer::Source(id), None);
+            context.timers.set(Timer::Expiry(id), None);
         }
     }
 
@@ -124,32 +128,32 @@ impl Sources {
         }
     }
 
-    /// Counts where the bytes of a seed ended: in a token, or nobody knows where.
-    pub(crate) fn count(&mut self, made_of: &MadeOf, injected: bool) {
-        for portion in &made_of.portions {
-            if let Some(source) = self.get_mut(portion.source) {
-                let count = if injected {
-                    &mut source.counts.injected
-                } else {
-                    &mut source.counts.discarded
-                };
-                *count += portion.bytes as u64;
-            }
-        }
-    }
-
     /// Every source as it stands, in the configuration's order.
     pub(crate) fn views(&self) -> impl Iterator<Item = SourceView> {
-        self.list.iter().map(view)
+        self.list.iter().map(|source| SourceView {
+            id: source.settings.id,
+            name: source.settings.name.clone(),
+            reserved: source.reservoir.available() as u64,
+            last_error: source.last_error.clone(),
+        })
     }
 
-    /// One source as it stands.
-    pub(crate) fn view(&self, id: SourceId) -> Option<SourceView> {
-        self.get(id).map(view)
+    /// Whether no source delivers. Emits once that the reserve ran out, too.
+    pub(crate) fn check_if_out(&mut self, context: &mut Context, wanted: usize) -> bool {
+        let out = self.are_out();
+        if !out {
+            self.reserve_ran_out = false;
+        } else if wanted > 0
+            && self.reserve_is_empty()
+            && !std::mem::replace(&mut self.reserve_ran_out, true)
+        {
+            context.emit(Fact::ReserveEmpty);
+        }
+        out
     }
 
     /// Whether no seed is to be had but from what is held.
-    pub(crate) fn are_out(&self) -> bool {
+    fn are_out(&self) -> bool {
         match self.combine {
             Combine::Failover => self.list.iter().all(Source::is_out),
             Combine::Xor => self.any_is_out(),
@@ -161,14 +165,8 @@ impl Sources {
     }
 
     /// Whether what a reserve holds is not enough for a seed.
-    pub(crate) fn reserve_is_empty(&self) -> bool {
+    fn reserve_is_empty(&self) -> bool {
         self.reserve.is_some() && self.available() < self.smallest_seed
-    }
-
-    /// Since when the last of those that fail does.
-    pub(crate) fn failing_since(&self) -> Option<Moment> {
-        let since = self.list.iter().map(|s| s.since_delivery.failing_since);
-        since.flatten().max()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -186,20 +184,4 @@ impl Sources {
 
 fn find(list: &mut [Source], id: SourceId) -> Option<&mut Source> {
     list.iter_mut().find(|source| source.settings.id == id)
-}
-
-fn view(source: &Source) -> SourceView {
-    let failing_since = source.since_delivery.failing_since;
-    let known = source.up_since.is_some() || source.failing();
-    SourceView {
-        id: source.settings.id,
-        name: source.settings.name.clone(),
-        up: known.then_some(!source.is_out()),
-        refused: source.since_delivery.refused,
-        since: failing_since.or(source.up_since),
-        not_before: source.since_delivery.not_before,
-        counts: source.counts.clone(),
-        reserved: source.reservoir.available() as u64,
-        last_error: source.last_error.clone(),
-    }
 }

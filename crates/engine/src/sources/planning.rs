@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::Sources;
 use crate::action::Action;
+use crate::context::Context;
+use crate::fleet::Partitions;
 use crate::ids::RequestId;
-use crate::partitions::Partitions;
 use crate::settings::{Combine, PartitionSettings, Reserve};
 use crate::shape::towards;
 use crate::source::{InFlight, Source};
 use crate::timers::Timer;
-use crate::turn::Turn;
 
 /// The request waits this long for partitions that are just being opened.
 const GATHER: Duration = Duration::from_millis(250);
@@ -40,43 +40,52 @@ enum For {
 impl Sources {
     /// Asks for what the partitions that are due need and nobody has brought or is bringing, and
     /// for what the reserve lacks.
-    pub(crate) fn plan(&mut self, turn: &mut Turn<'_>, demand: &Demand<'_>) {
-        let waits = demand.ready > 0 && self.gathering(turn, demand.opening);
+    pub(crate) fn plan(&mut self, context: &mut Context, demand: &Demand<'_>) {
+        let waits = demand.ready > 0 && self.gathering(context, demand.opening);
         let wanted = if demand.ready > 0 && !waits {
-            demand.ready + demand.partitions.bytes_due_soon(turn.timers, turn.now)
+            demand.ready
+                + demand
+                    .partitions
+                    .bytes_due_soon(&context.timers, context.now)
         } else {
             0
         };
         match self.combine {
-            Combine::Failover => self.plan_in_turn(turn, demand, wanted, waits),
-            Combine::Xor => self.plan_each(turn, demand, wanted, waits),
+            Combine::Failover => self.plan_in_turn(context, demand, wanted, waits),
+            Combine::Xor => self.plan_each(context, demand, wanted, waits),
         }
     }
 
     /// Whether the request waits, since more partitions will be open in a moment.
-    fn gathering(&mut self, turn: &mut Turn<'_>, opening: bool) -> bool {
+    fn gathering(&mut self, context: &mut Context, opening: bool) -> bool {
         if !opening {
             self.gather_until = None;
-            turn.timers.set(Timer::Gather, None);
+            context.timers.set(Timer::Gather, None);
             return false;
         }
-        let until = *self.gather_until.get_or_insert(turn.now + GATHER);
-        if until > turn.now {
-            turn.timers.set(Timer::Gather, Some(until));
+        let until = *self.gather_until.get_or_insert(context.now + GATHER);
+        if until > context.now {
+            context.timers.set(Timer::Gather, Some(until));
         }
-        until > turn.now
+        until > context.now
     }
 
     /// Every source brings all of what is wanted.
-    fn plan_each(&mut self, turn: &mut Turn<'_>, demand: &Demand<'_>, wanted: usize, waits: bool) {
+    fn plan_each(
+        &mut self,
+        context: &mut Context,
+        demand: &Demand<'_>,
+        wanted: usize,
+        waits: bool,
+    ) {
         for at in 0..self.list.len() {
             let source = &self.list[at];
             let missing = source.missing(wanted);
             if missing > 0 {
-                self.ask(turn, demand, at, missing, For::Seeds);
+                self.ask(context, demand, at, missing, For::Seeds);
             } else if !waits && let Some(lacking) = self.reserve_lacks(source.reservoir.available())
             {
-                self.ask(turn, demand, at, lacking, For::Reserve);
+                self.ask(context, demand, at, lacking, For::Reserve);
             }
         }
     }
@@ -84,7 +93,7 @@ impl Sources {
     /// The sources bring together what is wanted, the first healthy one as much as it can.
     fn plan_in_turn(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut Context,
         demand: &Demand<'_>,
         wanted: usize,
         waits: bool,
@@ -92,12 +101,12 @@ impl Sources {
         let coming: usize = self.list.iter().map(Source::coming).sum();
         let usable: usize = self.list.iter().map(Source::available).sum();
         if wanted > usable + coming {
-            self.ask_in_turn(turn, demand, wanted - usable - coming, For::Seeds);
+            self.ask_in_turn(context, demand, wanted - usable - coming, For::Seeds);
         } else if !waits {
             let held: usize = self.list.iter().map(|s| s.reservoir.available()).sum();
             let held = held + coming;
             if let Some(lacking) = self.reserve_lacks(held) {
-                self.ask_in_turn(turn, demand, lacking, For::Reserve);
+                self.ask_in_turn(context, demand, lacking, For::Reserve);
             }
         }
     }
@@ -108,7 +117,7 @@ impl Sources {
     ///
     /// Where none is healthy, each is tried like that; a single one is asked for everything at
     /// once.
-    fn ask_in_turn(&mut self, turn: &mut Turn<'_>, demand: &Demand<'_>, bytes: usize, what: For) {
+    fn ask_in_turn(&mut self, context: &mut Context, demand: &Demand<'_>, bytes: usize, what: For) {
         let single = self.list.len() == 1;
         for at in 0..self.list.len() {
             let source = &self.list[at];
@@ -119,7 +128,7 @@ impl Sources {
                 bytes.min(self.smallest_seed)
             };
             let bytes = source.with_start_up(bytes);
-            self.ask(turn, demand, at, bytes, what);
+            self.ask(context, demand, at, bytes, what);
             let source = &self.list[at];
             let serves = source.in_flight.is_some() || what == For::Reserve;
             if healthy && serves && !source.budget.exhausted {
@@ -137,13 +146,19 @@ impl Sources {
 
     /// Whether a request for the reserve leaves enough places for seeds that fall due: half of
     /// them, and where there is one place only, what is held must serve until that is free again.
-    fn reserve_may_ask(&self, turn: &Turn<'_>, demand: &Demand<'_>, at: usize, free: u32) -> bool {
+    fn reserve_may_ask(
+        &self,
+        context: &Context,
+        demand: &Demand<'_>,
+        at: usize,
+        free: u32,
+    ) -> bool {
         match self.list[at].settings.rate_limit {
             None => true,
             Some(rate) if rate.requests > 1 => free > rate.requests / 2,
             Some(rate) => {
-                let until = turn.now + rate.per * 2;
-                demand.partitions.bytes_due(turn.timers, until) <= self.available()
+                let until = context.now + rate.per * 2;
+                demand.partitions.bytes_due(&context.timers, until) <= self.available()
             }
         }
     }
@@ -152,7 +167,7 @@ impl Sources {
     /// bring, if it may be asked now.
     fn ask(
         &mut self,
-        turn: &mut Turn<'_>,
+        context: &mut Context,
         demand: &Demand<'_>,
         at: usize,
         bytes: usize,
@@ -160,14 +175,16 @@ impl Sources {
     ) {
         let source = &mut self.list[at];
         let id = source.settings.id;
-        if !source.may_be_asked(turn.now) || (turn.once && source.is_out()) {
+        if !source.may_be_asked(context.now) || (context.once && source.is_out()) {
             return;
         }
-        let free = source.rate.free(turn.now);
-        let allowed = what == For::Seeds || self.reserve_may_ask(turn, demand, at, free);
+        let free = source.rate.free(context.now);
+        let allowed = what == For::Seeds || self.reserve_may_ask(context, demand, at, free);
         let source = &mut self.list[at];
         if free == 0 || !allowed {
-            turn.timers.set(Timer::Source(id), source.rate.next_free());
+            context
+                .timers
+                .set(Timer::Source(id), source.rate.next_free());
             return;
         }
         // A budget is used up to its last whole seed, and never exceeded.
@@ -181,7 +198,7 @@ impl Sources {
             shape
         };
         if left < self.smallest_seed || shape.bytes() > left {
-            self.budget_exhausted(turn, id);
+            self.budget_exhausted(context, id);
             return;
         }
         // A spare place for a second try where a kept connection was closed meanwhile.
@@ -195,13 +212,13 @@ impl Sources {
         source.in_flight = Some(InFlight {
             request,
             shape,
-            began: turn.now,
+            began: context.now,
             places,
         });
         if what == For::Seeds {
             self.gather_until = None;
         }
-        turn.act(Action::Fetch {
+        context.act(Action::Fetch {
             source: id,
             request,
             shape,

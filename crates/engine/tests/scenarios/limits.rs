@@ -1,7 +1,8 @@
 //! A source's limits that are learnt after it was asked for the first time.
 
 use qseed_engine::{
-    Action, Engine, Event, Fact, FetchFault, Limits, Moment, RequestId, Shape, SourceFact, Start,
+    Action, CallEvent, Engine, Event, Fact, FetchFault, Limits, Moment, RequestId, Shape,
+    SourceFact, Start,
 };
 
 use crate::story::{fetch_failed, s, secs, usual};
@@ -42,7 +43,11 @@ impl Still {
                 Action::Fetch { request, shape, .. } => asked.push((request, shape)),
                 Action::StartWorker { worker, .. } => self.tell(Event::WorkerReady(worker)),
                 Action::Open { worker, partition } => {
-                    self.tell(Event::Opened { worker, partition });
+                    self.tell(Event::Call {
+                        worker,
+                        partition,
+                        event: CallEvent::Opened(Ok(())),
+                    });
                 }
                 _ => {}
             }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use qseed_engine::{Event, PartitionState, TokenFault, WorkerId};
+use qseed_engine::{CallEvent, Event, PartitionState, TokenFault, WorkerId};
 use qseed_model::pins::{DeviceTag, HeldBack, PinAnswer, ProcessTag, Standing};
 
 use crate::story::{Call, Did, Login, Story, known, p, secs, tag, tags, usual};
@@ -288,11 +288,13 @@ fn what_a_killed_worker_still_asks_is_not_answered() {
     story.opening.insert(p(0), Call::Hangs);
     story.run(secs(31));
     // Its worker was killed; this was in the pipe.
-    story.tell(Event::PinAsked {
+    story.tell(Event::Call {
         worker: WorkerId(1),
         partition: p(1),
-        ask: 7,
-        tags: tags(1),
+        event: CallEvent::PinAsked {
+            ask: 7,
+            tags: tags(1),
+        },
     });
     assert_eq!(story.count(|did| matches!(did, Did::Record(..))), 0);
 }

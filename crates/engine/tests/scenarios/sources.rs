@@ -325,7 +325,7 @@ fn the_reserve_rides_out_an_outage() {
     story.sources.insert(s(0), BROKEN);
     story.run(secs(500));
     assert_eq!(story.seeds(2).len(), 53, "no seed was missed");
-    let view = story.engine.source(s(0)).expect("it is configured");
+    let view = story.engine.sources().next().expect("it is configured");
     assert!(view.reserved <= 3 * 60 * 48);
 }
 
@@ -339,7 +339,7 @@ fn the_reserve_is_wiped_when_it_is_too_old() {
     });
     let mut story = Story::new(settings);
     story.run(secs(60));
-    let reserved = |story: &Story| story.engine.source(s(0)).expect("configured").reserved;
+    let reserved = |story: &Story| story.engine.sources().next().expect("configured").reserved;
     assert!((420..=480).contains(&reserved(&story)));
     story.sources.insert(s(0), BROKEN);
     story.run(secs(600));
@@ -387,7 +387,7 @@ fn refilling_the_reserve_delays_no_seed() {
             Duration::from_millis(u64::try_from(since_grid).expect("a minute"))
         });
         assert!(late.max() < Some(secs(1)), "{requests} requests in 20 s");
-        let view = story.engine.source(s(0)).expect("it is configured");
+        let view = story.engine.sources().next().expect("it is configured");
         assert!(view.reserved > 48 * 50, "{} bytes", view.reserved);
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use qseed_engine::guard::PinRecord;
 use qseed_engine::{
-    Action, Event, FetchFailure, FetchFault, JobId, PartitionId, RequestId, Shape, SourceId,
-    TokenFailure, TokenFault, WorkerId,
+    Action, CallEvent, Event, FetchFailure, FetchFault, JobId, PartitionId, RequestId, Shape,
+    SourceId, TokenFailure, TokenFault, WorkerId,
 };
 use qseed_entropy::Entropy;
 use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
@@ -105,11 +105,13 @@ impl Story {
         let call = self.opening.get(&partition).copied().unwrap_or(Call::Works);
         match self.logins.get(&partition) {
             Some(login) if call == Call::Works => {
-                let asked = Event::PinAsked {
+                let asked = Event::Call {
                     worker,
                     partition,
-                    ask: 0,
-                    tags: login.tags,
+                    event: CallEvent::PinAsked {
+                        ask: 0,
+                        tags: login.tags,
+                    },
                 };
                 self.later(Duration::from_millis(1), Some(worker), asked);
             }
@@ -130,11 +132,10 @@ impl Story {
             return;
         }
         let answer = login.answer;
-        let answered = Event::PinAnswered {
+        let answered = Event::Call {
             worker,
             partition,
-            answer,
-            text: None,
+            event: CallEvent::PinAnswered { answer, text: None },
         };
         self.later(secs(1), Some(worker), answered);
         let call = match answer {
@@ -200,22 +201,31 @@ impl Story {
             returned: None,
         });
         let event = match (job, failure) {
-            (None, None) => Event::Opened { worker, partition },
-            (None, Some(failure)) => Event::OpenFailed {
+            (None, None) => Event::Call {
                 worker,
                 partition,
-                failure,
+                event: CallEvent::Opened(Ok(())),
             },
-            (Some(job), None) => Event::Seeded {
+            (None, Some(failure)) => Event::Call {
                 worker,
                 partition,
-                job,
+                event: CallEvent::Opened(Err(failure)),
             },
-            (Some(job), Some(failure)) => Event::SeedFailed {
+            (Some(job), None) => Event::Call {
                 worker,
                 partition,
-                job,
-                failure,
+                event: CallEvent::Seeded {
+                    job,
+                    result: Ok(()),
+                },
+            },
+            (Some(job), Some(failure)) => Event::Call {
+                worker,
+                partition,
+                event: CallEvent::Seeded {
+                    job,
+                    result: Err(failure),
+                },
             },
         };
         self.later(wait, Some(worker), event);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use qseed_engine::announcer::{Announcer, Summary};
 use qseed_engine::guard::{PinRecord, Records};
 use qseed_engine::{
-    Combine, Engine, Event, Fact, FetchFailure, FetchFault, Limits, MadeOf, ModuleId,
+    CallEvent, Combine, Engine, Event, Fact, FetchFailure, FetchFault, Limits, MadeOf, ModuleId,
     ModuleSettings, Moment, PartitionFact, PartitionId, PartitionSettings, PartitionState,
     RequestId, Settings, SourceId, SourceSettings, Start, TokenFault, WorkerId, WorkerRole,
 };
@@ -278,7 +278,11 @@ impl Story {
     /// Tells the engine something now.
     pub(crate) fn tell(&mut self, event: Event) {
         match &event {
-            Event::Seeded { partition, .. } => {
+            Event::Call {
+                partition,
+                event: CallEvent::Seeded { result: Ok(()), .. },
+                ..
+            } => {
                 self.seeded.entry(*partition).or_default().push(self.now);
             }
             Event::WorkerExited { worker, .. } => self.dead.push(*worker),

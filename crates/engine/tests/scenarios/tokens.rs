@@ -1,4 +1,6 @@
-use qseed_engine::{PartitionState, TokenFault};
+use std::time::Duration;
+
+use qseed_engine::{CallEvent, Event, PartitionState, TokenFault, WorkerId};
 
 use crate::story::{Call, DEADLINE, Did, Story, p, secs, usual};
 
@@ -22,6 +24,46 @@ fn a_token_that_takes_no_seeds_rests_and_is_logged_once() {
     story.reload();
     story.run(secs(1));
     assert_eq!(story.seeds_since(0, since), 1);
+}
+
+/// A neighbour's crash does not end the rest of a token that takes no seeds.
+#[test]
+fn a_token_that_takes_no_seeds_rests_while_its_worker_restarts() {
+    let mut story = Story::new(usual(2));
+    story
+        .seeding
+        .insert(p(0), Call::Fails(TokenFault::SeedingRefused));
+    for _ in 0..5 {
+        story.run(secs(120));
+        story.seeding.insert(p(1), Call::CrashesWorker);
+        story.run(secs(10));
+        story.seeding.remove(&p(1));
+    }
+    story.run(secs(60));
+    let seeds = story.count(|did| matches!(did, Did::Seed(id, _) if *id == p(0)));
+    assert_eq!(seeds, 1);
+}
+
+/// While a call waits for another one of its worker, it takes no time of the module.
+#[test]
+fn a_call_that_waits_is_not_slow() {
+    let mut story = Story::new(usual(2));
+    story
+        .opening
+        .insert(p(0), Call::FailsSlowly(TokenFault::Missing));
+    let (worker, partition) = (WorkerId(1), p(0));
+    for tries in 1..5 {
+        while story.count(|did| *did == Did::Open(partition)) < tries {
+            story.run(Duration::from_millis(100));
+        }
+        story.tell(Event::Call {
+            worker,
+            partition,
+            event: CallEvent::Waits,
+        });
+        story.run(secs(20));
+    }
+    assert_eq!(story.engine.workers().count(), 1);
 }
 
 #[test]

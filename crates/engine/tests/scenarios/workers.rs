@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qseed_engine::{
-    Event, Fact, JobId, Next, PartitionFact, PartitionState, TokenFault, WorkerFact, WorkerId,
-    WorkerRole,
+    CallEvent, Event, Fact, JobId, Next, PartitionFact, PartitionState, TokenFault, WorkerFact,
+    WorkerId, WorkerRole,
 };
 use qseed_model::pins::PinAnswer;
 
@@ -147,10 +147,13 @@ fn what_a_worker_answered_just_before_it_was_killed_counts() {
         .filter(|(_, id)| *id == p(1))
         .last()
         .expect("it was seeded");
-    story.tell(Event::Seeded {
+    story.tell(Event::Call {
         worker: WorkerId(1),
         partition: p(1),
-        job: JobId(job),
+        event: CallEvent::Seeded {
+            job: JobId(job),
+            result: Ok(()),
+        },
     });
     story.seeding.clear();
     story.run(secs(25));
@@ -178,10 +181,13 @@ fn a_seed_is_answered_by_its_own_number_or_its_worker_is_killed() {
     let (worker, partition, job) = (WorkerId(1), p(0), JobId(77));
     says(
         &mut story,
-        vec![Event::Seeded {
+        vec![Event::Call {
             worker,
             partition,
-            job,
+            event: CallEvent::Seeded {
+                job,
+                result: Ok(()),
+            },
         }],
     );
     story.seeded.clear();
@@ -228,28 +234,39 @@ fn a_worker_that_answers_for_partitions_that_it_was_not_asked_about_is_killed() 
             let mut story = Story::new(settings.clone());
             story.run(secs(5));
             let event = match number {
-                0 => Event::Opened { worker, partition },
-                1 => Event::OpenFailed {
+                0 => Event::Call {
                     worker,
                     partition,
-                    failure: failure(),
+                    event: CallEvent::Opened(Ok(())),
                 },
-                2 => Event::Seeded {
+                1 => Event::Call {
                     worker,
                     partition,
-                    job,
+                    event: CallEvent::Opened(Err(failure())),
                 },
-                3 => Event::SeedFailed {
+                2 => Event::Call {
                     worker,
                     partition,
-                    job,
-                    failure: failure(),
+                    event: CallEvent::Seeded {
+                        job,
+                        result: Ok(()),
+                    },
                 },
-                _ => Event::PinAsked {
+                3 => Event::Call {
                     worker,
                     partition,
-                    ask: 1,
-                    tags: tags(1),
+                    event: CallEvent::Seeded {
+                        job,
+                        result: Err(failure()),
+                    },
+                },
+                _ => Event::Call {
+                    worker,
+                    partition,
+                    event: CallEvent::PinAsked {
+                        ask: 1,
+                        tags: tags(1),
+                    },
                 },
             };
             says(&mut story, vec![event]);
@@ -276,11 +293,13 @@ fn one_call_asks_about_a_few_pins_at_most() {
                 dies: false,
             },
         );
-        story.tell(Event::PinAsked {
+        story.tell(Event::Call {
             worker: WorkerId(1),
             partition: p(0),
-            ask: number.into(),
-            tags: tags(number),
+            event: CallEvent::PinAsked {
+                ask: number.into(),
+                tags: tags(number),
+            },
         });
     }
     assert_eq!(killed(&story), 1);

@@ -127,7 +127,8 @@ impl World {
             }
             let view = self
                 .engine
-                .source(*id)
+                .sources()
+                .find(|view| view.id == *id)
                 .ok_or("a source that is asked is known")?;
             held += usize::try_from(view.reserved).expect("less than the memory");
         }

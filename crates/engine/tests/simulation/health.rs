@@ -1,6 +1,8 @@
 //! What can be counted on: the judges hear of everything that they must judge by.
 
-use qseed_engine::{Combine, Event, ModuleId, Moment, PartitionId, WorkerId, WorkerRole};
+use qseed_engine::{
+    CallEvent, Combine, Event, ModuleId, Moment, PartitionId, WorkerId, WorkerRole,
+};
 use qseed_model::pins::PinTag;
 
 use crate::Checked;
@@ -106,11 +108,10 @@ impl World {
     /// The engine hears how a PIN fared, or that a worker is gone: the judges hear it, too.
     pub(crate) fn judge_event(&mut self, event: &Event) -> Checked {
         match event {
-            Event::PinAnswered {
+            Event::Call {
                 worker,
                 partition,
-                answer,
-                ..
+                event: CallEvent::PinAnswered { answer, .. },
             } => {
                 if let Some(tag) = self.pins.presented_by(*worker, *partition) {
                     self.pins.answered(tag, *answer);
@@ -125,11 +126,18 @@ impl World {
                 self.processes.remove(worker);
                 self.look_at_all_tokens()
             }
-            Event::Seeded { partition, .. } => {
+            Event::Call {
+                partition,
+                event: CallEvent::Seeded { result: Ok(()), .. },
+                ..
+            } => {
                 self.summary.seeds += 1;
                 self.cadence.seeded(*partition, self.now)
             }
-            Event::SeedFailed { .. } => {
+            Event::Call {
+                event: CallEvent::Seeded { result: Err(_), .. },
+                ..
+            } => {
                 self.summary.failed_seeds += 1;
                 Ok(())
             }

@@ -1,6 +1,6 @@
 //! Tokens, and what calls on them come to.
 
-use qseed_engine::{Event, JobId, PartitionId, TokenFailure, TokenFault, WorkerId};
+use qseed_engine::{CallEvent, Event, JobId, PartitionId, TokenFailure, TokenFault, WorkerId};
 use qseed_model::pins::{DevicePinTag, DeviceTag, KeyTag, PinAnswer, PinTag, PinTags, TokenTag};
 
 use std::time::Duration;
@@ -112,7 +112,14 @@ impl World {
         match step {
             Step::Progress => {
                 let partition = id;
-                self.says(worker, Event::Progress { worker, partition });
+                self.says(
+                    worker,
+                    Event::Call {
+                        worker,
+                        partition,
+                        event: CallEvent::Progress,
+                    },
+                );
                 Ok(())
             }
             Step::Finds => {
@@ -146,11 +153,10 @@ impl World {
             let answer = PinAnswer::Unclear;
             self.says(
                 worker,
-                Event::PinAnswered {
+                Event::Call {
                     worker,
                     partition,
-                    answer,
-                    text: None,
+                    event: CallEvent::PinAnswered { answer, text: None },
                 },
             );
         }
@@ -173,11 +179,10 @@ impl World {
                 if let Some(operation) = process.and_then(|p| p.operations.get_mut(&id)) {
                     operation.tag = Some(tags.tag);
                 }
-                let asked = Event::PinAsked {
+                let asked = Event::Call {
                     worker,
                     partition: id,
-                    ask: serial,
-                    tags,
+                    event: CallEvent::PinAsked { ask: serial, tags },
                 };
                 self.says(worker, asked);
             }
@@ -214,11 +219,10 @@ impl World {
         };
         self.says(
             worker,
-            Event::PinAnswered {
+            Event::Call {
                 worker,
                 partition,
-                answer,
-                text: None,
+                event: CallEvent::PinAnswered { answer, text: None },
             },
         );
         match answer {
@@ -237,7 +241,14 @@ impl World {
             process.operations.remove(&partition);
             process.sessions.insert(partition, generation);
         }
-        self.says(worker, Event::Opened { worker, partition });
+        self.says(
+            worker,
+            Event::Call {
+                worker,
+                partition,
+                event: CallEvent::Opened(Ok(())),
+            },
+        );
     }
 
     fn injects(&mut self, worker: WorkerId, partition: PartitionId, job: Option<JobId>) -> Checked {
@@ -264,10 +275,13 @@ impl World {
         }
         self.says(
             worker,
-            Event::Seeded {
+            Event::Call {
                 worker,
                 partition,
-                job,
+                event: CallEvent::Seeded {
+                    job,
+                    result: Ok(()),
+                },
             },
         );
         Ok(())
@@ -285,16 +299,18 @@ impl World {
             returned: None,
         };
         let event = match operation.job {
-            Some(job) => Event::SeedFailed {
+            Some(job) => Event::Call {
                 worker,
                 partition,
-                job,
-                failure,
+                event: CallEvent::Seeded {
+                    job,
+                    result: Err(failure),
+                },
             },
-            None => Event::OpenFailed {
+            None => Event::Call {
                 worker,
                 partition,
-                failure,
+                event: CallEvent::Opened(Err(failure)),
             },
         };
         self.says(worker, event);

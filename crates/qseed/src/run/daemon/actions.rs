@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use qseed_engine::{Action, Event, ModuleId, PartitionId, WorkerId};
+use qseed_engine::{Action, CallEvent, Event, ModuleId, PartitionId, WorkerId};
 use qseed_entropy::Seed;
 use qseed_model::TokenChoice;
 use qseed_model::pins::{HeldBack, PinAnswer};
@@ -122,11 +122,13 @@ impl Daemon {
         self.workers.send(worker, message);
         if is_recorded && held_back.is_some() {
             // It was recorded as presented and then was not, so the record before holds.
-            self.handle(Event::PinAnswered {
+            self.handle(Event::Call {
                 worker,
                 partition,
-                answer: PinAnswer::NotJudged,
-                text: None,
+                event: CallEvent::PinAnswered {
+                    answer: PinAnswer::NotJudged,
+                    text: None,
+                },
             });
         }
     }

@@ -1,7 +1,7 @@
 //! What sources and workers say, turned into events for the engine.
 
 use qseed_config::{Module, Output};
-use qseed_engine::{Event, JobId, PartitionId, PartitionState, TokenFailure, WorkerId};
+use qseed_engine::{CallEvent, Event, JobId, PartitionId, PartitionState, TokenFailure, WorkerId};
 use qseed_tokens::supervisor::WorkerEvent;
 use qseed_tokens::wire::FromWorker;
 
@@ -51,6 +51,11 @@ impl Daemon {
     }
 
     fn worker_message(&mut self, worker: WorkerId, message: FromWorker) {
+        let call = |partition, event| Event::Call {
+            worker,
+            partition: PartitionId(partition),
+            event,
+        };
         match message {
             FromWorker::Ready(_) => self.handle(Event::WorkerReady(worker)),
             FromWorker::InitFailed(failure) => {
@@ -58,28 +63,19 @@ impl Daemon {
                 self.handle(Event::WorkerFailed { worker, text });
             }
             FromWorker::Opened { partition, token } => {
-                let partition = PartitionId(partition);
-                let event = Event::Opened { worker, partition };
+                let event = call(partition, CallEvent::Opened(Ok(())));
                 if self.engine.expects(&event) {
-                    self.reports.set_token(partition, token);
+                    self.reports.set_token(PartitionId(partition), token);
                 }
                 self.handle(event);
             }
             FromWorker::OpenFailed { partition, failure } => {
-                let partition = PartitionId(partition);
-                let event = Event::OpenFailed {
-                    worker,
-                    partition,
-                    failure: self.token_failure(partition, &failure),
-                };
-                self.handle(event);
+                let failure = self.token_failure(PartitionId(partition), &failure);
+                self.handle(call(partition, CallEvent::Opened(Err(failure))));
             }
             FromWorker::Seeded { partition, job, .. } => {
-                self.handle(Event::Seeded {
-                    worker,
-                    partition: PartitionId(partition),
-                    job: JobId(job),
-                });
+                let (job, result) = (JobId(job), Ok(()));
+                self.handle(call(partition, CallEvent::Seeded { job, result }));
             }
             FromWorker::SeedFailed {
                 partition,
@@ -87,39 +83,23 @@ impl Daemon {
                 failure,
                 ..
             } => {
-                let partition = PartitionId(partition);
-                let event = Event::SeedFailed {
-                    worker,
-                    partition,
-                    job: JobId(job),
-                    failure: self.token_failure(partition, &failure),
-                };
-                self.handle(event);
+                let result = Err(self.token_failure(PartitionId(partition), &failure));
+                let job = JobId(job);
+                self.handle(call(partition, CallEvent::Seeded { job, result }));
             }
             FromWorker::Progress {
                 partition: Some(partition),
-            } => {
-                let partition = PartitionId(partition);
-                self.handle(Event::Progress { worker, partition });
-            }
-            FromWorker::Waits { partition } => {
-                let partition = PartitionId(partition);
-                self.handle(Event::Waits { worker, partition });
-            }
+            } => self.handle(call(partition, CallEvent::Progress)),
+            FromWorker::Waits { partition } => self.handle(call(partition, CallEvent::Waits)),
             FromWorker::PinAsk {
                 partition,
                 ask,
                 tags,
                 count_low,
             } => {
-                let partition = PartitionId(partition);
-                let event = Event::PinAsked {
-                    worker,
-                    partition,
-                    ask,
-                    tags,
-                };
+                let event = call(partition, CallEvent::PinAsked { ask, tags });
                 if self.engine.expects(&event) {
+                    let partition = PartitionId(partition);
                     self.secret_was_read(Owner::Partition(partition));
                     if count_low {
                         self.warn_of_low_pin_count(partition);
@@ -132,12 +112,10 @@ impl Daemon {
                 answer,
                 ckr,
                 ..
-            } => self.handle(Event::PinAnswered {
-                worker,
-                partition: PartitionId(partition),
-                answer,
-                text: ckr.map(|ckr| format!("C_Login: {ckr}")),
-            }),
+            } => {
+                let text = ckr.map(|ckr| format!("C_Login: {ckr}"));
+                self.handle(call(partition, CallEvent::PinAnswered { answer, text }));
+            }
             FromWorker::Closed { .. } => {}
             // The daemon lists no slots.
             FromWorker::Progress { partition: None }

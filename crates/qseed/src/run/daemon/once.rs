@@ -13,7 +13,7 @@ impl Daemon {
         }
         let partitions = self.engine.partitions();
         let failures: Vec<_> = partitions
-            .filter(|partition| partition.seeds == 0)
+            .filter(|partition| !partition.seeded)
             .map(|partition| format!("{}: {}", partition.name, self.why_not(&partition)))
             .collect();
         Some(if failures.is_empty() {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use super::partition::{Partition, Phase};
 use crate::ids::PartitionId;
-use crate::partition::{Partition, Phase};
+
 use crate::time::Moment;
 use crate::timers::{Timer, Timers};
 

@@ -8,20 +8,20 @@ use crate::ids::{JobId, Named, PartitionId, WorkerKey, WorkerRole};
 use crate::reservoir::MadeOf;
 use crate::settings::PartitionSettings;
 use crate::time::Moment;
-use crate::view::PartitionState;
+use crate::view::{PartitionState, PartitionView};
 
 /// Where a partition stands between two injections.
 #[derive(Debug)]
-pub(crate) enum Phase {
+pub(super) enum Phase {
     /// No session. Its worker is down, or its timer says when to try.
     Closed,
-    /// No session; waits for a free place to be opened.
+    /// No session; waits to be opened.
     ToOpen,
     /// Being opened.
     Opening,
     /// Open, not due.
     Idle,
-    /// Open and due; waits for entropy and a free place.
+    /// Open and due; waits for entropy and a free call slot.
     Ready,
     /// Being seeded.
     Seeding {
@@ -34,13 +34,13 @@ pub(crate) enum Phase {
 
 /// What a partition waits in line for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waits {
+pub(super) enum Waits {
     ToOpen,
     ForSeed,
 }
 
 impl Phase {
-    pub(crate) fn waits(&self) -> Option<Waits> {
+    pub(super) fn waits(&self) -> Option<Waits> {
         match self {
             Self::ToOpen => Some(Waits::ToOpen),
             Self::Ready => Some(Waits::ForSeed),
@@ -48,67 +48,83 @@ impl Phase {
         }
     }
 
-    /// Whether the worker holds a session or is at work on one.
-    pub(crate) fn is_with_worker(&self) -> bool {
+    /// Whether the worker holds a session or opens one.
+    pub(super) fn is_with_worker(&self) -> bool {
         !matches!(self, Self::Closed | Self::ToOpen)
     }
 }
 
 /// What stands between a partition and its next seed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// Its token, as the worker told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// Its token, as the worker reported.
     Token(TokenFault),
-    /// A call on it is what its module hung in.
+    /// One of its calls hung.
     Hung,
     /// Its worker is down.
     WorkerDown,
 }
 
+impl Trouble {
+    /// Whether only a seed can show that it is over.
+    pub(super) fn is_of_seeding(self) -> bool {
+        matches!(
+            self,
+            Self::Hung
+                | Self::Token(
+                    TokenFault::SeedingRefused
+                        | TokenFault::Module
+                        | TokenFault::General
+                        | TokenFault::Length
+                        | TokenFault::Device
+                )
+        )
+    }
+}
+
 /// What a partition is counted as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Counted {
-    pub(crate) state: PartitionState,
-    pub(crate) awaited: bool,
-    pub(crate) seeded: bool,
+pub(super) struct Counted {
+    pub(super) state: PartitionState,
+    /// It has no seed yet, and nothing known keeps it from one.
+    pub(super) awaited: bool,
+    pub(super) seeded: bool,
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "none excludes another")]
 #[derive(Debug)]
 pub(crate) struct Partition {
     pub(crate) settings: PartitionSettings,
-    pub(crate) worker: WorkerKey,
-    pub(crate) phase: Phase,
+    pub(super) worker: WorkerKey,
+    pub(super) phase: Phase,
     /// The point of the cadence that the next seed is for.
-    pub(crate) due: Moment,
-    pub(crate) backoff: Backoff,
-    pub(crate) trouble: Option<(Trouble, Moment)>,
-    pub(crate) last_error: Option<Arc<str>>,
+    pub(super) due: Moment,
+    pub(super) backoff: Backoff,
+    pub(super) trouble: Option<Trouble>,
+    pub(super) last_error: Option<Arc<str>>,
     /// When one of its calls last took long or took the worker down.
-    pub(crate) last_offence: Option<Moment>,
+    pub(super) last_offence: Option<Moment>,
     /// Its call and others were in flight when the worker crashed: until one ends well, suspects
     /// are called one at a time.
-    pub(crate) suspect: bool,
+    pub(super) suspect: bool,
     /// When its last call began.
-    pub(crate) last_call: Moment,
-    /// Something changed while it was being opened: if that fails, it is tried again at once.
-    pub(crate) look_again: bool,
+    pub(super) last_call: Moment,
+    /// Something changed while it was being opened: if that fails, it is tried again soon.
+    pub(super) retry_soon: bool,
     /// `CKR_GENERAL_ERROR` in a row.
-    pub(crate) general_errors: u32,
-    pub(crate) last_seed: Option<Moment>,
-    pub(crate) healthy_since: Moment,
-    pub(crate) seeds: u64,
+    pub(super) general_errors: u32,
+    pub(super) added: Moment,
+    pub(super) last_seed: Option<Moment>,
     /// Its seed is overdue.
-    pub(crate) late: bool,
+    pub(super) late: bool,
     /// What the engine counts it as.
-    pub(crate) counted: Option<Counted>,
-    pub(crate) failures: u64,
-    /// It was seeded once or given up, and that is all that is wanted.
-    pub(crate) finished: bool,
+    pub(super) counted: Option<Counted>,
+    /// With `once`: it was seeded or given up.
+    pub(super) finished: bool,
 }
 
 impl Partition {
-    pub(crate) fn new(settings: PartitionSettings, now: Moment) -> Self {
+    pub(super) fn new(settings: PartitionSettings, now: Moment) -> Self {
         Self {
             worker: WorkerKey {
                 module: settings.module,
@@ -122,21 +138,18 @@ impl Partition {
             last_offence: None,
             suspect: false,
             last_call: now,
-            look_again: false,
+            retry_soon: false,
             general_errors: 0,
+            added: now,
             last_seed: None,
-            healthy_since: now,
-            seeds: 0,
             late: false,
             counted: None,
-            failures: 0,
             finished: false,
             settings,
         }
     }
 
-    /// Its number and name.
-    pub(crate) fn named(&self) -> Named<PartitionId> {
+    pub(super) fn named(&self) -> Named<PartitionId> {
         Named {
             id: self.settings.id,
             name: self.settings.name.clone(),
@@ -144,11 +157,22 @@ impl Partition {
     }
 
     /// How long it has gone without a seed, in thousandths of its own period.
-    pub(crate) fn urgency(&self, now: Moment) -> u128 {
+    pub(super) fn urgency(&self, now: Moment) -> u128 {
         let waiting = match self.last_seed {
             Some(last) => now.since(last),
-            None => now.since(self.healthy_since) + 2 * self.settings.period,
+            None => now.since(self.added) + 2 * self.settings.period,
         };
         waiting.as_millis() * 1000 / self.settings.period.as_millis().max(1)
+    }
+
+    pub(super) fn view(&self) -> PartitionView {
+        let counted = self.counted.map(|counted| counted.state);
+        PartitionView {
+            id: self.settings.id,
+            name: self.settings.name.clone(),
+            state: counted.unwrap_or(PartitionState::Starting),
+            seeded: self.last_seed.is_some(),
+            last_error: self.last_error.clone(),
+        }
     }
 }

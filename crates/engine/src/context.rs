@@ -1,4 +1,4 @@
-//! One turn of the engine: the time, and what leaves.
+//! What the engine lends to its parts while they take in an event.
 
 use std::collections::VecDeque;
 
@@ -8,18 +8,18 @@ use crate::random::Random;
 use crate::time::Moment;
 use crate::timers::Timers;
 
-/// What the engine lends to its parts while they take in an event.
-pub(crate) struct Turn<'a> {
+#[derive(Debug)]
+pub(crate) struct Context {
     pub(crate) now: Moment,
     /// Whether each partition is seeded once and then left alone.
     pub(crate) once: bool,
-    pub(crate) random: &'a mut Random,
-    pub(crate) timers: &'a mut Timers,
-    pub(crate) actions: &'a mut VecDeque<Action>,
-    pub(crate) facts: &'a mut VecDeque<Fact>,
+    pub(crate) random: Random,
+    pub(crate) timers: Timers,
+    pub(crate) actions: VecDeque<Action>,
+    pub(crate) facts: VecDeque<Fact>,
 }
 
-impl Turn<'_> {
+impl Context {
     pub(crate) fn act(&mut self, action: Action) {
         self.actions.push_back(action);
     }

@@ -1,0 +1,135 @@
+//! Which partition gets the next free call slot of its worker.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use qseed_entropy::Seed;
+
+use super::Fleet;
+use super::partition::{Phase, Waits};
+use super::worker::Call;
+use crate::action::Action;
+use crate::context::Context;
+use crate::ids::{JobId, PartitionId, WorkerKey};
+use crate::reservoir::MadeOf;
+use crate::time::Moment;
+
+impl Fleet {
+    /// The most urgent partition that can be seeded now, and the size of its seed.
+    pub(crate) fn next_for_seed(&mut self, now: Moment) -> Option<(PartitionId, usize)> {
+        if self.ready_bytes == 0 {
+            return None;
+        }
+        let keys: Vec<_> = self.workers.keys().copied().collect();
+        let mut best = None;
+        for key in keys {
+            // Openings and seeds take turns.
+            if self.workers[&key].opens_next && self.first_in_line(key, Waits::ToOpen).is_some() {
+                continue;
+            }
+            if let Some(id) = self.first_in_line(key, Waits::ForSeed) {
+                best = best.max(Some((self.partitions[&id].urgency(now), id)));
+            }
+        }
+        best.map(|(_, id)| (id, self.partitions[&id].settings.size))
+    }
+
+    pub(crate) fn seed(
+        &mut self,
+        context: &mut Context,
+        partition: PartitionId,
+        seed: Seed,
+        made_of: MadeOf,
+    ) {
+        self.jobs_made += 1;
+        let job = JobId(self.jobs_made);
+        let worker = self.begin_call(context, partition, Some(job));
+        let phase = Phase::Seeding {
+            job,
+            bytes: seed.len(),
+            made_of: made_of.clone(),
+        };
+        self.set_phase(context, partition, phase);
+        context.act(Action::Seed {
+            worker,
+            partition,
+            job,
+            seed,
+            made_of,
+        });
+    }
+
+    /// Opens the next partition that waits for that. Returns whether there is one.
+    pub(crate) fn open_next(&mut self, context: &mut Context) -> bool {
+        let mut keys: Vec<_> = self.workers.keys().copied().collect();
+        keys.retain(|key| !self.workers[key].to_open.is_empty());
+        let next = keys
+            .into_iter()
+            .find_map(|key| self.first_in_line(key, Waits::ToOpen));
+        let Some(partition) = next else {
+            return false;
+        };
+        let worker = self.begin_call(context, partition, None);
+        self.set_phase(context, partition, Phase::Opening);
+        context.act(Action::Open { worker, partition });
+        true
+    }
+
+    /// Sorts the partitions that wait for entropy: if it is short, the one whose last seed is
+    /// oldest in terms of its own period comes first.
+    pub(crate) fn sort_by_urgency(&mut self, now: Moment) {
+        for worker in self.workers.values_mut() {
+            let line = worker.ready.make_contiguous();
+            line.sort_by_cached_key(|id| Reverse(self.partitions.get(id).map(|p| p.urgency(now))));
+        }
+    }
+
+    /// The first partition that waits for a call, if its worker can make one now.
+    fn first_in_line(&mut self, key: WorkerKey, waits: Waits) -> Option<PartitionId> {
+        let worker = self.workers.get_mut(&key).filter(|worker| worker.is_up())?;
+        let concurrency = self.modules.get(&key.module)?.concurrency;
+        loop {
+            let first = *worker.line(waits).front()?;
+            let waiting = self
+                .partitions
+                .get(&first)
+                .filter(|p| p.worker == key && p.phase.waits() == Some(waits));
+            if let Some(partition) = waiting {
+                let free = worker.has_free_slot(concurrency, partition.suspect);
+                return free.then_some(first);
+            }
+            worker.line(waits).pop_front();
+        }
+    }
+
+    fn begin_call(
+        &mut self,
+        context: &mut Context,
+        id: PartitionId,
+        job: Option<JobId>,
+    ) -> crate::WorkerId {
+        let partition = self.partition(id);
+        partition.last_call = context.now;
+        let (key, suspect) = (partition.worker, partition.suspect);
+        let worker = self.worker(key);
+        let waits = if job.is_some() {
+            Waits::ForSeed
+        } else {
+            Waits::ToOpen
+        };
+        worker.line(waits).pop_front();
+        worker.opens_next = job.is_some();
+        let call = Call {
+            began: context.now,
+            runs_since: Some(context.now),
+            ran: Duration::ZERO,
+            job,
+            pins_asked: 0,
+            suspect,
+        };
+        worker.calls.insert(id, call);
+        let process = worker.process;
+        self.set_worker_timer(context, key);
+        process
+    }
+}
