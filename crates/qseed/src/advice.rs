@@ -119,93 +119,76 @@ const CHUNK_TO_TRY: usize = 32;
 /// the failure's text says it.
 pub(crate) fn advice(failure: &TokenFailure, partition: &Partition) -> String {
     let answer = failure.returned.map(|call| Ckr(call.value));
-    let clear = || clear_command(&partition.name);
-    let longest_call = partition
-        .chunk
-        .unwrap_or(partition.size)
-        .min(partition.size);
-    let fixed = match failure.fault {
-        _ if answer == Some(Ckr::USER_NOT_LOGGED_IN) && partition.login == Login::None => {
-            "the token wants a login before it is seeded: set `login` and `pin` for this partition"
-        }
-        TokenFault::PinRefused => return refused(answer, partition),
-        TokenFault::PinHeld if partition.login == Login::Protected => {
-            return format!(
-                "qseed asks nobody for a PIN at the token; once the PIN is known and the token is \
-                 in order, run: {}",
-                clear()
-            );
-        }
-        TokenFault::PinHeld => {
-            return format!(
-                "put the right PIN into the configuration, or, if the PIN is right and the token \
-                 is in order, run: {}",
-                clear()
-            );
-        }
-        TokenFault::GuardLost => RESET,
-        TokenFault::PinFlagged => {
-            return format!(
-                "log in once with the vendor's tool and the right PIN; if the PIN is locked: {}",
-                unlock(partition.login)
-            );
-        }
-        TokenFault::PinNotSet => {
-            "set it where qseed is started and restart qseed, or let the configuration refer to a \
-             file"
-        }
-        TokenFault::SeedingRefused => {
-            "this token takes no seed material, by its vendor's design; remove the partition from \
-             the configuration if that is not expected to change"
-        }
-        TokenFault::Length if longest_call > CHUNK_TO_TRY => {
-            return format!(
-                "the token does not take {longest_call} bytes in one call: set `chunk` (try \
-                 {CHUNK_TO_TRY}) or another `size` for this partition"
-            );
-        }
-        TokenFault::Length => {
-            return format!(
-                "the token does not take {longest_call} bytes in one call: `qseed check --probe` \
-                 finds the `chunk` or `size` that it takes"
-            );
-        }
-        TokenFault::AnotherToken => {
-            "qseed presented no PIN to it; put the first token back or, if this one is meant, let \
-             qseed read its configuration again (SIGHUP)"
-        }
-        TokenFault::AnotherLogin => "use one login for the token",
-        TokenFault::Mismatch => NAME_ONE_TOKEN,
-        TokenFault::PinUnavailable
-        | TokenFault::Missing
-        | TokenFault::Module
-        | TokenFault::General
-        | TokenFault::Device => "",
-    };
-    fixed.to_owned()
-}
-
-/// What to do about a login that the token refused for good, by what it answered.
-fn refused(answer: Option<Ckr>, partition: &Partition) -> String {
     let clear = clear_command(&partition.name);
-    match (answer, partition.login) {
-        (Some(Ckr::PIN_LOCKED), login) => {
+    let (login, size) = (partition.login, partition.size);
+    let longest_call = partition.chunk.map_or(size, |chunk| chunk.min(size));
+    let too_long = format!("the token does not take {longest_call} bytes in one call");
+    match (failure.fault, answer) {
+        (_, Some(Ckr::USER_NOT_LOGGED_IN)) if login == Login::None => {
+            "the token wants a login before it is seeded: set `login` and `pin` for this partition"
+                .to_owned()
+        }
+        (TokenFault::PinRefused, Some(Ckr::PIN_LOCKED)) => {
             format!("the PIN is locked: {}; then run: {clear}", unlock(login))
         }
-        (Some(Ckr::USER_TYPE_INVALID), _) => {
+        (TokenFault::PinRefused, Some(Ckr::USER_TYPE_INVALID)) => {
             "the token knows no such kind of user: correct `login` in the configuration".to_owned()
         }
-        (Some(Ckr::USER_PIN_NOT_INITIALIZED), _) => format!(
+        (TokenFault::PinRefused, Some(Ckr::USER_PIN_NOT_INITIALIZED)) => format!(
             "the token has no user PIN yet: have the security officer set one, then run: {clear}"
         ),
-        (_, Login::Protected) => format!(
+        (TokenFault::PinRefused, _) if login == Login::Protected => format!(
             "qseed asks nobody for a PIN at this token again; find out which PIN was entered \
              there, then run: {clear}"
         ),
-        (..) => format!(
+        (TokenFault::PinRefused, _) => format!(
             "qseed does not present this PIN to this token again; put the right PIN into the \
              configuration, or, if you repaired the token instead, run: {clear}"
         ),
+        (TokenFault::PinHeld, _) if login == Login::Protected => format!(
+            "qseed asks nobody for a PIN at the token; once the PIN is known and the token is in \
+             order, run: {clear}"
+        ),
+        (TokenFault::PinHeld, _) => format!(
+            "put the right PIN into the configuration, or, if the PIN is right and the token is in \
+             order, run: {clear}"
+        ),
+        (TokenFault::GuardLost, _) => RESET.to_owned(),
+        (TokenFault::PinFlagged, _) => format!(
+            "log in once with the vendor's tool and the right PIN; if the PIN is locked: {}",
+            unlock(login)
+        ),
+        (TokenFault::PinNotSet, _) => {
+            "set it where qseed is started and restart qseed, or let the \
+                                       configuration refer to a file"
+                .to_owned()
+        }
+        (TokenFault::SeedingRefused, _) => {
+            "this token takes no seed material, by its vendor's design; remove the partition from \
+             the configuration if that is not expected to change"
+                .to_owned()
+        }
+        (TokenFault::Length, _) if longest_call > CHUNK_TO_TRY => format!(
+            "{too_long}: set `chunk` (try {CHUNK_TO_TRY}) or another `size` for this partition"
+        ),
+        (TokenFault::Length, _) => {
+            format!("{too_long}: `qseed check --probe` finds the `chunk` or `size` that it takes")
+        }
+        (TokenFault::AnotherToken, _) => {
+            "qseed presented no PIN to it; put the first token back or, if this one is meant, let \
+             qseed read its configuration again (SIGHUP)"
+                .to_owned()
+        }
+        (TokenFault::AnotherLogin, _) => "use one login for the token".to_owned(),
+        (TokenFault::Mismatch, _) => NAME_ONE_TOKEN.to_owned(),
+        (
+            TokenFault::PinUnavailable
+            | TokenFault::Missing
+            | TokenFault::Module
+            | TokenFault::General
+            | TokenFault::Device,
+            _,
+        ) => String::new(),
     }
 }
 

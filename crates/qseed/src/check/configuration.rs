@@ -107,28 +107,27 @@ pub(super) fn accepted(file: &Path, config: &Config, warnings: &[Warning]) -> Ve
 
 /// A secret that cannot be read. One that is not there yet may come later.
 fn secret(subject: &mut Subject, text: String, why: &SecretError) {
-    const CHECK: &str = "secrets";
-    match why {
-        SecretError::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-            let fix = "let the user that qseed runs as read it (chown, or a group and mode 0640)";
-            subject.fault_of(Code::Permission, CHECK, text, fix);
-        }
+    let (code, fix) = match why {
+        SecretError::Unreadable { source, .. } if source.kind() == ErrorKind::PermissionDenied => (
+            Some(Code::Permission),
+            "let the user that qseed runs as read it (chown, or a group and mode 0640)",
+        ),
         SecretError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
             let fix = "write the secret into that file, mode 0600, or correct the reference";
-            subject.warning(CHECK, text, fix);
+            (None, fix)
         }
-        SecretError::Unreadable { .. } => {
-            let fix = "write the secret into a regular file, mode 0600, or correct the reference";
-            subject.fault_of(Code::Configuration, CHECK, text, fix);
-        }
-        SecretError::NoVariable(..) => {
-            let fix = "set it where qseed is started, or refer to a file";
-            subject.warning(CHECK, text, fix);
-        }
+        SecretError::Unreadable { .. } => (
+            Some(Code::Configuration),
+            "write the secret into a regular file, mode 0600, or correct the reference",
+        ),
+        SecretError::NoVariable(..) => (None, "set it where qseed is started, or refer to a file"),
         SecretError::NoCredentials(_) => {
-            let fix = "add LoadCredential= to the unit, or refer to a file";
-            subject.warning(CHECK, text, fix);
+            (None, "add LoadCredential= to the unit, or refer to a file")
         }
+    };
+    match code {
+        Some(code) => subject.fault_of(code, "secrets", text, fix),
+        None => subject.warning("secrets", text, fix),
     }
 }
 
