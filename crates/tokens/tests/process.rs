@@ -10,7 +10,7 @@ use qseed_real_tokens::{SOFTHSM, SoftHsm};
 use qseed_tokens::failure::FailureClass;
 use qseed_tokens::supervisor::{WorkerEvent, WorkerSpec};
 use qseed_tokens::wire::FromWorker;
-use support::{Daemon, Workers as _, on_one_thread, spec, token};
+use support::{Daemon, Workers as _, on_one_thread, spec, token, with_worker};
 
 /// A file below `/proc` of a worker.
 fn proc_file(daemon: &Daemon, name: &str) -> std::io::Result<String> {
@@ -161,8 +161,7 @@ fn a_worker_started_by_hand_refuses() {
 #[test]
 fn a_service_managers_signal_to_all_processes_leaves_the_worker_to_the_daemon() {
     let hsm = SoftHsm::with_tokens(&["first"]);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+    with_worker(&hsm.spec(), async |daemon| {
         daemon.open(token(1, "first", Login::None, None)).await;
         let worker = daemon.worker.pid().try_into().expect("a pid");
         let worker = rustix::process::Pid::from_raw(worker).expect("a pid");
@@ -175,6 +174,5 @@ fn a_service_managers_signal_to_all_processes_leaves_the_worker_to_the_daemon() 
         }
         daemon.seed(1, 7, &[1; 48]);
         assert_eq!(daemon.seeded().await.0, 7);
-        daemon.shut_down().await;
     });
 }

@@ -14,7 +14,7 @@ use qseed_tokens::failure::FailureClass;
 use qseed_tokens::find::matches;
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::{Open, PinSource, ToWorker};
-use support::{Daemon, Workers as _, on_one_thread, token};
+use support::{Daemon, Workers as _, on_one_thread, token, with_worker};
 
 /// Bytes that differ from place to place and from seed to seed.
 fn bytes(length: usize, number: usize) -> Vec<u8> {
@@ -56,8 +56,7 @@ fn a_token_gets_exactly_the_seeds_that_were_sent() {
 fn a_seed_is_cut_for_tokens_that_take_short_ones() {
     let hsm = SoftHsm::with_tokens(&["first"]);
     let seed = bytes(48, 1);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+    with_worker(&hsm.spec(), async |daemon| {
         let chunk = NonZeroU32::new(20);
         let open = Open {
             chunk,
@@ -67,7 +66,6 @@ fn a_seed_is_cut_for_tokens_that_take_short_ones() {
         daemon.opened().await;
         daemon.seed(1, 5, &seed);
         assert_eq!(daemon.seeded().await, (5, 3));
-        daemon.shut_down().await;
     });
     assert_eq!(
         hsm.spy_log().seeds(),
@@ -78,8 +76,7 @@ fn a_seed_is_cut_for_tokens_that_take_short_ones() {
 #[test]
 fn a_pin_is_presented_on_the_guards_word_alone() {
     let hsm = SoftHsm::with_tokens(&["first"]);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+    with_worker(&hsm.spec(), async |daemon| {
         daemon.start_opening(token(1, "first", Login::User, Some("1234")));
         let (partition, ask, tag) = daemon.asked().await;
         daemon.say(partition, ask, false);
@@ -104,7 +101,6 @@ fn a_pin_is_presented_on_the_guards_word_alone() {
         daemon.opened().await;
         daemon.seed(1, 1, &bytes(48, 1));
         daemon.seeded().await;
-        daemon.shut_down().await;
     });
     let log = hsm.spy_log();
     assert_eq!(log.count("C_Login"), 1);
@@ -117,8 +113,7 @@ fn a_pin_is_presented_on_the_guards_word_alone() {
 #[test]
 fn a_wrong_pin_is_refused_and_reported() {
     let hsm = SoftHsm::with_tokens(&["first"]);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+    with_worker(&hsm.spec(), async |daemon| {
         daemon.start_opening(token(1, "first", Login::User, Some("4321")));
         assert_eq!(daemon.let_log_in().await, PinAnswer::Refused);
         let failure = daemon.open_failed().await;
@@ -129,7 +124,6 @@ fn a_wrong_pin_is_refused_and_reported() {
         let (failure, open) = daemon.seed_failed().await;
         assert_eq!(failure.to_string(), "the partition is not open");
         assert!(!open);
-        daemon.shut_down().await;
     });
     let log = hsm.spy_log();
     assert_eq!((log.count("C_Login"), log.count("C_SeedRandom")), (1, 0));
@@ -139,8 +133,7 @@ fn a_wrong_pin_is_refused_and_reported() {
 #[test]
 fn partitions_that_are_one_token_log_in_once() {
     let hsm = SoftHsm::with_tokens(&["first"]);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+    with_worker(&hsm.spec(), async |daemon| {
         for partition in 1..=3 {
             let open = token(partition, "first", Login::User, Some("1234"));
             daemon.start_opening(open);
@@ -155,7 +148,6 @@ fn partitions_that_are_one_token_log_in_once() {
         // The security officer cannot come in beside them.
         daemon.start_opening(token(4, "first", Login::So, Some("87654321")));
         assert_eq!(daemon.open_failed().await.class, FailureClass::AnotherLogin);
-        daemon.shut_down().await;
     });
     let log = hsm.spy_log();
     assert_eq!((log.count("C_Login"), log.count("C_Logout")), (1, 1));
@@ -164,8 +156,7 @@ fn partitions_that_are_one_token_log_in_once() {
 #[test]
 fn one_wrong_pin_for_two_partitions_is_asked_for_each() {
     let hsm = SoftHsm::with_tokens(&["first"]);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+    with_worker(&hsm.spec(), async |daemon| {
         for partition in 1..=2 {
             let open = token(partition, "first", Login::User, Some("4321"));
             daemon.start_opening(open);
@@ -195,7 +186,6 @@ fn one_wrong_pin_for_two_partitions_is_asked_for_each() {
             failures.contains(&FailureClass::PinHeld(HeldBack::Refused)),
             "{failures:?}"
         );
-        daemon.shut_down().await;
     });
     assert_eq!(hsm.spy_log().count("C_Login"), 1);
 }
@@ -203,20 +193,17 @@ fn one_wrong_pin_for_two_partitions_is_asked_for_each() {
 #[test]
 fn the_security_officer_logs_in_to_a_read_write_session() {
     let hsm = SoftHsm::with_tokens(&["first"]);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+    with_worker(&hsm.spec(), async |daemon| {
         daemon
             .log_in(token(1, "first", Login::So, Some("87654321")))
             .await;
-        daemon.shut_down().await;
     });
 }
 
 #[test]
 fn missing_and_ambiguous_tokens_are_reported_with_what_exists() {
     let hsm = SoftHsm::with_tokens(&["first", "second"]);
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+    with_worker(&hsm.spec(), async |daemon| {
         daemon.start_opening(token(1, "third", Login::None, None));
         let failure = daemon.open_failed().await;
         assert_eq!(failure.class, FailureClass::TokenMissing);
@@ -239,7 +226,6 @@ fn missing_and_ambiguous_tokens_are_reported_with_what_exists() {
         };
         daemon.start_opening(open);
         assert_eq!(daemon.open_failed().await.class, FailureClass::TokenMissing);
-        daemon.shut_down().await;
     });
 }
 
@@ -311,8 +297,7 @@ fn slots_are_listed_without_a_session() {
 fn a_pin_file_is_read_when_needed_and_reported_when_missing() {
     let hsm = SoftHsm::with_tokens(&["first"]);
     let file = hsm.folder().join("pin");
-    on_one_thread(async {
-        let (mut daemon, _) = Daemon::ready(&hsm.spec()).await;
+    with_worker(&hsm.spec(), async |daemon| {
         let open = || Open {
             pin: PinSource::File(file.clone()),
             ..token(1, "first", Login::User, None)
@@ -325,7 +310,6 @@ fn a_pin_file_is_read_when_needed_and_reported_when_missing() {
         daemon.start_opening(open());
         assert_eq!(daemon.let_log_in().await, PinAnswer::Accepted);
         daemon.opened().await;
-        daemon.shut_down().await;
     });
 }
 

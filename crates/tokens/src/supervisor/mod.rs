@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
@@ -134,8 +135,9 @@ impl Worker {
         ours.set_nonblocking(true)?;
         let pins = pins.map(KeptPins::copy).transpose()?;
         streams::greet(&ours, &ToWorker::Hello(hello(spec)), pins.as_ref())?;
-        let writer = streams::Writing::new(ours.try_clone()?.into());
-        let reader = streams::reading(ours.into())?;
+        let writer = OwnedFd::from(ours.try_clone()?);
+        // Registered like the end of a pipe, for reading only.
+        let reader = pipe::Receiver::from_owned_fd_unchecked(ours.into())?;
         let mut child = command(spec, theirs.into()).spawn()?;
         let gone = || io::Error::other("the worker ended before it began");
         let pid = child.id().ok_or_else(gone)?;

@@ -37,38 +37,22 @@ pub(super) fn greet(socket: impl AsFd, hello: &ToWorker, pins: Option<&OwnedFd>)
     Ok(())
 }
 
-/// The daemon's end of the socket, to read from.
+/// Writes to the daemon's end of the socket, which does not block.
 ///
-/// It is registered like the end of a pipe, for one direction alone: one that is registered for
-/// writing too wakes the daemon each time that the worker has taken a message.
-pub(super) fn reading(socket: OwnedFd) -> io::Result<pipe::Receiver> {
-    pipe::Receiver::from_owned_fd_unchecked(socket)
-}
-
-/// The daemon's end of the socket, which does not block, to write to.
-pub(super) struct Writing(OwnedFd);
-
-impl Writing {
-    pub(super) fn new(socket: OwnedFd) -> Self {
-        Self(socket)
+/// It is registered for writing only while it is full. A socket that is registered for reading and
+/// writing wakes the daemon each time that the worker has read a message.
+async fn write_all(socket: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
+    let sent = match rustix::net::send(socket, bytes, SendFlags::NOSIGNAL) {
+        Ok(sent) => sent,
+        Err(Errno::AGAIN | Errno::INTR) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let rest = &bytes[sent..];
+    if rest.is_empty() {
+        return Ok(());
     }
-
-    async fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
-        let sent = match rustix::net::send(&self.0, bytes, SendFlags::NOSIGNAL) {
-            Ok(sent) => sent,
-            Err(Errno::AGAIN | Errno::INTR) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        let rest = &bytes[sent..];
-        if rest.is_empty() {
-            return Ok(());
-        }
-        // It is full, since the worker is slower, which is rare.
-        let socket = self.0.try_clone()?;
-        pipe::Sender::from_owned_fd_unchecked(socket)?
-            .write_all(rest)
-            .await
-    }
+    let mut sender = pipe::Sender::from_owned_fd_unchecked(socket.try_clone()?)?;
+    sender.write_all(rest).await
 }
 
 /// Reports each message, until the stream ends or breaks the protocol.
@@ -107,7 +91,7 @@ pub(super) async fn read_messages(
 }
 
 /// Sends what is queued, until the worker or its handle is gone. Each frame is wiped once sent.
-pub(super) async fn write_messages(socket: Writing, mut queue: mpsc::UnboundedReceiver<ToWorker>) {
+pub(super) async fn write_messages(socket: OwnedFd, mut queue: mpsc::UnboundedReceiver<ToWorker>) {
     while let Some(message) = queue.recv().await {
         // A message that does not fit a frame cannot come about: seeds are the longest, and no
         // longer than the bound; but a longer one must not end the others.
@@ -115,7 +99,7 @@ pub(super) async fn write_messages(socket: Writing, mut queue: mpsc::UnboundedRe
             continue;
         };
         drop(message);
-        if socket.write_all(&frame).await.is_err() {
+        if write_all(&socket, &frame).await.is_err() {
             return;
         }
     }

@@ -7,7 +7,7 @@ use qseed_model::Login;
 use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::Open;
 
-use super::{Daemon, on_one_thread, spec, token};
+use super::{Daemon, spec, token, with_worker};
 
 /// A faulty token in a folder of its own, and the specification of a worker for it.
 pub struct Bench {
@@ -38,11 +38,7 @@ impl Bench {
 
     /// Runs a test with a worker of this token, and shuts the worker down.
     pub fn with_worker(&self, test: impl AsyncFnOnce(&mut Daemon)) {
-        on_one_thread(async {
-            let (mut daemon, _) = Daemon::ready(&self.spec).await;
-            test(&mut daemon).await;
-            daemon.shut_down().await;
-        });
+        with_worker(&self.spec, test);
     }
 
     pub fn set(&self, change: impl FnOnce(&mut qseed_faulty_token::Faults)) {

@@ -39,6 +39,15 @@ pub fn on_one_thread<T>(test: impl Future<Output = T>) -> T {
     })
 }
 
+/// Runs a test with a worker whose module loads, and shuts the worker down.
+pub fn with_worker(spec: &WorkerSpec, test: impl AsyncFnOnce(&mut Daemon)) {
+    on_one_thread(async {
+        let (mut daemon, _) = Daemon::ready(spec).await;
+        test(&mut daemon).await;
+        daemon.shut_down().await;
+    });
+}
+
 /// Workers for `SoftHSM`'s tokens.
 pub trait Workers {
     /// A worker's specification: the spy in front of `SoftHSM`, writing to the log. One call at a

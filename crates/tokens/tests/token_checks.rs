@@ -1,4 +1,4 @@
-//! The worker looks at tokens: what they say of themselves, and whether they still are who they were.
+//! The worker reads what tokens say of themselves, and checks that a slot still holds its token.
 
 mod support;
 
@@ -55,15 +55,15 @@ fn a_seed_does_not_go_into_a_session_whose_token_is_another_one() {
 }
 
 #[test]
-fn a_token_is_not_looked_at_before_each_seed() {
+fn a_token_is_not_read_again_before_each_seed() {
     let bench = Bench::new(|faults| faults.record_all = true);
     bench.with_worker(async |daemon| {
         daemon.open(faulty(0, Login::None, None)).await;
-        let looks = bench.readings();
+        let readings = bench.readings();
         for job in 0..10 {
             daemon.seed(0, job, &[1; 48]);
             daemon.seeded().await;
         }
-        assert_eq!(bench.readings(), looks);
+        assert_eq!(bench.readings(), readings);
     });
 }
