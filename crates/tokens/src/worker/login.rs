@@ -45,7 +45,7 @@ impl Offer {
         } else {
             Some(read_pin(op.worker, &session.how)?)
         };
-        let tags = op.worker.guard.tags(&token, login, pin.as_ref())?;
+        let tags = op.worker.guard_key.tags(&token, login, pin.as_ref())?;
         let tag = tags.tag;
         Ok(Self {
             credential: Credential { login, tag },

@@ -7,7 +7,7 @@
 //! writes nothing there.
 
 mod elf;
-mod guard;
+mod guard_key;
 mod inbox;
 mod link;
 mod login;
@@ -35,7 +35,7 @@ use std::time::Duration;
 use qseed_secrets::Secret;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-use guard::Guard;
+use guard_key::GuardKey;
 use inbox::Inbox;
 use link::Link;
 use logins::Logins;
@@ -97,7 +97,7 @@ fn serve(
         module,
         link,
         slots: Slots::default(),
-        guard: Guard::new(hello.guard_key, hello.guard_key_may_be_made),
+        guard_key: GuardKey::new(hello.guard_key, hello.guard_key_may_be_made),
         logins: Mutex::default(),
         pins: Mutex::default(),
         asks: AtomicU64::new(1),
@@ -145,7 +145,7 @@ struct Worker {
     module: Module,
     link: Link,
     slots: Slots,
-    guard: Guard,
+    guard_key: GuardKey,
     logins: Mutex<Logins>,
     /// The PINs that the daemon sent, by partition.
     pins: Mutex<HashMap<u32, Secret>>,

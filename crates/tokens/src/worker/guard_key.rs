@@ -28,14 +28,14 @@ const OF_TOKEN: &[u8] = b"qseed PIN guard 2, token";
 const OF_DEVICE: &[u8] = b"qseed PIN guard 2, device";
 const OF_KEY: &[u8] = b"qseed PIN guard 2, key";
 
-/// Makes tags, and the key when first needed.
-pub(super) struct Guard {
+/// The key, read or made when first needed.
+pub(super) struct GuardKey {
     path: PathBuf,
     may_be_made: bool,
     key: Mutex<Option<hmac::Key>>,
 }
 
-impl Guard {
+impl GuardKey {
     pub(super) fn new(path: PathBuf, may_be_made: bool) -> Self {
         Self {
             path,
@@ -44,8 +44,8 @@ impl Guard {
         }
     }
 
-    /// The digests of a PIN at a token for a kind of user; without a PIN, those of
-    /// what will be entered at the token.
+    /// The digests of a PIN at a token for a kind of user; without a PIN, those of the PIN that will
+    /// be entered at the token.
     ///
     /// A token is its manufacturer, model, serial number and label; a device is the same without
     /// the label, since tokens of one device may differ in nothing else.
@@ -80,31 +80,23 @@ impl Guard {
     }
 
     fn read_or_make(&self) -> Result<hmac::Key, TokenFailure> {
-        let trouble = |what: &str, error: &io::Error| {
-            let text = format!(
-                "cannot {what} the PIN guard's key {}: {error}",
-                self.path.display()
-            );
-            TokenFailure::new(FailureClass::GuardKeyMissing, text)
-        };
+        let path = self.path.display();
+        let failure = |text: String| TokenFailure::new(FailureClass::GuardKeyMissing, text);
+        let cannot =
+            |what, error| failure(format!("cannot {what} the PIN guard's key {path}: {error}"));
         match read(&self.path) {
-            Ok(key) => Ok(key),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(trouble("read", &error)),
-            Err(_) if !self.may_be_made => Err(TokenFailure::new(
-                FailureClass::GuardKeyMissing,
-                format!(
-                    "the PIN guard's key {} is missing, and the guard's file beside it was made \
-                     with it, is lost or cannot be written; bring the key back, or run: qseed guard \
-                     --reset",
-                    self.path.display()
-                ),
-            )),
-            Err(_) => {
-                make(&self.path).map_err(|error| trouble("make", &error))?;
-                // Another worker may have been first: the file's key is the key.
-                read(&self.path).map_err(|error| trouble("read", &error))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            key => return key.map_err(|error| cannot("read", error)),
         }
+        if !self.may_be_made {
+            return Err(failure(format!(
+                "the PIN guard's key {path} is missing, and the guard's file was made with it, is \
+                 lost or cannot be written; restore the key, or run: qseed guard --reset"
+            )));
+        }
+        make(&self.path).map_err(|error| cannot("make", error))?;
+        // Another worker may have been first: the file's key is the key.
+        read(&self.path).map_err(|error| cannot("read", error))
     }
 }
 
@@ -205,7 +197,7 @@ mod tests {
     use qseed_model::Login;
     use qseed_secrets::Secret;
 
-    use super::Guard;
+    use super::GuardKey;
     use crate::directory::TokenInfo;
     use crate::failure::FailureClass;
 
@@ -217,15 +209,15 @@ mod tests {
         }
     }
 
-    fn guard(folder: &Path, may_be_made: bool) -> Guard {
-        Guard::new(folder.join("state/guard.key"), may_be_made)
+    fn guard(folder: &Path, may_be_made: bool) -> GuardKey {
+        GuardKey::new(folder.join("state/guard.key"), may_be_made)
     }
 
     #[test]
     fn the_key_is_made_once_and_for_nobody_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let pin = Secret::new(b"1234".to_vec());
-        let tag = |guard: &Guard| {
+        let tag = |guard: &GuardKey| {
             guard
                 .tags(&token("1", "a"), Login::User, Some(&pin))
                 .expect("a key")
