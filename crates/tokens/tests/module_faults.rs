@@ -194,8 +194,7 @@ fn a_library_for_another_machine_differs_from_a_missing_one() {
             panic!("it was loaded");
         };
         let text = format!(
-            "cannot load the module: {} is there, but it is made for S/390, 64 bits, not for \
-             this machine",
+            "cannot load the module: {} is made for S/390, 64 bits, not for this machine",
             module.display()
         );
         assert_eq!(failure.to_string(), text);

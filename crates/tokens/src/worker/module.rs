@@ -39,8 +39,7 @@ impl Module {
         let pkcs11 = Pkcs11::new(path).map_err(|error| match error {
             Error::LibraryLoading(error) => failed(match elf::foreign_machine(path) {
                 Some(machine) => format!(
-                    "cannot load the module: {} is there, but it is made for {machine}, not for \
-                     this machine",
+                    "cannot load the module: {} is made for {machine}, not for this machine",
                     path.display()
                 ),
                 None => format!("cannot load the module: {error}"),
@@ -53,7 +52,7 @@ impl Module {
         })?;
         let clockless = ClocklessTokenInfo::of_loaded(path);
         match pkcs11.initialize(initialize_args(init_args)) {
-            // Libraries that this one uses may have been there first.
+            // A library that this one uses may have initialised it.
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
             Err(error) => return Err(not_initialised(&error, has_init_args)),
         }
@@ -70,18 +69,18 @@ impl Module {
         &self.library
     }
 
-    /// The slots there are now. The call with a null list, which comes first, is what makes
-    /// modules refresh their list (PKCS#11 3.1 section 5.5.1).
+    /// The slots there are now. The crate first calls with a null list, which makes modules refresh
+    /// their list (PKCS#11 3.1 section 5.5.1).
     pub(super) fn slots(&self) -> Answer<Vec<Slot>> {
         let slots = self.pkcs11.get_all_slots();
-        slots.map_err(|error| TokenFailure::of_call(Function::GetSlotList, &error))
+        slots.map_err(failure_of(Function::GetSlotList))
     }
 
-    /// A slot and what is in it. A token that cannot be read is part of the answer; a module that
-    /// cannot go on is not.
+    /// A slot and its token. A token that cannot be read is part of the report; a module that cannot
+    /// go on is a failure. `between` runs before the second call.
     pub(super) fn slot_report(&self, slot: Slot, between: impl Fn()) -> Answer<SlotReport> {
         let info = self.pkcs11.get_slot_info(slot);
-        let info = info.map_err(|error| TokenFailure::of_call(Function::GetSlotInfo, &error));
+        let info = info.map_err(failure_of(Function::GetSlotInfo));
         let (description, manufacturer) = match &info {
             Ok(info) => (
                 field(info.slot_description()),
@@ -111,9 +110,8 @@ impl Module {
 
     /// A token as it is now, in a slot that is known.
     pub(super) fn token(&self, slot: Slot, slot_description: &str) -> Answer<TokenInfo> {
-        let info = self
-            .token_info(slot)
-            .map_err(|error| TokenFailure::of_call(Function::GetTokenInfo, &error))?;
+        let info = self.token_info(slot);
+        let info = info.map_err(failure_of(Function::GetTokenInfo))?;
         Ok(TokenInfo {
             slot_id: slot.id(),
             slot_description: slot_description.to_owned(),
@@ -143,10 +141,10 @@ impl Module {
         } else {
             self.pkcs11.open_ro_session_no_drop(slot)
         };
-        session.map_err(|error| TokenFailure::of_call(Function::OpenSession, &error))
+        session.map_err(failure_of(Function::OpenSession))
     }
 
-    /// Closes a session. It is of no use any more, whatever the module answers.
+    /// Closes a session. Whatever the module answers, the session is not used again.
     #[expect(clippy::unused_self, reason = "a session is closed through its module")]
     pub(super) fn close(&self, session: Session) {
         let _ = session.close();
@@ -173,7 +171,7 @@ impl Module {
             }
             None => session.login(user, None),
         };
-        answer.map_err(|error| TokenFailure::of_call(Function::Login, &error))
+        answer.map_err(failure_of(Function::Login))
     }
 
     /// Logs out the user of the session's token. At the end of a session a failure changes nothing.
@@ -186,13 +184,17 @@ impl Module {
     #[expect(clippy::unused_self, reason = "a session belongs to its module")]
     pub(super) fn seed(&self, session: &Session, seed: &[u8]) -> Answer<()> {
         let answer = session.seed_random(seed);
-        answer.map_err(|error| TokenFailure::of_call(Function::SeedRandom, &error))
+        answer.map_err(failure_of(Function::SeedRandom))
     }
 
     /// `C_Finalize`. Sessions are closed before.
     pub(super) fn finalize(&self) {
         let _ = self.pkcs11.clone().finalize();
     }
+}
+
+fn failure_of(function: Function) -> impl Fn(Error) -> TokenFailure {
+    move |error| TokenFailure::of_call(function, &error)
 }
 
 /// Why `C_Initialize` failed, with a text for it or without one.
