@@ -150,7 +150,7 @@ struct Worker {
     /// The PINs that the daemon sent, by partition.
     pins: Mutex<HashMap<u32, Secret>>,
     asks: AtomicU64,
-    pool: Pool,
+    pool: Arc<Pool>,
     inboxes: Mutex<HashMap<u32, Arc<Inbox>>>,
     recheck_after: Duration,
 }

@@ -9,12 +9,7 @@ use super::locked;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// Threads that run jobs in the order in which they arrived.
-#[derive(Clone)]
 pub(super) struct Pool {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     limit: usize,
@@ -30,57 +25,43 @@ struct State {
 
 impl Pool {
     /// A pool of at most `limit` threads, at least one.
-    pub(super) fn new(limit: u16) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                state: Mutex::default(),
-                changed: Condvar::new(),
-                limit: usize::from(limit.max(1)),
-            }),
-        }
+    pub(super) fn new(limit: u16) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            limit: usize::from(limit.max(1)),
+        })
     }
 
     /// Hands a job to the next free thread.
-    pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
-        let mut state = locked(&self.shared.state);
+    pub(super) fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+        let mut state = locked(&self.state);
         state.jobs.push_back(Box::new(job));
-        // If no thread can be started, the job waits for one that runs.
-        if !state.closed
-            && state.jobs.len() > state.idle
-            && state.threads.len() < self.shared.limit
-            && let Some(thread) = self.start()
-        {
-            state.threads.push(thread);
+        if !state.closed && state.jobs.len() > state.idle && state.threads.len() < self.limit {
+            let pool = Arc::clone(self);
+            let thread = std::thread::Builder::new().name("cryptoki".to_owned());
+            // If no thread can be started, the job waits for one that runs.
+            state.threads.extend(thread.spawn(move || pool.work()));
         }
         drop(state);
-        self.shared.changed.notify_one();
+        self.changed.notify_one();
     }
 
     /// Waits until all jobs are done, and the jobs that these add, and ends the threads.
     pub(super) fn close(&self) {
-        let mut state = locked(&self.shared.state);
+        let mut state = locked(&self.state);
         state.closed = true;
         let threads = std::mem::take(&mut state.threads);
         drop(state);
-        self.shared.changed.notify_all();
+        self.changed.notify_all();
         for thread in threads {
             // A thread that panicked has nothing more to say than its message on standard error.
             let _ = thread.join();
         }
         // If no thread could be started, this one runs what is left.
-        self.shared.work();
+        self.work();
     }
 
-    fn start(&self) -> Option<JoinHandle<()>> {
-        let shared = Arc::clone(&self.shared);
-        std::thread::Builder::new()
-            .name("cryptoki".to_owned())
-            .spawn(move || shared.work())
-            .ok()
-    }
-}
-
-impl Shared {
     fn work(&self) {
         let mut state = locked(&self.state);
         loop {
@@ -92,10 +73,8 @@ impl Shared {
                 return;
             } else {
                 state.idle += 1;
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                let woken = self.changed.wait(state);
+                state = woken.unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
             }
         }
@@ -104,6 +83,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::mpsc::channel;
 
     use super::Pool;
@@ -137,7 +117,7 @@ mod tests {
         let pool = Pool::new(2);
         let (done, dones) = channel();
         for number in 0..20 {
-            let (again, done) = (pool.clone(), done.clone());
+            let (again, done) = (Arc::clone(&pool), done.clone());
             pool.run(move || {
                 let later = done.clone();
                 again.run(move || later.send(number + 20).expect("the test listens"));
