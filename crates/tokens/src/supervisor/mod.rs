@@ -80,8 +80,6 @@ pub enum WorkerEvent {
     },
     /// The module wrote more lines, which are not passed on.
     OutputWithheld {
-        /// Where.
-        stream: Stream,
         /// How many lines.
         lines: u64,
     },

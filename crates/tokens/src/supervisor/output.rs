@@ -45,13 +45,13 @@ pub(super) fn read(
 ) {
     let events = events.clone();
     match output {
-        Output::Count => tasks.spawn(count_lines(pipe, stream, events)),
+        Output::Count => tasks.spawn(count_lines(pipe, events)),
         Output::Log => tasks.spawn(read_lines(pipe, stream, events)),
     };
 }
 
 /// Counts lines until the pipe ends: the first at once, then those of a second together.
-async fn count_lines(mut pipe: impl AsyncRead + Unpin + Send, stream: Stream, events: Reporter) {
+async fn count_lines(mut pipe: impl AsyncRead + Unpin + Send, events: Reporter) {
     let mut reported: Option<Instant> = None;
     let mut lines = 0;
     let mut inside_line = false;
@@ -62,12 +62,12 @@ async fn count_lines(mut pipe: impl AsyncRead + Unpin + Send, stream: Stream, ev
         inside_line = buffer[read - 1] != b'\n';
         if lines > 0 && reported.is_none_or(|at| at.elapsed() >= WINDOW) {
             reported = Some(Instant::now());
-            if !withheld(&events, stream, std::mem::take(&mut lines)).await {
+            if !withheld(&events, std::mem::take(&mut lines)).await {
                 return;
             }
         }
     }
-    withheld(&events, stream, lines + u64::from(inside_line)).await;
+    withheld(&events, lines + u64::from(inside_line)).await;
 }
 
 /// Reports each line until the pipe ends.
@@ -85,12 +85,12 @@ async fn read_lines(mut pipe: impl AsyncRead + Unpin + Send, stream: Stream, eve
     if let Some(line) = lines.finish() {
         pass_on(&mut allowance, line, stream, &events).await;
     }
-    withheld(&events, stream, allowance.withheld).await;
+    withheld(&events, allowance.withheld).await;
 }
 
 /// Reports lines that are not passed on, if there are any. `false` if nobody listens any more.
-async fn withheld(events: &Reporter, stream: Stream, lines: u64) -> bool {
-    let event = WorkerEvent::OutputWithheld { stream, lines };
+async fn withheld(events: &Reporter, lines: u64) -> bool {
+    let event = WorkerEvent::OutputWithheld { lines };
     lines == 0 || events.report(event).await
 }
 
@@ -102,7 +102,7 @@ async fn pass_on(
     events: &Reporter,
 ) -> bool {
     let (may_pass, lines) = allowance.spend(Instant::now());
-    if !withheld(events, stream, lines).await {
+    if !withheld(events, lines).await {
         return false;
     }
     !may_pass || events.report(WorkerEvent::Output { stream, line }).await

@@ -24,12 +24,9 @@ pub enum FrameError {
     /// The announced or needed length is above what the stream's frames may have.
     #[error("a frame of {0} bytes is longer than the protocol allows")]
     TooLong(usize),
-    /// The content is no message of this version of the protocol.
+    /// The content is no message of this version of the protocol, or more than one.
     #[error("a frame holds no message of this protocol version")]
     Malformed,
-    /// There are more bytes after the message.
-    #[error("a frame holds more than a message")]
-    TrailingBytes,
 }
 
 /// A message as a frame, in a buffer that is wiped when dropped and never moved while it filled.
@@ -132,11 +129,9 @@ impl Decoder {
             self.make_room(LENGTH_BYTES + length);
             return Ok(None);
         };
-        let (message, rest) =
-            postcard::take_from_bytes(content).map_err(|_| FrameError::Malformed)?;
-        if !rest.is_empty() {
-            return Err(FrameError::TrailingBytes);
-        }
+        let Ok((message, [])) = postcard::take_from_bytes(content) else {
+            return Err(FrameError::Malformed);
+        };
         let end = self.start + LENGTH_BYTES + length;
         self.buffer[self.start..end].zeroize();
         self.start = end;
@@ -216,7 +211,7 @@ mod tests {
             &mut Decoder::new(MAX_FRAME_BYTES),
             &[0, 0, 0, 3, 1, b'x', 0],
         );
-        assert_eq!(two_texts, Err(FrameError::TrailingBytes));
+        assert_eq!(two_texts, Err(FrameError::Malformed));
     }
 
     #[test]
