@@ -22,7 +22,7 @@ use crate::ckr::Ckr;
 use crate::directory::{LibraryInfo, SlotReport, TokenInfo, TokenName};
 use crate::failure::TokenFailure;
 
-/// The protocol's version: first in the first message of either side.
+/// The protocol's version: first in the daemon's first message.
 pub const VERSION: u32 = 1;
 
 /// A message from the daemon to a worker. Printing it shows no secret.
@@ -202,8 +202,6 @@ pub enum FromWorker {
 /// What a worker reports about itself and its module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
-    /// [`VERSION`].
-    pub version: u32,
     /// What the module says about itself; empty if it does not answer.
     pub library: LibraryInfo,
     /// Whether all memory of the worker is locked, so that nothing reaches swap.

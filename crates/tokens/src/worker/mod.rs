@@ -89,7 +89,6 @@ fn serve(
         }
     };
     link.send(&FromWorker::Ready(Ready {
-        version: wire::VERSION,
         library: module.library().clone(),
         memory_locked,
     }));
