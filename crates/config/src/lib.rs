@@ -22,18 +22,18 @@ mod scalar;
 mod section;
 mod source;
 mod suggest;
-mod url;
 mod yaml;
 
 pub use config::{Audit, Config, Form, Level, Log, LogFormat, Seeds};
 pub use exposure::{Exposure, NamedSecret, shell_quoted};
 pub use load::{LoadError, LoadOptions, Warning, load};
 pub use partition::{Module, Partition, Pin};
-pub use qseed_model::{Combine, Login, Output, PostQuantum, Rate, Reserve, TokenChoice};
+pub use qseed_model::{
+    Combine, Host, Login, Output, PostQuantum, Rate, Reserve, Scheme, TokenChoice, Url,
+};
 pub use report::{Fault, Place, Report};
 pub use source::{Auth, Budget, Http, Source, SourceKind, Tls};
 pub use suggest::near;
-pub use url::{Host, Scheme, Url};
 
 use std::path::PathBuf;
 

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qseed_model::{PostQuantum, Rate};
+use qseed_model::{PostQuantum, Rate, Url};
 use qseed_secrets::SecretRef;
 
 use crate::exposure::NamedSecret;
-use crate::url::Url;
 
 /// An entropy source.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -288,18 +288,12 @@ fn http_settings(http: &config::Http) -> sources::Http {
     let config::Http { url, tls, .. } = http;
     let client = tls.client_cert.clone().zip(tls.client_key.clone());
     sources::Http {
-        host: url.host.to_string(),
-        port: url.port,
-        base_path: url.path.clone(),
-        transport: match url.scheme {
-            config::Scheme::Http => sources::Transport::Plain,
-            config::Scheme::Https => sources::Transport::Tls(sources::Tls {
-                ca: tls.ca.clone(),
-                client: client
-                    .map(|(certificate, key)| sources::ClientIdentity { certificate, key }),
-                pin_sha256: tls.pin_sha256.clone(),
-                post_quantum: tls.post_quantum,
-            }),
+        url: url.clone(),
+        tls: sources::Tls {
+            ca: tls.ca.clone(),
+            client: client.map(|(certificate, key)| sources::ClientIdentity { certificate, key }),
+            pin_sha256: tls.pin_sha256.clone(),
+            post_quantum: tls.post_quantum,
         },
         auth: match (http.auth, http.access_token.clone()) {
             (config::Auth::Bearer, Some(token)) => sources::Auth::Bearer(token),

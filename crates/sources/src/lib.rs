@@ -46,7 +46,7 @@ pub use answer::{AnswerError, Capabilities, HealthTest};
 pub use error::{FetchError, Phase};
 pub use inspection::{CredentialVerdict, Inspection};
 pub use link::{Link, Traffic};
-pub use settings::{Auth, ClientIdentity, Http, Settings, SettingsError, Tls, Transport};
+pub use settings::{Auth, ClientIdentity, Http, Settings, Tls};
 pub use tls::{SystemRoots, TlsFault, UnusableFile};
 
 /// A future that a trait object hands out.
@@ -92,14 +92,12 @@ pub trait Source: Send {
 /// Makes a source ready for use, without touching the network or a file yet.
 ///
 /// `roots` is shared, so that the system's certificates are read once for all sources.
-///
-/// # Errors
-/// [`SettingsError`] if no request could ever be made with these settings.
-pub fn open(settings: Settings, roots: &SystemRoots) -> Result<Box<dyn Source>, SettingsError> {
-    Ok(match settings {
-        Settings::Qrypt(http) => Box::new(qrypt::Qrypt::open(http, roots)?),
-        Settings::QryptKib(http) => Box::new(qrypt::Qrypt::open_older(http, roots)?),
-        Settings::QrngOpenApi(http) => Box::new(qrng_open_api::QrngOpenApi::open(http, roots)?),
+#[must_use]
+pub fn open(settings: Settings, roots: &SystemRoots) -> Box<dyn Source> {
+    match settings {
+        Settings::Qrypt(http) => Box::new(qrypt::Qrypt::open(http, roots)),
+        Settings::QryptKib(http) => Box::new(qrypt::Qrypt::open_older(http, roots)),
+        Settings::QrngOpenApi(http) => Box::new(qrng_open_api::QrngOpenApi::open(http, roots)),
         Settings::Device { path, timeout } => Box::new(device::Device::new(path, timeout)),
-    })
+    }
 }

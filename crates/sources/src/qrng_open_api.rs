@@ -12,7 +12,7 @@ use crate::http::{Call, HttpClient};
 use crate::inspection::Inspection;
 use crate::link::Traffic;
 use crate::qrypt::{post, probe};
-use crate::settings::{Http, SettingsError};
+use crate::settings::Http;
 use crate::{Ask, BoxFuture, Source, SystemRoots};
 
 /// A source of type `qrng-open-api`.
@@ -25,12 +25,12 @@ pub(crate) struct QrngOpenApi {
 }
 
 impl QrngOpenApi {
-    pub(crate) fn open(http: Http, roots: &SystemRoots) -> Result<Self, SettingsError> {
-        Ok(Self {
-            client: HttpClient::new(http, roots)?,
+    pub(crate) fn open(http: Http, roots: &SystemRoots) -> Self {
+        Self {
+            client: HttpClient::new(http, roots),
             told: None,
             doubted: false,
-        })
+        }
     }
 
     /// Asks for the service's limits. A service that does not tell them, or tells them in another

@@ -11,7 +11,7 @@ use crate::error::FetchError;
 use crate::http::{Call, HttpClient};
 use crate::inspection::{CredentialVerdict, Inspection};
 use crate::link::Traffic;
-use crate::settings::{Http, SettingsError};
+use crate::settings::Http;
 use crate::{Ask, BoxFuture, Source, SystemRoots};
 
 /// One of Qrypt's APIs.
@@ -61,21 +61,21 @@ pub(crate) struct Qrypt {
 
 impl Qrypt {
     /// Uses the newer API if the service has it.
-    pub(crate) fn open(http: Http, roots: &SystemRoots) -> Result<Self, SettingsError> {
-        Ok(Self {
-            client: HttpClient::new(http, roots)?,
+    pub(crate) fn open(http: Http, roots: &SystemRoots) -> Self {
+        Self {
+            client: HttpClient::new(http, roots),
             api: Api::Newer,
             may_change: true,
-        })
+        }
     }
 
     /// Uses the older API alone.
-    pub(crate) fn open_older(http: Http, roots: &SystemRoots) -> Result<Self, SettingsError> {
-        Ok(Self {
-            client: HttpClient::new(http, roots)?,
+    pub(crate) fn open_older(http: Http, roots: &SystemRoots) -> Self {
+        Self {
+            client: HttpClient::new(http, roots),
             api: Api::Older,
             may_change: false,
-        })
+        }
     }
 
     /// Changes to the other API if the service does not know this one. If it knows neither, the

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use qseed_model::PostQuantum;
+use qseed_model::{PostQuantum, Scheme, Url};
 use qseed_secrets::SecretRef;
 
 /// One source, by type.
@@ -27,27 +27,22 @@ pub enum Settings {
 /// An HTTP service.
 #[derive(Clone, Debug)]
 pub struct Http {
-    /// A DNS name or an IP address; brackets around IPv6 are allowed.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-    /// The path in front of the API's own, such as `/v1`; empty for none.
-    pub base_path: String,
-    /// How the bytes travel.
-    pub transport: Transport,
+    /// Where it is. Its path goes in front of the API's own, such as `/v1`.
+    pub url: Url,
+    /// How TLS is spoken, if the url's scheme is https. Whether http is allowed is the
+    /// configuration's judgement.
+    pub tls: Tls,
     /// What qseed shows of itself.
     pub auth: Auth,
     /// The longest that a fetch may take, from looking the name up to the last byte.
     pub timeout: Duration,
 }
 
-/// How an HTTP service is reached.
-#[derive(Clone, Debug)]
-pub enum Transport {
-    /// `http://`. Whether that is allowed is the configuration's judgement.
-    Plain,
-    /// `https://`.
-    Tls(Tls),
+impl Http {
+    /// How TLS is spoken; `None` over plain HTTP.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        (self.url.scheme == Scheme::Https).then_some(&self.tls)
+    }
 }
 
 /// Authentication by a header. Mutual TLS is [`Tls::client`] and goes with any of these.
@@ -83,16 +78,4 @@ pub struct ClientIdentity {
     pub certificate: PathBuf,
     /// The private key, in PEM.
     pub key: SecretRef,
-}
-
-/// Why no source can be made of the settings.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SettingsError {
-    /// Neither a DNS name nor an IP address.
-    #[error("{0:?} is neither a host name nor an IP address")]
-    Host(String),
-    /// The base path cannot stand in a request.
-    #[error("{0:?} cannot be the path of a url")]
-    BasePath(String),
 }

@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use qseed_model::PostQuantum;
+use qseed_model::{Host, PostQuantum, Scheme, Url};
 use qseed_secrets::SecretRef;
 
 use crate::keys;
 use crate::report::Reading;
 use crate::section::{Field, Section};
 use crate::source::{Auth, Http, Tls};
-use crate::url::{Host, Scheme, Url};
 
 /// The longest wait for an answer where the configuration says nothing.
 pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);

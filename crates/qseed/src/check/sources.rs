@@ -11,7 +11,6 @@ use qseed_sources::{CredentialVerdict, HealthTest, Inspection, Link, SystemRoots
 
 use super::verdict::Subject;
 use crate::assemble::source_adapter;
-use crate::exit::Code;
 use crate::log::{format_duration, format_time};
 
 /// Requests of one check, each within the source's time-out: to connect, for capabilities, for
@@ -32,13 +31,7 @@ pub(super) async fn check(source: config::Source, roots: SystemRoots) -> Vec<Sub
 }
 
 async fn inspect(subject: &mut Subject, source: &config::Source, roots: &SystemRoots) {
-    let mut adapter = match qseed_sources::open(source_adapter(&source.kind), roots) {
-        Ok(adapter) => adapter,
-        Err(error) => {
-            let fix = "correct the source in the configuration";
-            return subject.fault_of(Code::Configuration, "settings", error.to_string(), fix);
-        }
-    };
+    let mut adapter = qseed_sources::open(source_adapter(&source.kind), roots);
     let patience = time_out(&source.kind) * REQUESTS;
     let Ok(seen) = tokio::time::timeout(patience, adapter.inspect()).await else {
         let text = format!("no answer within {}", format_duration(patience));

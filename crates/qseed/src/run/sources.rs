@@ -12,8 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use crate::assemble::Plan;
-use crate::exit::{Code, Failure};
+use crate::assemble::{Plan, source_adapter};
 
 /// How long a request waits for a disk that is to keep its count: one that hangs stops no seeding.
 const COUNTED_WITHIN: Duration = Duration::from_secs(1);
@@ -84,23 +83,14 @@ impl Sources {
     }
 
     /// Makes adapters for the sources of a plan that do not run as it says.
-    ///
-    /// # Errors
-    /// What is wrong with the files that a source's settings name.
-    pub(crate) fn open(&self, plan: &Plan) -> Result<Vec<Adapter>, Failure> {
-        plan.sources
-            .iter()
+    pub(crate) fn open(&self, plan: &Plan) -> Vec<Adapter> {
+        let sources = plan.sources.iter();
+        sources
             .filter(|(id, source)| !self.runs(**id, source.revision))
             .map(|(id, source)| {
-                let settings = crate::assemble::source_adapter(&source.config.kind);
-                let adapter = qseed_sources::open(settings, &self.roots).map_err(|error| {
-                    let name = &source.config.name;
-                    Failure::new(Code::Configuration, format!("source {name}: {error}"))
-                })?;
-                Ok(Adapter {
-                    id: *id,
-                    source: adapter,
-                })
+                let settings = source_adapter(&source.config.kind);
+                let source = qseed_sources::open(settings, &self.roots);
+                Adapter { id: *id, source }
             })
             .collect()
     }

@@ -6,7 +6,7 @@ use qseed_secrets::SecretRef;
 use zeroize::Zeroizing;
 
 use crate::error::FetchError;
-use crate::settings::{Auth, Http, Transport};
+use crate::settings::{Auth, Http};
 use crate::tls::{Loaded, SystemRoots};
 
 /// The other header that services take a token in.
@@ -28,9 +28,9 @@ impl Files {
         before: Option<Loaded>,
     ) -> Result<Self, FetchError> {
         Ok(Self {
-            tls: match &http.transport {
-                Transport::Plain => None,
-                Transport::Tls(tls) => Some(Loaded::load(tls, roots, before)?),
+            tls: match http.tls() {
+                Some(tls) => Some(Loaded::load(tls, roots, before)?),
+                None => None,
             },
             credential: credential(&http.auth),
         })

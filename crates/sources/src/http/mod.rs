@@ -29,7 +29,7 @@ use crate::answer::AnswerError;
 use crate::error::{FetchError, Phase};
 use crate::helper::Helper;
 use crate::link::{Link, Traffic};
-use crate::settings::{Http, SettingsError, Transport};
+use crate::settings::Http;
 use crate::tls::{self, SystemRoots, TlsFault};
 
 /// The longest that looking up, connecting and the TLS handshake may take together.
@@ -78,10 +78,10 @@ pub(crate) struct HttpClient {
 }
 
 impl HttpClient {
-    pub(crate) fn new(http: Http, roots: &SystemRoots) -> Result<Self, SettingsError> {
-        let endpoint = Endpoint::new(&http)?;
-        Ok(Self {
-            resolver: Resolver::new(&endpoint.server_name.to_str(), http.port),
+    pub(crate) fn new(http: Http, roots: &SystemRoots) -> Self {
+        let endpoint = Endpoint::new(&http.url);
+        Self {
+            resolver: Resolver::new(&endpoint.server_name.to_str(), http.url.port),
             endpoint,
             roots: roots.clone(),
             settings: Arc::new(http),
@@ -93,27 +93,17 @@ impl HttpClient {
             kept: None,
             phase: Phase::Files,
             traffic: Traffic::default(),
-        })
+        }
     }
 
     /// The url in front of the API's paths.
     pub(crate) fn url(&self) -> String {
-        let scheme = match self.settings.transport {
-            Transport::Plain => "http",
-            Transport::Tls(_) => "https",
-        };
-        let Endpoint {
-            name, base_path, ..
-        } = &self.endpoint;
-        format!("{scheme}://{name}{base_path}")
+        self.settings.url.to_string()
     }
 
     /// Whose certificates are trusted; `None` without TLS.
     pub(crate) fn trust(&self) -> Option<String> {
-        match &self.settings.transport {
-            Transport::Plain => None,
-            Transport::Tls(settings) => Some(tls::trust(settings)),
-        }
+        self.settings.tls().map(tls::trust)
     }
 
     /// The connection that was used last; `None` without TLS.
@@ -275,9 +265,9 @@ impl HttpClient {
         let host = self.resolver.host.clone();
         let unusable = |source: io::Error| FetchError::Address { host, source };
         let addresses = self.resolver.resolve().await;
-        let addresses = match self.settings.transport {
-            Transport::Tls(_) => addresses,
-            Transport::Plain => addresses.and_then(|addresses| {
+        let addresses = match self.settings.tls() {
+            Some(_) => addresses,
+            None => addresses.and_then(|addresses| {
                 self.resolver.stays_here(&addresses)?;
                 Ok(addresses)
             }),
@@ -292,8 +282,7 @@ impl HttpClient {
                 return Err(FetchError::Connect { endpoint, source });
             }
         };
-        let (Transport::Tls(settings), Some(tls)) = (&self.settings.transport, &self.files.tls)
-        else {
+        let (Some(settings), Some(tls)) = (self.settings.tls(), &self.files.tls) else {
             return Connection::start(stream, name, false).await;
         };
         self.phase = Phase::Handshake;
@@ -317,7 +306,7 @@ impl HttpClient {
         let credential = credential.map_err(FetchError::AccessToken)?;
         let mut request = Request::new(Full::new(Bytes::from(call.body.clone())));
         *request.method_mut() = call.method.clone();
-        let path = format!("{}{}", self.endpoint.base_path, call.path);
+        let path = format!("{}{}", self.settings.url.path, call.path);
         let path = PathAndQuery::from_maybe_shared(path)
             .expect("the base path was checked, and what follows it is ours");
         *request.uri_mut() = Uri::from(path);

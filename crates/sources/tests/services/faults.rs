@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use qseed_entropy_service::{Base64Fault, EntropyService, Fault, Options, RetryAfter};
-use qseed_model::{Check, FetchFault, Limits};
+use qseed_model::{Check, FetchFault, Host, Limits};
 use qseed_sources::{Ask, FetchError, Settings, Source};
 
 use crate::{
@@ -284,7 +284,7 @@ async fn unusual_answers_that_are_good() {
 async fn names_without_an_address() {
     let service = spawn(Options::default());
     let mut http = plain(&service);
-    http.host = "no-such-host.invalid".to_owned();
+    http.url.host = Host::Name("no-such-host.invalid".to_owned());
     let mut source = crate::qrypt(http);
     let failed = source.fetch(ask(48, 1)).await.expect_err("no address");
     assert_eq!((failed.code(), sent(&mut *source)), ("dns", 0));

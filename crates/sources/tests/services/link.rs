@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use qseed_entropy::Entropy;
 use qseed_entropy_service::{Certificate, EntropyService, Groups, Options};
-use qseed_model::{FetchFault, PostQuantum};
+use qseed_model::{FetchFault, Host, PostQuantum, Scheme};
 use qseed_secrets::SecretRef;
-use qseed_sources::{ClientIdentity, FetchError, Tls, Transport};
+use qseed_sources::{ClientIdentity, FetchError, Tls};
 
 use crate::{ask, http, qrypt, spawn, tls};
 
 async fn fetch(service: &EntropyService, tls: Tls) -> Result<Entropy, FetchError> {
-    qrypt(http(&service.url(), Transport::Tls(tls)))
-        .fetch(ask(48, 1))
-        .await
+    let mut http = http(&service.url(), tls);
+    http.url.scheme = Scheme::Https;
+    qrypt(http).fetch(ask(48, 1)).await
 }
 
 async fn refused(service: &EntropyService, tls: Tls) -> &'static str {
@@ -27,7 +27,7 @@ async fn agreed(service: &EntropyService, post_quantum: PostQuantum) -> (&'stati
         post_quantum,
         ..tls(service)
     };
-    let mut source = qrypt(http(&service.url(), Transport::Tls(tls)));
+    let mut source = qrypt(http(&service.url(), tls));
     source.fetch(ask(48, 1)).await.expect("a delivery");
     let link = source.take_traffic().link.expect("TLS");
     (link.version, link.group.clone())
@@ -178,8 +178,8 @@ fn has_ipv6() -> bool {
 #[tokio::test]
 async fn names_and_both_kinds_of_addresses_are_verified() {
     let service = spawn(Options::default().tls());
-    let mut named = http(&service.url(), Transport::Tls(tls(&service)));
-    named.host = "localhost".to_owned();
+    let mut named = http(&service.url(), tls(&service));
+    named.url.host = Host::Name("localhost".to_owned());
     qrypt(named).fetch(ask(48, 1)).await.expect("a delivery");
     if !has_ipv6() {
         return;
@@ -305,7 +305,7 @@ async fn changed_files_are_read_again() {
         ca: Some(path.clone()),
         ..Tls::default()
     };
-    let mut source = qrypt(http(&service.url(), Transport::Tls(tls)));
+    let mut source = qrypt(http(&service.url(), tls));
     source.fetch(ask(48, 1)).await.expect("a delivery");
     // Trust that was withdrawn ends the kept connection, too, and is not resumed from memory.
     put(&stranger);
@@ -317,7 +317,7 @@ async fn changed_files_are_read_again() {
 #[tokio::test]
 async fn sessions_are_resumed() {
     let service = spawn(Options::default().tls());
-    let mut source = qrypt(http(&service.url(), Transport::Tls(tls(&service))));
+    let mut source = qrypt(http(&service.url(), tls(&service)));
     source.fetch(ask(48, 1)).await.expect("a delivery");
     let first = source.take_traffic().link.expect("TLS");
     service.stop();
@@ -338,9 +338,7 @@ async fn sessions_are_resumed() {
 async fn an_inspection_shows_the_link() {
     let service = spawn(Options::default().tls());
     let ca = service.ca_path().expect("TLS");
-    let seen = qrypt(http(&service.url(), Transport::Tls(tls(&service))))
-        .inspect()
-        .await;
+    let seen = qrypt(http(&service.url(), tls(&service))).inspect().await;
     assert_eq!(seen.trust, Some(ca.display().to_string()));
     let link = seen.reached.expect("reached").expect("TLS");
     assert_eq!(

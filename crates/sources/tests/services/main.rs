@@ -14,11 +14,9 @@ use std::time::Duration;
 
 use qseed_entropy::Entropy;
 use qseed_entropy_service::{EntropyService, Options};
-use qseed_model::Shape;
+use qseed_model::{Shape, Url};
 use qseed_secrets::SecretRef;
-use qseed_sources::{
-    Ask, Auth, FetchError, Http, Settings, Source, SystemRoots, Tls, Transport, open,
-};
+use qseed_sources::{Ask, Auth, FetchError, Http, Settings, Source, SystemRoots, Tls, open};
 
 /// No test waits for this: it is long enough for the busiest machine.
 const PATIENT: Duration = Duration::from_secs(30);
@@ -33,22 +31,17 @@ fn spawn(options: Options) -> EntropyService {
 }
 
 /// How to reach a service under one of its urls.
-fn http(url: &str, transport: Transport) -> Http {
-    let (_, rest) = url.split_once("://").expect("a scheme");
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (host, port) = authority.rsplit_once(':').expect("a port");
+fn http(url: &str, tls: Tls) -> Http {
     Http {
-        host: host.to_owned(),
-        port: port.parse().expect("a port"),
-        base_path: format!("/{path}"),
-        transport,
+        url: Url::parse(url).expect("a url"),
+        tls,
         auth: Auth::None,
         timeout: PATIENT,
     }
 }
 
 fn plain(service: &EntropyService) -> Http {
-    http(&service.url(), Transport::Plain)
+    http(&service.url(), Tls::default())
 }
 
 fn tls(service: &EntropyService) -> Tls {
@@ -59,11 +52,11 @@ fn tls(service: &EntropyService) -> Tls {
 }
 
 fn secure(service: &EntropyService) -> Http {
-    http(&service.url(), Transport::Tls(tls(service)))
+    http(&service.url(), tls(service))
 }
 
 fn source(settings: Settings) -> Box<dyn Source> {
-    open(settings, &SystemRoots::default()).expect("good settings")
+    open(settings, &SystemRoots::default())
 }
 
 fn qrypt(http: Http) -> Box<dyn Source> {

@@ -3,7 +3,7 @@
 use qseed_entropy_service::{EntropyService, Fault, Limits, Options, Scope};
 use qseed_model::FetchFault;
 use qseed_secrets::SecretRef;
-use qseed_sources::{Ask, Auth, CredentialVerdict, Http, Settings, Source, Transport};
+use qseed_sources::{Ask, Auth, CredentialVerdict, Http, Settings, Source, Tls};
 
 use crate::{TOKEN, ask, http, sent, source, spawn, tls};
 
@@ -15,7 +15,7 @@ fn small() -> Options {
 }
 
 fn settings(service: &EntropyService) -> Http {
-    http(&service.open_api_url(), Transport::Plain)
+    http(&service.open_api_url(), Tls::default())
 }
 
 fn open(service: &EntropyService) -> Box<dyn Source> {
@@ -157,7 +157,7 @@ async fn api_keys() {
 #[tokio::test]
 async fn an_inspection_shows_all_and_costs_no_entropy() {
     let service = spawn(small().tls().token(TOKEN));
-    let mut http = http(&service.open_api_url(), Transport::Tls(tls(&service)));
+    let mut http = http(&service.open_api_url(), tls(&service));
     http.auth = crate::bearer(TOKEN);
     let mut source = source(Settings::QrngOpenApi(http));
     let seen = source.inspect().await;

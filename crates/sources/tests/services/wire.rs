@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
 use qseed_model::{Check, FetchFault};
-use qseed_sources::{CredentialVerdict, Source, Transport};
+use qseed_sources::{CredentialVerdict, Source, Tls};
 
 use crate::{ask, http, qrypt, sent};
 
@@ -47,7 +47,7 @@ impl Script {
     }
 
     fn source(&self) -> Box<dyn Source> {
-        qrypt(http(&self.url, Transport::Plain))
+        qrypt(http(&self.url, Tls::default()))
     }
 
     /// The number of connections, once all answers were given.

@@ -39,7 +39,7 @@ impl Daemon {
     fn try_reload(&mut self) -> Result<(), Failure> {
         let (prepared, warnings) = self.config_source.read_again()?;
         self.sources.renew_roots();
-        let adapters = self.sources.open(&prepared.plan)?;
+        let adapters = self.sources.open(&prepared.plan);
         let (plan, pins) = self.config_source.accept(prepared);
         // The files in the old one are open.
         let state_dir = std::mem::take(&mut self.plan.config.state_dir);

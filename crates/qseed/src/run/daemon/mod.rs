@@ -110,7 +110,7 @@ impl Daemon {
             service,
             stopping: false,
         };
-        let adapters = daemon.sources.open(&daemon.plan)?;
+        let adapters = daemon.sources.open(&daemon.plan);
         daemon.start_sources(adapters);
         daemon.tell_budgets();
         Ok(daemon)

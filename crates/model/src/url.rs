@@ -30,7 +30,7 @@ pub enum Scheme {
 /// A url's host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// A DNS name, in lower case.
+    /// A DNS name, in lower case, without a dot at its end.
     Name(String),
     /// An IPv4 address.
     V4(Ipv4Addr),
@@ -71,8 +71,11 @@ impl Scheme {
 }
 
 impl Url {
-    /// Reads a url. An error says what is wrong without showing any of it.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+    /// Reads a url.
+    ///
+    /// # Errors
+    /// What is wrong, without showing any of it.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
         let (scheme, rest) = text
             .split_once("://")
             .ok_or("a url begins with https:// or http://")?;
@@ -178,7 +181,10 @@ fn parse_host(host: &str) -> Result<Host, &'static str> {
     }
     let is_label = |label: &str| {
         let letters = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-        (1..=63).contains(&label.len()) && label.bytes().all(letters) && !label.starts_with('-')
+        (1..=63).contains(&label.len())
+            && label.bytes().all(letters)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     if name.len() > 253 || !name.split('.').all(is_label) {
         return Err("not a host name");
@@ -266,6 +272,7 @@ mod tests {
             "https://a b",
             "https://a..b",
             "https://-a",
+            "https://a-.b",
             "https://a/%2",
             "https://a/%zz",
             "https://a/ü",
