@@ -109,7 +109,7 @@ pub struct Audit {
 }
 
 /// The log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Log {
     /// The form of its lines.
     pub format: LogFormat,
@@ -119,33 +119,25 @@ pub struct Log {
     pub seeds: Option<Seeds>,
 }
 
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            level: Level::Info,
-            seeds: None,
-        }
-    }
-}
-
 /// The form of the log's lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// A time and a sentence.
+    #[default]
     Text,
     /// One JSON object.
     Json,
 }
 
 /// How important an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Something failed.
     Error,
     /// Something may fail.
     Warn,
     /// What qseed does.
+    #[default]
     Info,
     /// How it does it.
     Debug,

@@ -48,26 +48,13 @@ impl Partition {
     /// and place in the file is the same. Literal PINs that were taken out are not compared.
     #[must_use]
     pub fn is_same_session(&self, other: &Self) -> bool {
-        let Self {
-            name,
-            module,
-            token,
-            login,
-            pin,
-            size: _,
-            period: _,
-            chunk,
-            position: _,
-        } = self;
-        (name, module, token, login, pin, chunk)
-            == (
-                &other.name,
-                &other.module,
-                &other.token,
-                &other.login,
-                &other.pin,
-                &other.chunk,
-            )
+        *self
+            == Self {
+                size: self.size,
+                period: self.period,
+                position: self.position,
+                ..other.clone()
+            }
     }
 }
 

@@ -95,7 +95,7 @@ fn note_fault(field: Field<'_>, uri: &str, error: &UriError) -> Noted {
     };
     let name = uri.get(error.offset..).unwrap_or_default();
     let name = name.split('=').next().unwrap_or_default();
-    let (name, help) = match closest(name, TokenUri::ATTRIBUTES) {
+    let (name, help) = match closest(name, &TokenUri::attributes()) {
         Some(meant) => (
             format!(" `{}`", shown(name)),
             format!("did you mean `{meant}`?"),

@@ -113,7 +113,10 @@ pub enum UriFault {
 
 impl TokenUri {
     /// The names of the attributes that a token's URI may have.
-    pub const ATTRIBUTES: &'static [&'static str] = parse::ATTRIBUTES;
+    #[must_use]
+    pub fn attributes() -> Vec<&'static str> {
+        parse::attributes()
+    }
 
     /// Reads a URI to its end, so that every fault is found.
     #[must_use]

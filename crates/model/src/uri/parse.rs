@@ -9,49 +9,44 @@ use crate::Version;
 
 const SCHEME: &str = "pkcs11:";
 
-/// A part of a URI: the path before the `?`, or the query behind it.
+/// A part of a URI.
 struct Part {
     separator: char,
     attributes: &'static [&'static str],
     /// What RFC 7512 section 2.3 lets stand unencoded in values, besides letters and digits.
     plain: &'static str,
-    /// What attributes are told that belong in the other part.
-    other: (&'static [&'static str], &'static str),
+    /// Where it stands, seen from the `?`.
+    place: &'static str,
 }
 
 const PATH: Part = Part {
     separator: ';',
-    attributes: SPLIT.0,
+    attributes: &[
+        "token",
+        "manufacturer",
+        "serial",
+        "model",
+        "library-manufacturer",
+        "library-description",
+        "library-version",
+        "slot-manufacturer",
+        "slot-description",
+        "slot-id",
+    ],
     plain: "-._~:[]@!$'()*+,=&",
-    other: (SPLIT.1, "behind"),
+    place: "before",
 };
 const QUERY: Part = Part {
     separator: '&',
-    attributes: SPLIT.1,
+    attributes: &["pin-source", "pin-value", "module-name", "module-path"],
     plain: "-._~:[]@!$'()*+,=/?|",
-    other: (SPLIT.0, "before"),
+    place: "behind",
 };
 
-/// The attributes that a token's URI may have, those of the path first.
-pub(super) const ATTRIBUTES: &[&str] = &[
-    "token",
-    "manufacturer",
-    "serial",
-    "model",
-    "library-manufacturer",
-    "library-description",
-    "library-version",
-    "slot-manufacturer",
-    "slot-description",
-    "slot-id",
-    "pin-source",
-    "pin-value",
-    "module-name",
-    "module-path",
-];
-
-/// Those of the path and those of the query.
-const SPLIT: (&[&str], &[&str]) = ATTRIBUTES.split_at(10);
+/// The attributes that a token's URI may have.
+pub(super) fn attributes() -> Vec<&'static str> {
+    [PATH.attributes, QUERY.attributes].concat()
+}
 
 /// The path attributes that name an object.
 const OBJECT_ATTRIBUTES: &[&str] = &["object", "type", "id"];
@@ -121,20 +116,16 @@ impl Reader {
         if name.is_empty() || !name.bytes().all(is_plain) {
             return fault(UriFault::Name);
         }
-        let (elsewhere, where_else) = part.other;
-        if let Some(object) = among(OBJECT_ATTRIBUTES, name) {
-            return fault(UriFault::NamesObject(object));
-        }
-        if let Some(name) = among(elsewhere, name) {
-            return fault(UriFault::WrongPart(name, where_else));
-        }
-        let Some(known) = among(part.attributes, name) else {
-            let is_vendors = name.starts_with("x-");
-            return if is_vendors {
-                Ok(())
-            } else {
-                fault(UriFault::Unknown)
-            };
+        let parts = [PATH, QUERY].into_iter();
+        let mut found = parts.filter_map(|of| Some((among(of.attributes, name)?, of)));
+        let known = match found.next() {
+            Some((known, of)) if of.separator == part.separator => known,
+            Some((known, of)) => return fault(UriFault::WrongPart(known, of.place)),
+            None => match among(OBJECT_ATTRIBUTES, name) {
+                Some(object) => return fault(UriFault::NamesObject(object)),
+                None if name.starts_with("x-") => return Ok(()),
+                None => return fault(UriFault::Unknown),
+            },
         };
         if self.seen.contains(&known) {
             return fault(UriFault::Duplicate(known));
