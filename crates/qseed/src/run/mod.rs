@@ -20,7 +20,7 @@ mod usage;
 use std::sync::Arc;
 
 use qseed_config::{LoadError, Loaded};
-use qseed_model::pins::{DeviceTag, HeldBack, PinTag};
+use qseed_engine::Event;
 use qseed_tokens::supervisor::WorkerEvent;
 
 pub(crate) use config_source::ConfigSource;
@@ -28,24 +28,18 @@ pub(crate) use config_source::ConfigSource;
 use crate::cli::{ConfigArgs, RunArgs};
 use crate::exit::{Code, Failure};
 use crate::harden::harden;
+use crate::log::Entry;
 use crate::state_dir::Acting;
 
-/// Everything that can happen to the daemon from outside its sources and workers' own channels.
+/// What sources and the thread of the state files report to the daemon.
 #[derive(Debug)]
 enum Incoming {
-    /// A source said something.
+    /// A source reports something.
     Source(sources::SourceEvent),
-    /// The guard's file has judged a presentation.
-    PinJudged {
-        tag: PinTag,
-        held_back: Option<HeldBack>,
-    },
-    /// Another process or the operator changed what the guard knows, of one device or of all.
-    GuardChanged { device: Option<DeviceTag> },
-    /// The guard's file cannot be written, or can be again.
-    GuardFile(Result<(), String>),
-    /// The file of what sources were asked for cannot be used, or can be again.
-    UsageFile(Result<(), String>),
+    /// Something for the engine.
+    Engine(Event),
+    /// A line for the log.
+    Log(Entry),
 }
 
 /// Workers' events come with the number of the worker's life.

@@ -7,12 +7,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
 
+use qseed_engine::Event;
 use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::usage::UsageFile;
 use super::{Flag, Incoming};
 use crate::guard_file::{Entry, GuardFile};
+use crate::say::shell;
 use crate::state_dir::{StateDir, StateDirError};
 
 /// How long the last records may take to be written.
@@ -202,8 +204,7 @@ impl Writer {
     fn report_guard(&mut self, fault: Option<GuardFault>) {
         let kind = |fault: &Option<GuardFault>| fault.as_ref().map(std::mem::discriminant);
         if kind(&fault) != kind(&self.guard_fault) {
-            let why = fault.as_ref().map(ToString::to_string);
-            self.report(Incoming::GuardFile(why.map_or(Ok(()), Err)));
+            self.report(Incoming::Log(shell::guard_file(fault.as_ref())));
         }
         self.guard_fault = fault;
     }
@@ -211,8 +212,8 @@ impl Writer {
     /// The same for the file of what sources were asked for.
     fn report_usage(&mut self, fault: Option<String>) {
         if fault != self.usage_fault {
-            self.usage_fault.clone_from(&fault);
-            self.report(Incoming::UsageFile(fault.map_or(Ok(()), Err)));
+            self.report(Incoming::Log(shell::usage_file(fault.as_deref())));
+            self.usage_fault = fault;
         }
     }
 
@@ -233,7 +234,7 @@ impl Writer {
         for (entry, held_back) in entries.into_iter().zip(held) {
             if let Entry::Present(tags, _) = entry {
                 let tag = tags.tag;
-                self.report(Incoming::PinJudged { tag, held_back });
+                self.report(Incoming::Engine(Event::PinJudged { tag, held_back }));
             }
         }
     }
@@ -262,11 +263,11 @@ impl Writer {
                     self.report_guard(self.lost());
                 }
                 if was_lost && !is_lost {
-                    self.report(Incoming::GuardChanged { device: None });
+                    self.report(Incoming::Engine(Event::GuardChanged { device: None }));
                 }
                 for device in changed {
                     let device = Some(device);
-                    self.report(Incoming::GuardChanged { device });
+                    self.report(Incoming::Engine(Event::GuardChanged { device }));
                 }
             }
             Err(why) => self.report_guard(Some(GuardFault::CannotWrite(why.to_string()))),

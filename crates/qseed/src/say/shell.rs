@@ -1,5 +1,7 @@
 //! Lines about what the program meets by itself, beside the engine's facts.
 
+use std::fmt::Display;
+
 use qseed_config::{Exposure, Level};
 use qseed_sources::Link;
 use qseed_tokens::supervisor::Stream;
@@ -23,10 +25,10 @@ pub(crate) fn connected(level: Level, name: &str, link: &Link) -> Entry {
 }
 
 /// The PIN guard lets nobody log in, or does again.
-pub(crate) fn guard_file(state: Result<(), String>) -> Entry {
-    match state {
-        Ok(()) => Entry::info("guard-file", "The PIN guard works again."),
-        Err(why) => {
+pub(crate) fn guard_file(fault: Option<&impl Display>) -> Entry {
+    match fault {
+        None => Entry::info("guard-file", "The PIN guard works again."),
+        Some(why) => {
             let message = format!("The PIN guard lets nobody log in: {why}");
             Entry::new(Level::Error, "guard-file", message)
         }
@@ -43,13 +45,13 @@ pub(crate) fn older_api(source: &str) -> Entry {
 }
 
 /// The file of what sources were asked for cannot be used, or can be again.
-pub(crate) fn usage_file(state: Result<(), String>) -> Entry {
-    match state {
-        Ok(()) => Entry::info(
+pub(crate) fn usage_file(fault: Option<&str>) -> Entry {
+    match fault {
+        None => Entry::info(
             "usage-file",
             "Budgets and rate limits are kept across restarts again.",
         ),
-        Err(why) => {
+        Some(why) => {
             let message = format!("Budgets and rate limits are not kept across restarts: {why}.");
             Entry::new(Level::Error, "usage-file", message)
         }

@@ -1,5 +1,7 @@
 //! Lines about modules and their worker processes.
 
+use std::time::Duration;
+
 use qseed_config::Level;
 use qseed_engine::announcer::Repeats;
 use qseed_engine::{Process, WorkerFact, WorkerFailure, WorkerRole};
@@ -26,33 +28,20 @@ pub(super) fn entry(
             Entry::new(Level::Debug, "worker-started", message)
         }
         WorkerFact::Failed { failure, next } => {
-            let (event, error) = match failure {
+            let (entry, error) = match failure {
                 WorkerFailure::NotLoaded(text)
                 | WorkerFailure::Died(text)
-                | WorkerFailure::Misbehaved(text) => ("module-down", text.clone()),
+                | WorkerFailure::Misbehaved(text) => {
+                    (Entry::new(Level::Error, "module-down", ""), text.clone())
+                }
                 WorkerFailure::Hung {
                     partition,
                     deadline,
-                } => {
-                    let call = partition.as_ref().map_or("loading it".to_owned(), |of| {
-                        format!("a call for {}", of.name)
-                    });
-                    let time = format_duration(*deadline);
-                    ("module-hung", format!("{call} has hung for {time}"))
-                }
+                } => hung(partition.as_ref().map(|of| &*of.name), *deadline),
             };
             let sentence = sentence(&error, repeats, "start");
             let message = format!("{sentence} {}", next_step(*next));
-            let entry = Entry::new(Level::Error, event, message);
-            let entry = match failure {
-                WorkerFailure::Hung {
-                    partition,
-                    deadline,
-                } => entry
-                    .with("partition", partition.as_ref().map(|of| &*of.name))
-                    .with("deadline_seconds", deadline.as_secs_f64()),
-                _ => entry,
-            };
+            let entry = Entry { message, ..entry };
             entry.with("error", error).repeats(repeats).next(*next)
         }
         WorkerFact::Ended => {
@@ -71,4 +60,16 @@ pub(super) fn entry(
         }
     };
     Some(entry.about("module", module))
+}
+
+/// A call for a partition, or the module's initialisation, is past its deadline.
+fn hung(partition: Option<&str>, deadline: Duration) -> (Entry, String) {
+    let call = partition.map_or("loading it".to_owned(), |name| format!("a call for {name}"));
+    let entry = Entry::new(Level::Error, "module-hung", "")
+        .with("partition", partition)
+        .with("deadline_seconds", deadline.as_secs_f64());
+    (
+        entry,
+        format!("{call} has hung for {}", format_duration(deadline)),
+    )
 }

@@ -29,7 +29,7 @@ use crate::cli::RunArgs;
 use crate::exit::Failure;
 use crate::log::Entry;
 use crate::random::random_number;
-use crate::say::{self, shell};
+use crate::say;
 use configuration::{open_guard, open_state_dir};
 use sources::requests_before;
 
@@ -170,12 +170,8 @@ impl Daemon {
     fn take_in(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Source(event) => self.source_event(event),
-            Incoming::PinJudged { tag, held_back } => {
-                self.handle(Event::PinJudged { tag, held_back });
-            }
-            Incoming::GuardChanged { device } => self.handle(Event::GuardChanged { device }),
-            Incoming::GuardFile(state) => self.reports.write(shell::guard_file(state)),
-            Incoming::UsageFile(state) => self.reports.write(shell::usage_file(state)),
+            Incoming::Engine(event) => self.handle(event),
+            Incoming::Log(entry) => self.reports.write(entry),
         }
     }
 

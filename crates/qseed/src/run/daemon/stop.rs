@@ -40,8 +40,8 @@ impl Daemon {
                 () = tokio::time::sleep_until(until) => return,
                 event = self.workers.next() => event,
                 event = self.to_handle.recv() => {
-                    if let Some(Incoming::PinJudged { tag, held_back }) = event {
-                        self.handle(Event::PinJudged { tag, held_back });
+                    if let Some(Incoming::Engine(event @ Event::PinJudged { .. })) = event {
+                        self.handle(event);
                         self.carry_out();
                     }
                     continue;
