@@ -18,12 +18,12 @@ pub enum Action {
         source: SourceId,
         request: RequestId,
         shape: Shape,
-        /// Whether one immediate second try is allowed where a kept connection turns out closed.
+        /// Whether one immediate second try is allowed if a kept connection turns out closed.
         spare_attempt: bool,
     },
     /// Start a worker process. Answered by `WorkerReady`, `WorkerFailed`, `WorkerExited`.
     StartWorker {
-        /// The number of this life.
+        /// The number of this process.
         worker: WorkerId,
         module: ModuleId,
     },
@@ -89,7 +89,7 @@ pub enum Action {
 pub enum Next {
     /// It is tried again after this time.
     TryAgain(Duration),
-    /// It is looked at again after this time, or when the operator has mended it.
+    /// qseed checks it again after this time, or when the operator has mended it.
     Operator(Duration),
     /// Its module's worker is started anew.
     RestartWorker,

@@ -239,7 +239,7 @@ impl Engine {
     fn settle(&mut self) {
         let (context, fleet) = (&mut self.context, &mut self.fleet);
         let hears = |worker, partition| fleet.hears_verdicts(worker, partition);
-        self.pins.next_in_line(context, hears);
+        self.pins.ask_for_next(context, hears);
         loop {
             let next = fleet.next_for_seed(context.now);
             if let Some((partition, size)) = next

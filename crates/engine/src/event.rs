@@ -150,7 +150,7 @@ pub struct Returned {
 /// a seeder must treat them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenFault {
-    /// No token matches: look again with back-off.
+    /// No token matches: try again with back-off.
     Missing,
     /// Several tokens match, or the configuration cannot be carried out on what is there.
     Mismatch,

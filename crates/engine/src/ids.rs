@@ -25,7 +25,7 @@ pub struct PartitionId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModuleId(pub u32);
 
-/// One life of one worker process. The engine counts up: a number never returns, so that what a
+/// One worker process. The engine counts up: a number never returns, so that what a
 /// dead worker left in a queue is told from what its successor says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub u64);

@@ -12,7 +12,7 @@ pub(crate) enum Timer {
     Partition(PartitionId),
     /// A partition may be late.
     Late(PartitionId),
-    /// A source may be asked again, or its rate limit frees a place.
+    /// A source may be asked again, or its rate limit allows another request.
     Source(SourceId),
     /// A source's oldest bytes become too old.
     Expiry(SourceId),

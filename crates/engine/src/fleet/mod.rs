@@ -147,10 +147,10 @@ impl Fleet {
 
     /// How many things it keeps track of.
     pub(crate) fn entries(&self) -> usize {
-        let lines = |worker: &Worker| {
+        let kept = |worker: &Worker| {
             worker.calls.len() + worker.members.len() + worker.to_open.len() + worker.ready.len()
         };
-        let workers: usize = self.workers.values().map(lines).sum();
+        let workers: usize = self.workers.values().map(kept).sum();
         self.modules.len() + self.partitions.len() + workers
     }
 }

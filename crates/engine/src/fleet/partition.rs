@@ -32,7 +32,7 @@ pub(super) enum Phase {
     },
 }
 
-/// What a partition waits in line for.
+/// What a partition waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
     ToOpen,

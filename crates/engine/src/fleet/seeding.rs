@@ -24,10 +24,10 @@ impl Fleet {
         let mut best = None;
         for key in keys {
             // Openings and seeds take turns.
-            if self.workers[&key].opens_next && self.first_in_line(key, Waits::ToOpen).is_some() {
+            if self.workers[&key].opens_next && self.first_waiting(key, Waits::ToOpen).is_some() {
                 continue;
             }
-            if let Some(id) = self.first_in_line(key, Waits::ForSeed) {
+            if let Some(id) = self.first_waiting(key, Waits::ForSeed) {
                 best = best.max(Some((self.partitions[&id].urgency(now), id)));
             }
         }
@@ -65,7 +65,7 @@ impl Fleet {
         keys.retain(|key| !self.workers[key].to_open.is_empty());
         let next = keys
             .into_iter()
-            .find_map(|key| self.first_in_line(key, Waits::ToOpen));
+            .find_map(|key| self.first_waiting(key, Waits::ToOpen));
         let Some(partition) = next else {
             return false;
         };
@@ -79,17 +79,17 @@ impl Fleet {
     /// oldest in terms of its own period comes first.
     pub(crate) fn sort_by_urgency(&mut self, now: Moment) {
         for worker in self.workers.values_mut() {
-            let line = worker.ready.make_contiguous();
-            line.sort_by_cached_key(|id| Reverse(self.partitions.get(id).map(|p| p.urgency(now))));
+            let queue = worker.ready.make_contiguous();
+            queue.sort_by_cached_key(|id| Reverse(self.partitions.get(id).map(|p| p.urgency(now))));
         }
     }
 
     /// The first partition that waits for a call, if its worker can make one now.
-    fn first_in_line(&mut self, key: WorkerKey, waits: Waits) -> Option<PartitionId> {
+    fn first_waiting(&mut self, key: WorkerKey, waits: Waits) -> Option<PartitionId> {
         let worker = self.workers.get_mut(&key).filter(|worker| worker.is_up())?;
         let concurrency = self.modules.get(&key.module)?.concurrency;
         loop {
-            let first = *worker.line(waits).front()?;
+            let first = *worker.queue(waits).front()?;
             let waiting = self
                 .partitions
                 .get(&first)
@@ -98,7 +98,7 @@ impl Fleet {
                 let free = worker.has_free_slot(concurrency, partition.suspect);
                 return free.then_some(first);
             }
-            worker.line(waits).pop_front();
+            worker.queue(waits).pop_front();
         }
     }
 
@@ -117,7 +117,7 @@ impl Fleet {
         } else {
             Waits::ToOpen
         };
-        worker.line(waits).pop_front();
+        worker.queue(waits).pop_front();
         worker.opens_next = job.is_some();
         let call = Call {
             began: context.now,

@@ -115,7 +115,7 @@ impl Worker {
     }
 
     /// The partitions that wait for a call.
-    pub(super) fn line(&mut self, waits: Waits) -> &mut VecDeque<PartitionId> {
+    pub(super) fn queue(&mut self, waits: Waits) -> &mut VecDeque<PartitionId> {
         match waits {
             Waits::ToOpen => &mut self.to_open,
             Waits::ForSeed => &mut self.ready,

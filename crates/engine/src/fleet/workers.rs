@@ -145,7 +145,7 @@ impl Fleet {
         self.emit_worker(context, key, WorkerFact::Ended);
     }
 
-    /// Drops the lines and sessions of a worker that is to end, or is gone. While it ends, it may
+    /// Drops the queues and sessions of a worker that is to end, or is gone. While it ends, it may
     /// still answer the calls in flight, or have answered them just before it was killed.
     fn drop_sessions(&mut self, context: &mut Context, key: WorkerKey) {
         let worker = self.worker(key);

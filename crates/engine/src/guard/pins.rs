@@ -46,8 +46,7 @@ struct Presentation {
 }
 
 impl Presentation {
-    /// Drops wishes. Where the one that waits for the file is among them, the next one takes its
-    /// turn.
+    /// Drops wishes. If the one that waits for the file is among them, the next one takes its place.
     fn forget(&mut self, gone: impl Fn(&Wish) -> bool) {
         self.waiting.retain(|wish| !gone(wish));
         if !self.told && self.wish.as_ref().is_some_and(gone) {
@@ -64,7 +63,7 @@ pub(crate) struct Pins {
     under_way: BTreeMap<PinTag, Presentation>,
     /// Wishes that wait until their worker and their device have nothing to do with another PIN
     /// that was not accepted last.
-    line: Vec<Wish>,
+    queue: Vec<Wish>,
     /// Partitions whose PIN is held back, or was not accepted.
     held: BTreeMap<PartitionId, Held>,
     held_at: BTreeMap<DeviceTag, BTreeSet<PartitionId>>,
@@ -96,7 +95,7 @@ impl Pins {
             return;
         }
         if !self.good.contains(&tag) && self.must_wait(&wish) {
-            self.line.push(wish);
+            self.queue.push(wish);
             return;
         }
         let presentation = Presentation {
@@ -123,13 +122,13 @@ impl Pins {
 
     /// Drops the wishes whose worker does not hear a verdict any more, and asks about those that no
     /// longer have to wait.
-    pub(crate) fn next_in_line(
+    pub(crate) fn ask_for_next(
         &mut self,
         context: &mut Context,
         hears: impl Fn(WorkerId, PartitionId) -> bool,
     ) {
         self.forget(|wish| !hears(wish.worker, wish.partition));
-        for wish in std::mem::take(&mut self.line) {
+        for wish in std::mem::take(&mut self.queue) {
             self.asked(context, wish);
         }
     }
@@ -268,7 +267,7 @@ impl Pins {
     }
 
     fn forget(&mut self, gone: impl Fn(&Wish) -> bool + Copy) {
-        self.line.retain(|wish| !gone(wish));
+        self.queue.retain(|wish| !gone(wish));
         for presentation in self.under_way.values_mut() {
             presentation.forget(gone);
         }
@@ -316,7 +315,7 @@ impl Pins {
 
     /// Presentations that are under way or wait, and PINs that are held back.
     pub(crate) fn entries(&self) -> usize {
-        self.under_way.len() + self.line.len() + self.held.len()
+        self.under_way.len() + self.queue.len() + self.held.len()
     }
 }
 

@@ -130,14 +130,14 @@ fn one_that_fails_slowly_delays_no_other() {
             assert_eq!(
                 story.seeds_since(number, since),
                 100,
-                "partition {number} of {concurrency} places"
+                "partition {number} at {concurrency} calls at once"
             );
         }
     }
 }
 
 #[test]
-fn several_that_fail_slowly_do_not_take_every_place() {
+fn several_that_fail_slowly_do_not_take_every_call_slot() {
     for seeding in [false, true] {
         let mut story = Story::new(usual(12));
         for number in 0..8 {
@@ -163,7 +163,7 @@ fn several_that_fail_slowly_do_not_take_every_place() {
 /// Each seed of ten tokens out of twelve takes 20 s, for a period of 60 s, at a module that makes
 /// one call at a time: they have its time while the others do not want it.
 #[test]
-fn those_that_take_their_seeds_slowly_share_the_only_place() {
+fn slow_partitions_share_a_worker_that_makes_one_call_at_a_time() {
     let mut settings = usual(12);
     settings.modules[0].concurrency = 1;
     for partition in &mut settings.partitions {
@@ -186,7 +186,7 @@ fn those_that_take_their_seeds_slowly_share_the_only_place() {
         assert_eq!(all_late, Vec::<u64>::new(), "{healthy}");
         assert!(story.seeds_since(healthy, since) >= 119, "{healthy}");
     }
-    // 200 s of work for each period of 60 s: the place is never idle, and each has its turn.
+    // 200 s of work for each period of 60 s: the slow worker is never idle, and each partition gets its share.
     let seeds: Vec<_> = (0..10).map(|slow| story.seeds_since(slow, since)).collect();
     assert!(seeds.iter().sum::<usize>() >= 355, "{seeds:?}");
     assert!(seeds.iter().all(|seeds| *seeds >= 25), "{seeds:?}");
@@ -219,7 +219,7 @@ fn one_that_takes_its_seeds_slowly_does_not_starve() {
 }
 
 #[test]
-fn a_token_that_hangs_is_in_quarantine_and_comes_back() {
+fn a_token_that_hangs_goes_to_quarantine_and_comes_back() {
     let mut story = Story::new(usual(4));
     story.seeding.insert(p(0), Call::Hangs);
     story.run(3 * DEADLINE + secs(10));
@@ -356,7 +356,7 @@ fn an_outage_of_every_token_does_not_become_as_many_processes() {
             for number in 0..100 {
                 assert!(
                     story.seeds_since(number, since) > 0,
-                    "partition {number} after {how:?} with {concurrency} places"
+                    "partition {number} after {how:?} with {concurrency} calls at once"
                 );
             }
         }

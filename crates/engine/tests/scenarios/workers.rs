@@ -117,7 +117,7 @@ fn a_module_that_is_busy_with_seeds_still_opens_a_partition() {
 }
 
 #[test]
-fn openings_and_seeds_share_the_only_place() {
+fn openings_and_seeds_share_one_call_slot() {
     let mut settings = usual(100);
     settings.modules[0].concurrency = 1;
     for partition in &mut settings.partitions {
