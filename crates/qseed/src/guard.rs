@@ -51,7 +51,7 @@ impl Listing {
             Ok(contents) => contents,
             // The daemon makes the configured folder. If it was named and is not there, it is
             // misspelt.
-            Err(why) if why.is_not_found() && config.is_some() => Contents::default(),
+            Err(why) if why.code() == Code::Unavailable && config.is_some() => Contents::default(),
             Err(why) => return Err(failed(&why)),
         };
         Ok(Self {

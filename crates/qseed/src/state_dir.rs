@@ -65,11 +65,6 @@ impl StateDirError {
             Self::TooLong { .. } => Code::Internal,
         }
     }
-
-    /// Whether there is no such folder or file.
-    pub(crate) fn is_not_found(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
-    }
 }
 
 /// For whom a state directory is opened.

@@ -152,7 +152,8 @@ impl GuardFile {
     ) -> Result<Vec<Option<HeldBack>>, StateDirError> {
         self.locked(|guard| {
             let mut draft = Draft::of(&guard.contents);
-            let drafted = guard.draft_all(entries, &mut draft);
+            let entries = entries.iter();
+            let drafted: Result<_, _> = entries.map(|it| guard.draft(it, &mut draft)).collect();
             let written = drafted.and_then(|held| guard.write(&draft).map(|()| held));
             let held = match written {
                 Ok(held) => held,
@@ -167,15 +168,6 @@ impl GuardFile {
             }
             Ok(held)
         })
-    }
-
-    fn draft_all(
-        &mut self,
-        entries: &[Entry],
-        draft: &mut Draft,
-    ) -> Result<Vec<Option<HeldBack>>, StateDirError> {
-        let entries = entries.iter();
-        entries.map(|entry| self.draft(entry, draft)).collect()
     }
 
     /// Adds one entry to what is to be written. Why a presentation is held back.

@@ -36,7 +36,6 @@ enum Order {
 #[derive(Debug)]
 pub(super) struct StateFiles {
     orders: Option<Sender<Order>>,
-    thread: Option<std::thread::JoinHandle<()>>,
     /// Disconnected when the thread has written everything.
     finished: Receiver<()>,
     /// Whether the guard's key may be made: it has no record that was made with another one.
@@ -72,16 +71,17 @@ impl StateFiles {
         let key_may_be_made = Arc::clone(&writer.key_may_be_made);
         let (orders, to_do) = channel();
         let (until_written, finished) = channel();
-        let thread = std::thread::Builder::new()
+        std::thread::Builder::new()
             .name("state-files".to_owned())
             .stack_size(256 * 1024)
             .spawn(move || {
-                let _until_written = until_written;
                 writer.run(&to_do);
+                // It leaves the guard's file first.
+                drop(writer);
+                drop(until_written);
             })?;
         Ok(Self {
             orders: Some(orders),
-            thread: Some(thread),
             finished,
             key_may_be_made,
         })
@@ -117,11 +117,7 @@ impl StateFiles {
     /// Waits until everything is written, but not for a disk that hangs.
     pub(super) fn finish(&mut self) {
         self.orders.take();
-        if let Some(thread) = self.thread.take()
-            && self.finished.recv_timeout(LAST_RECORDS_WITHIN) != Err(RecvTimeoutError::Timeout)
-        {
-            let _ = thread.join();
-        }
+        let _ = self.finished.recv_timeout(LAST_RECORDS_WITHIN);
     }
 }
 
