@@ -114,7 +114,7 @@ impl Source {
         let startup = settings.startup_bytes as usize;
         self.startup_left = self.startup_left.min(startup);
         self.settings = settings;
-        // The operator may have mended what failed.
+        // The operator may have fixed what failed.
         self.retry();
     }
 
@@ -159,7 +159,7 @@ impl Source {
         }
     }
 
-    /// Bytes that are to be asked for, so that `wanted` become available.
+    /// How many bytes to ask for to make `wanted` available.
     pub(crate) fn missing(&self, wanted: usize) -> usize {
         if wanted == 0 {
             return 0;
@@ -169,7 +169,7 @@ impl Source {
             .max(self.startup_left)
     }
 
-    /// Bytes that are to be asked for, so that `bytes` more become available than now.
+    /// How many bytes to ask for to make `bytes` more available than now.
     pub(crate) fn with_start_up(&self, bytes: usize) -> usize {
         if self.startup_left > 0 {
             self.missing(bytes)
@@ -178,14 +178,14 @@ impl Source {
         }
     }
 
-    /// Asks again at once after a refusal: the operator changed something.
+    /// Ends the wait after a refusal: the operator changed something.
     pub(crate) fn retry_after_refusal(&mut self) {
         if self.since_delivery.refused {
             self.since_delivery.not_before = None;
         }
     }
 
-    /// Asks again at once after any failure, except where the service asked for a pause.
+    /// Ends the wait after any failure, unless the service asked for a pause.
     pub(crate) fn retry(&mut self) {
         if !self.since_delivery.sent_away {
             self.since_delivery.not_before = None;

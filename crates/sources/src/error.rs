@@ -9,7 +9,7 @@ use qseed_model::{Check, FetchFault};
 use crate::answer::AnswerError;
 use crate::tls::{TlsFault, UnusableFile};
 
-/// What a request was doing when its time was up.
+/// What a request was doing when time ran out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Reading the access token and the certificates.
@@ -34,7 +34,7 @@ impl fmt::Display for Phase {
             Self::Files => "reading the access token and the certificates",
             Self::Resolve => "looking up its address",
             Self::Connect => "connecting",
-            Self::Handshake => "the TLS handshake",
+            Self::Handshake => "making the TLS handshake",
             Self::Answer => "waiting for the answer",
             Self::Body => "reading the answer's body",
             Self::Device => "reading",
@@ -79,8 +79,8 @@ pub enum FetchError {
     /// No thread can be started to read files.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
-    /// The time was up.
-    #[error("no complete answer from {endpoint} within {limit:?}: time ran out at {phase}")]
+    /// Time ran out.
+    #[error("no complete answer from {endpoint} within {limit:?}: time ran out while {phase}")]
     Timeout {
         /// Host and port, or the device.
         endpoint: String,
@@ -103,16 +103,16 @@ pub enum FetchError {
     Status {
         /// The HTTP status.
         status: u16,
-        /// How long the server asks to be left alone; uncapped.
+        /// The pause that the server asks for; uncapped.
         retry_after: Option<Duration>,
         /// The access token that was refused is not the one that its file holds now.
         token_changed: bool,
     },
-    /// The body is declared to be something else than JSON.
+    /// The head announces something other than JSON.
     #[error("the service answered with {0} instead of JSON: a proxy, a portal or a wrong url?")]
     NotJson(&'static str),
     /// The answer comes from a cache.
-    #[error("a cache answered with something {0} s old, which others may have got as well")]
+    #[error("the answer comes from a cache and is {0} s old, so others may have the same bytes")]
     Cached(u64),
     /// The body is not what was asked for.
     #[error("the answer is not {asked}: {fault}")]
@@ -203,7 +203,7 @@ fn meaning(status: u16) -> &'static str {
     match status {
         204 => ": there is no entropy in it",
         300..=399 => ": it redirects elsewhere, which qseed never follows; check the url",
-        400 | 422 => ": it takes the request for malformed",
+        400 | 422 => ": it considers the request malformed",
         401 => {
             ": what qseed shows it (an access token, a client certificate) is missing, wrong or \
              expired"

@@ -1,4 +1,4 @@
-//! What a look at a source found.
+//! The state of a source, for `qseed check`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::error::FetchError;
 use crate::http::{Call, HttpClient};
 use crate::link::Link;
 
-/// The state of a source, for `qseed check`.
+/// What an inspection of a source found.
 #[derive(Debug)]
 pub struct Inspection {
     /// The url or the device.
@@ -18,31 +18,31 @@ pub struct Inspection {
     pub trust: Option<String>,
     /// Whether the source could be reached, and over which link (`None` without TLS).
     pub reached: Result<Option<Arc<Link>>, FetchError>,
-    /// Whether the service takes what qseed authenticates with.
+    /// Whether the service accepts what qseed authenticates with.
     pub credential: CredentialVerdict,
     /// What one fetch may ask for.
     pub limits: Limits,
-    /// What the service tells of itself; `None` if it was not asked or tells nothing.
+    /// The service's capabilities; `None` if it was not asked or offers none.
     pub capabilities: Option<Result<Capabilities, FetchError>>,
     /// The service's own health tests; `None` if it was not asked or offers none.
     pub health: Option<Result<Vec<HealthTest>, FetchError>>,
 }
 
-/// Whether a service takes the credentials it was shown (or that none were shown).
+/// Whether a service accepts the credential (or that there is none).
 #[derive(Debug)]
 pub enum CredentialVerdict {
     /// It does.
     Accepted,
     /// It does not, or the token cannot be read.
     Refused(FetchError),
-    /// Something is there, and does not answer as such a service does: no entropy will come of it.
+    /// Something answers, but not as such a service does: it will deliver no entropy.
     OutOfOrder(FetchError),
-    /// That could not be found out without spending entropy.
+    /// That cannot be found out without spending entropy.
     Unknown,
 }
 
 impl Inspection {
-    /// Looks whether an HTTP service can be reached.
+    /// Connects to an HTTP service.
     pub(crate) async fn begin(client: &mut HttpClient, limits: Limits) -> Self {
         let reached = client.connect().await.map(|()| client.link());
         Self {
@@ -56,16 +56,16 @@ impl Inspection {
         }
     }
 
-    /// Sends a request that is malformed on purpose, and sees whether it is that or the credential
-    /// that the service refuses.
+    /// Sends a request that is malformed on purpose, to see whether the service refuses that or the
+    /// credential.
     pub(crate) async fn try_credential(&mut self, client: &mut HttpClient, malformed: &Call) {
         if self.reached.is_err() {
             return;
         }
         self.credential = match client.call(malformed).await {
-            // Nothing of nothing was served: that says nothing of who may have something.
+            // Serving zero bytes proves nothing about the credential.
             Ok(_) => CredentialVerdict::Unknown,
-            // The questions before, which were answered, may have used up what is allowed.
+            // The requests before this one may have used up the rate limit.
             Err(FetchError::Status { status: 429, .. })
                 if matches!(self.capabilities, Some(Ok(_)))
                     || matches!(self.health, Some(Ok(_))) =>

@@ -18,29 +18,29 @@ use crate::{Ask, BoxFuture, Source, SystemRoots};
 /// A source of type `qrng-open-api`.
 pub(crate) struct QrngOpenApi {
     client: HttpClient,
-    /// What the service allows; `None` until it was asked.
-    told: Option<Limits>,
-    /// Since the last delivery a refusal has led to asking for the limits again.
-    doubted: bool,
+    /// What the service allows; `None` until it has answered that.
+    learnt: Option<Limits>,
+    /// A refusal has led to asking for the limits again, and no delivery followed yet.
+    asked_again: bool,
 }
 
 impl QrngOpenApi {
     pub(crate) fn open(http: Http, roots: &SystemRoots) -> Self {
         Self {
             client: HttpClient::new(http, roots),
-            told: None,
-            doubted: false,
+            learnt: None,
+            asked_again: false,
         }
     }
 
-    /// Asks for the service's limits. A service that does not tell them, or tells them in another
-    /// form, is asked for entropy within the common ones.
+    /// Asks for the service's limits. If it does not offer them, or in another form, the common
+    /// ones hold.
     async fn learn(&mut self, spare_attempt: bool) -> Result<(), FetchError> {
         let told = match self.capabilities(spare_attempt).await {
             Err(error) if matches!(error.kind(), FetchFault::Invalid(_)) => None,
             told => told?,
         };
-        self.told = Some(told.map_or(Limits::COMMON, |told| told.limits));
+        self.learnt = Some(told.map_or(Limits::COMMON, |told| told.limits));
         Ok(())
     }
 
@@ -76,12 +76,12 @@ impl QrngOpenApi {
 impl Source for QrngOpenApi {
     fn fetch(&mut self, ask: Ask) -> BoxFuture<'_, Result<Entropy, FetchError>> {
         Box::pin(async move {
-            let just_learnt = self.told.is_none();
+            let just_learnt = self.learnt.is_none();
             if just_learnt {
                 self.learn(false).await?;
             }
-            // To ask for the limits was a request as well: if only one may be sent, the fetch has
-            // to wait for the next time.
+            // Asking for the limits took a request. If only one may be sent, entropy has to wait
+            // for the next fetch.
             if !self.limits().allow(ask.shape) || (just_learnt && !ask.spare_attempt) {
                 return Err(FetchError::Limits);
             }
@@ -96,14 +96,13 @@ impl Source for QrngOpenApi {
             let parse = |body: &[u8]| parse_entropy(body, ask.shape);
             let fetched = self.client.ask(&call, "the asked entropy", parse).await;
             match &fetched {
-                Ok(_) => self.doubted = false,
-                // The request was perhaps within limits that have changed: once, ask for them
-                // again before the refusal counts as the service's last word.
+                Ok(_) => self.asked_again = false,
+                // The limits may have changed: ask for them once more before the refusal counts.
                 Err(FetchError::Status {
                     status: 400 | 422, ..
                 }) => {
-                    self.told = None;
-                    if !std::mem::replace(&mut self.doubted, true) && !just_learnt {
+                    self.learnt = None;
+                    if !std::mem::replace(&mut self.asked_again, true) && !just_learnt {
                         return Err(FetchError::Limits);
                     }
                 }
@@ -114,12 +113,12 @@ impl Source for QrngOpenApi {
     }
 
     fn limits(&self) -> Limits {
-        self.told.unwrap_or(Limits::COMMON)
+        self.learnt.unwrap_or(Limits::COMMON)
     }
 
     fn connect(&mut self) -> BoxFuture<'_, Result<(), FetchError>> {
         Box::pin(async {
-            match self.told {
+            match self.learnt {
                 None => self.learn(true).await,
                 Some(_) => self.client.connect().await,
             }
@@ -136,7 +135,7 @@ impl Source for QrngOpenApi {
             seen.capabilities = self.capabilities(true).await.transpose();
             if let Some(Ok(told)) = &seen.capabilities {
                 seen.limits = told.limits;
-                self.told = Some(told.limits);
+                self.learnt = Some(told.limits);
             }
             let call = Call::get("/healthtest".to_owned(), REPORT_LIMIT);
             let asked = "a list of health tests";

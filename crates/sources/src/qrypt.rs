@@ -42,7 +42,7 @@ impl Api {
         }
     }
 
-    /// A request that a service must refuse as malformed, after it looked at the token.
+    /// A request that a service must refuse as malformed, after it has checked the token.
     fn probe(self) -> Call {
         match self {
             Self::Newer => probe("/api/v1/entropy"),
@@ -168,8 +168,8 @@ pub(crate) fn post(path: &str, ask: Ask) -> Call {
     }
 }
 
-/// A request for blocks of no bytes, which a service must refuse as malformed after it looked at
-/// the token.
+/// A request for blocks of no bytes. A service must refuse it as malformed, after it has checked the
+/// token.
 pub(crate) fn probe(path: &str) -> Call {
     post(path, ask_for(0, 1))
 }

@@ -1,4 +1,4 @@
-//! What a source must be told, after the configuration was read and judged.
+//! The settings of a source. The configuration has validated them.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the sources answered, and the seeds that are made of it.
+//! Takes in the sources' answers, and makes seeds of them.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::settings::Combine;
 use crate::source::{InFlight, SinceDelivery};
 use crate::timers::Timer;
 
-/// A service that refuses a token or a request is asked again this often.
+/// After a service refused a token or a request, the next one follows after this time.
 const REFUSED: Duration = Duration::from_secs(5 * 60);
-/// The longest pause that a service gets when it asks for one.
+/// The longest pause that qseed makes when a service asks for one.
 const RETRY_AFTER_AT_MOST: Duration = Duration::from_secs(3600);
 
 impl Sources {

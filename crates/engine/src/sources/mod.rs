@@ -1,4 +1,4 @@
-//! The sources: what each is asked, what it brought, and what seeds are made of.
+//! The sources: requests, deliveries, and the seeds made of them.
 
 mod exchanges;
 mod planning;
@@ -40,7 +40,7 @@ pub(crate) struct Sources {
     smallest_seed: usize,
     /// The bytes that the reserve is to hold.
     reserve_target: usize,
-    /// Partitions that open one after the other are asked for together, until then at most.
+    /// Until when a request waits for partitions that are being opened.
     gather_until: Option<Moment>,
 }
 

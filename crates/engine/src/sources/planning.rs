@@ -1,4 +1,4 @@
-//! What is asked of which source, and when.
+//! Plans requests: which source, how many bytes, when.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) struct Demand<'a> {
     pub(crate) partitions: &'a Partitions,
 }
 
-/// What bytes are asked for.
+/// What the bytes of a request are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum For {
     /// Seeds that are due.

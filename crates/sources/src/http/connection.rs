@@ -18,10 +18,10 @@ use tokio::task::JoinSet;
 use crate::error::FetchError;
 use crate::tls::TlsFault;
 
-/// The longest head of an answer, in bytes, and the most that is buffered of a body at once.
+/// The longest head of an answer, and the largest buffer for its body, in bytes.
 const HEAD_LIMIT: usize = 16 * 1024;
 
-/// Most header lines of an answer: as many as proxies usually let through.
+/// The most header lines of an answer: as many as proxies usually let through.
 const MAX_HEADERS: usize = 256;
 
 /// A connection and the task that drives it; both end together.

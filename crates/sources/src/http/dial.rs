@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::helper::Helper;
 
-/// How long an address has for itself before the next one is tried besides (RFC 8305 section 5).
+/// The head start of an address before the next one is tried in parallel (RFC 8305 section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Looks one host's addresses up, again for each connection.

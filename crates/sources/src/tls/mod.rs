@@ -1,4 +1,4 @@
-//! TLS towards entropy services: rustls with a provider of its own, nothing process-wide.
+//! TLS to entropy services: rustls, configured for each source, without process-wide state.
 
 mod fault;
 mod files;
@@ -89,8 +89,8 @@ pub(crate) fn link(session: &ClientConnection) -> Link {
     }
 }
 
-/// When a certificate ends. The verifier shows that only of one that has ended, so it is asked to
-/// judge the certificate at the end of time.
+/// When a certificate ends. The verifier names that date only in its error for an expired
+/// certificate, so let it judge this one at the end of time.
 fn expires(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
     let end_of_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX));

@@ -1,5 +1,5 @@
-//! Which server certificates are accepted: those that pass the usual validation, or stand in
-//! `tls.ca` themselves; and the key must be a pinned one where keys are pinned.
+//! Accepts a server certificate that passes the usual validation or is itself in `tls.ca`. If keys
+//! are pinned, its key must be a pinned one too.
 
 use std::sync::Arc;
 
