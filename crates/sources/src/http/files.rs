@@ -21,6 +21,19 @@ pub(super) struct Files {
 }
 
 impl Files {
+    /// Whether [`Files::read`] looks at any file.
+    pub(super) fn are_needed(http: &Http, roots: &SystemRoots) -> bool {
+        let token = match &http.auth {
+            Auth::None => None,
+            Auth::Bearer(token) | Auth::XApiKey(token) => token.path(),
+        };
+        let tls = match &http.transport {
+            Transport::Plain => false,
+            Transport::Tls(tls) => tls.ca.is_some() || tls.client.is_some() || !roots.are_loaded(),
+        };
+        token.is_some() || tls
+    }
+
     /// Reads the token as it is now, and what TLS needs if that changed `before`. May take long.
     pub(super) fn read(
         http: &Http,

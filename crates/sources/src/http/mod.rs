@@ -226,8 +226,13 @@ impl HttpClient {
         let end = link.and_then(|link| link.certificate_expires);
         let ended = end.is_some_and(|end| end <= jiff::Timestamp::now());
         let before = self.files.tls.clone().filter(|_| !ended);
+        let on_a_thread = Files::are_needed(&http, &roots);
         let read = move || Files::read(&http, &roots, before);
-        let files = self.reading.run(read).await.map_err(FetchError::Thread)??;
+        let files = if on_a_thread {
+            self.reading.run(read).await.map_err(FetchError::Thread)??
+        } else {
+            read()?
+        };
         let same_tls = match (&files.tls, &self.files.tls) {
             (Some(now), Some(before)) => Arc::ptr_eq(&now.config, &before.config),
             _ => true,

@@ -34,14 +34,13 @@ impl SystemRoots {
         self.replace(None);
     }
 
+    pub(crate) fn are_loaded(&self) -> bool {
+        self.loaded().is_some()
+    }
+
     /// The roots; none at all is an error, and is tried again the next time. May take long.
     pub(super) fn load(&self) -> Result<Arc<RootCertStore>, UnusableFile> {
-        let loaded = self
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        if let Some(roots) = loaded {
+        if let Some(roots) = self.loaded() {
             return Ok(roots);
         }
         let mut roots = RootCertStore::empty();
@@ -59,6 +58,13 @@ impl SystemRoots {
         let roots = Arc::new(roots);
         self.replace(Some(Arc::clone(&roots)));
         Ok(roots)
+    }
+
+    fn loaded(&self) -> Option<Arc<RootCertStore>> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn replace(&self, roots: Option<Arc<RootCertStore>>) {
