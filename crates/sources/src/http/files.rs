@@ -6,7 +6,7 @@ use qseed_secrets::SecretRef;
 use zeroize::Zeroizing;
 
 use crate::error::FetchError;
-use crate::settings::{Auth, Http};
+use crate::settings::{Auth, Http, Tls};
 use crate::tls::{Loaded, SystemRoots};
 
 /// The other header that services take a token in.
@@ -27,11 +27,8 @@ impl Files {
             Auth::None => None,
             Auth::Bearer(token) | Auth::XApiKey(token) => token.path(),
         };
-        let tls = match &http.transport {
-            Transport::Plain => false,
-            Transport::Tls(tls) => tls.ca.is_some() || tls.client.is_some() || !roots.are_loaded(),
-        };
-        token.is_some() || tls
+        let needed = |tls: &Tls| tls.ca.is_some() || tls.client.is_some() || !roots.are_loaded();
+        token.is_some() || http.tls().is_some_and(needed)
     }
 
     /// Reads the token as it is now, and what TLS needs if that changed `before`. May take long.

@@ -11,7 +11,6 @@ use crate::guard_file::GuardFile;
 use crate::log::Entry;
 use crate::run::config_source::Pins;
 use crate::run::manager::notify;
-use crate::run::secret_files::SecretFiles;
 use crate::say;
 use crate::state_dir::{StateDir, StateDirError};
 
@@ -40,6 +39,9 @@ impl Daemon {
         let (prepared, warnings) = self.config_source.read_again()?;
         self.sources.renew_roots();
         let adapters = self.sources.open(&prepared.plan);
+        self.secret_files
+            .watch(&prepared.plan)
+            .map_err(|error| Failure::internal("cannot start a thread", error))?;
         let (plan, pins) = self.config_source.accept(prepared);
         // The files in the old one are open.
         let state_dir = std::mem::take(&mut self.plan.config.state_dir);
@@ -58,7 +60,6 @@ impl Daemon {
         for warning in say::configuration::warnings(&self.plan, &warnings) {
             self.reports.write(warning);
         }
-        self.secret_files = SecretFiles::new(&self.plan);
         self.start_sources(adapters);
         self.tell_pins(&pins);
         drop(pins);

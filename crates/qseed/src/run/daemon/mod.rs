@@ -18,7 +18,7 @@ use super::config_source::ConfigSource;
 use super::orphans;
 use super::processes::Processes;
 use super::reports::Reports;
-use super::secret_files::{CHECK_EVERY, Exposures, Owner, SecretFiles};
+use super::secret_files::{CHECK_EVERY, SecretFiles};
 use super::service::{Service, Wish};
 use super::sources::Sources;
 use super::state_files::StateFiles;
@@ -46,7 +46,6 @@ pub(super) struct Daemon {
     state_files: StateFiles,
     usage: Usage,
     secret_files: SecretFiles,
-    exposures: Exposures,
     to_handle: UnboundedReceiver<Incoming>,
     service: Service,
     stopping: bool,
@@ -66,7 +65,7 @@ impl Daemon {
             config.reserve = None;
         }
         let once = args.once;
-        let exposures = Exposures::new(args.config.allow_readable_secrets);
+        let may_be_readable = args.config.allow_readable_secrets;
         let (config_source, plan) = ConfigSource::new(args.config, config)?;
         let mut reports = Reports::new(&plan);
         let remarks = say::configuration::warnings(&plan, warnings);
@@ -75,6 +74,10 @@ impl Daemon {
             reports.write(entry);
         }
         let (incoming, to_handle) = unbounded_channel();
+        let mut secret_files = SecretFiles::new(may_be_readable, incoming.clone());
+        secret_files
+            .watch(&plan)
+            .map_err(|error| Failure::internal("cannot start a thread", error))?;
         let state_dir = plan.config.state_dir.clone();
         let dir = open_state_dir(&plan)?;
         let (usage, read) = Usage::read(dir.as_ref().ok());
@@ -94,8 +97,7 @@ impl Daemon {
         let state_files = StateFiles::start(state_dir, guard, (usage_file, read), events)
             .map_err(|error| Failure::internal("cannot start a thread", error))?;
         let mut daemon = Self {
-            secret_files: SecretFiles::new(&plan),
-            exposures,
+            secret_files,
             once,
             plan,
             config_source,
@@ -179,11 +181,6 @@ impl Daemon {
     fn look_at_files(&mut self) {
         self.tell_budgets();
         self.state_files.refresh();
-        for owner in self.secret_files.changed() {
-            self.handle(match owner {
-                Owner::Source(id) => Event::SourceSecretChanged(id),
-                Owner::Partition(id) => Event::PinChanged(id),
-            });
-        }
+        self.secret_files.check();
     }
 }

@@ -137,8 +137,8 @@ impl Daemon {
         });
     }
 
-    /// Warns where other users can use a secret that was just read.
-    pub(super) fn secret_was_read(&mut self, owner: Owner) {
+    /// Has a secret that was just read examined: can other users use it?
+    pub(super) fn secret_was_read(&self, owner: Owner) {
         let plan = &self.plan;
         let secrets: Vec<NamedSecret<'_>> = match owner {
             Owner::Source(id) => {
@@ -150,11 +150,8 @@ impl Daemon {
                 partition.and_then(Partition::secret).into_iter().collect()
             }
         };
-        for exposure in secrets
-            .iter()
-            .flat_map(|it| self.exposures.after_reading(it))
-        {
-            self.reports.write(shell::exposed(&exposure));
+        for secret in secrets {
+            self.secret_files.was_read(secret);
         }
     }
 }
