@@ -221,11 +221,7 @@ impl HttpClient {
     async fn read_files(&mut self) -> Result<(), FetchError> {
         self.phase = Phase::Files;
         let (http, roots) = (Arc::clone(&self.settings), self.roots.clone());
-        // A resumed session skips the validation, so it must not outlive the certificate.
-        let link = self.traffic.link.as_ref();
-        let end = link.and_then(|link| link.certificate_expires);
-        let ended = end.is_some_and(|end| end <= jiff::Timestamp::now());
-        let before = self.files.tls.clone().filter(|_| !ended);
+        let before = self.files.tls.clone();
         let on_a_thread = Files::are_needed(&http, &roots);
         let read = move || Files::read(&http, &roots, before);
         let files = if on_a_thread {
@@ -234,7 +230,7 @@ impl HttpClient {
             read()?
         };
         let same_tls = match (&files.tls, &self.files.tls) {
-            (Some(now), Some(before)) => Arc::ptr_eq(&now.config, &before.config),
+            (Some(now), Some(before)) => now.is(before),
             _ => true,
         };
         // A connection that was made before a change is no longer what the operator wants.
@@ -292,7 +288,7 @@ impl HttpClient {
         };
         self.phase = Phase::Handshake;
         let requires_post_quantum = settings.post_quantum == PostQuantum::Require;
-        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        let connector = TlsConnector::from(tls.config(self.traffic.link.as_deref()));
         let server = self.endpoint.server_name.clone();
         let stream = match connector.connect(server, stream).await {
             Ok(stream) => stream,

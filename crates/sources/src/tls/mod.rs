@@ -30,7 +30,7 @@ const SESSIONS: usize = 4;
 /// A client configuration, and the state of the files that it was made of.
 #[derive(Clone)]
 pub(crate) struct Loaded {
-    pub(crate) config: Arc<ClientConfig>,
+    config: Arc<ClientConfig>,
     stamps: Vec<Stamp>,
     roots: Option<Arc<RootCertStore>>,
 }
@@ -61,6 +61,23 @@ impl Loaded {
             stamps,
             roots,
         })
+    }
+
+    /// The configuration for a new connection after `last`. A resumed session skips the validation,
+    /// so it must not outlive the certificate.
+    pub(crate) fn config(&self, last: Option<&Link>) -> Arc<ClientConfig> {
+        let end = last.and_then(|link| link.certificate_expires);
+        if end.is_none_or(|end| end > Timestamp::now()) {
+            return Arc::clone(&self.config);
+        }
+        let mut config = (*self.config).clone();
+        config.resumption = Resumption::disabled();
+        Arc::new(config)
+    }
+
+    /// Whether nothing changed since `before` was loaded.
+    pub(crate) fn is(&self, before: &Self) -> bool {
+        Arc::ptr_eq(&self.config, &before.config)
     }
 }
 
