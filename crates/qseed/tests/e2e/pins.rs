@@ -248,6 +248,7 @@ fn the_operator_lets_a_pin_be_tried_again() {
     site.configure_full(&site.full(&service, &partitions));
     let qseed = site.start();
     wait_failed(&qseed, "issuing-ca", "pin-refused");
+    wait_held_in_file(&site);
     let guard = |clear: Option<&str>| {
         let mut command = self::qseed();
         command.arg("guard").arg("--config").arg(site.config_path());
