@@ -244,8 +244,8 @@ impl ModuleWorker {
         self.send(ToWorker::List { request: 0 });
         loop {
             match self.answer().await? {
-                FromWorker::Ready(ready) => {
-                    listing.library = ready.library;
+                FromWorker::Ready(library) => {
+                    listing.library = library;
                     listing.is_loaded = true;
                 }
                 FromWorker::Slot { slot, .. } => listing.slots.push(slot),

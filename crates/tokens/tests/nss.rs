@@ -24,11 +24,11 @@ fn nss(folder: &tempfile::TempDir) -> WorkerSpec {
 fn a_database_is_opened_logged_in_to_and_seeded() {
     let folder = tempfile::tempdir().expect("a folder");
     on_one_thread(async {
-        let (mut daemon, ready) = Daemon::ready(&nss(&folder)).await;
+        let (mut daemon, library) = Daemon::ready(&nss(&folder)).await;
         daemon.start_opening(token(1, LABEL, Login::User, Some("secret")));
         assert_eq!(daemon.let_log_in().await, PinAnswer::Accepted);
         let (_, token) = daemon.opened().await;
-        let note = GeneratorNote::of(&ready.library, &token);
+        let note = GeneratorNote::of(&library, &token);
         assert_eq!(note, Some(GeneratorNote::InCallingProcess));
         daemon.seed(1, 1, &[0x5a; 48]);
         assert_eq!(daemon.seeded().await, (1, 1));

@@ -71,7 +71,7 @@ fn a_token_is_opened_whatever_its_clock_says() {
     for module in [MODULE, PROXY] {
         let folder = tempfile::tempdir().expect("a folder");
         on_one_thread(async {
-            let (mut daemon, ready) = Daemon::ready(&with_service(module, folder.path())).await;
+            let (mut daemon, library) = Daemon::ready(&with_service(module, folder.path())).await;
             let slots = daemon.list().await;
             let labels: Vec<_> = slots
                 .iter()
@@ -83,7 +83,7 @@ fn a_token_is_opened_whatever_its_clock_says() {
             assert_eq!(daemon.let_log_in().await, PinAnswer::Accepted);
             let (_, info) = daemon.opened().await;
             assert_eq!(info.model, "IBM SoftTok");
-            let note = GeneratorNote::of(&ready.library, &info);
+            let note = GeneratorNote::of(&library, &info);
             assert_eq!(note, Some(GeneratorNote::RefusesSeeding));
             daemon.seed(1, 1, &[0x5a; 48]);
             let (failure, open) = daemon.seed_failed().await;

@@ -33,8 +33,8 @@ fn a_token_gets_exactly_the_seeds_that_were_sent() {
         .map(|(n, l)| bytes(*l, n))
         .collect();
     on_one_thread(async {
-        let (mut daemon, ready) = Daemon::ready(&hsm.spec()).await;
-        assert_eq!(ready.library.manufacturer, "SoftHSM");
+        let (mut daemon, library) = Daemon::ready(&hsm.spec()).await;
+        assert_eq!(library.manufacturer, "SoftHSM");
         daemon.start_opening(token(1, "first", Login::None, None));
         let (partition, info) = daemon.opened().await;
         assert_eq!((partition, info.label.as_str()), (1, "first"));
@@ -274,11 +274,11 @@ fn fifty_tokens_are_open_at_once_and_each_gets_its_own() {
 #[test]
 fn slots_are_listed_without_a_session() {
     let hsm = SoftHsm::with_tokens(&["first", "second"]);
-    let (slots, ready) = on_one_thread(async {
-        let (mut daemon, ready) = Daemon::ready(&hsm.spec()).await;
+    let (slots, library) = on_one_thread(async {
+        let (mut daemon, library) = Daemon::ready(&hsm.spec()).await;
         let slots = daemon.list().await;
         daemon.shut_down().await;
-        (slots, ready)
+        (slots, library)
     });
     let tokens: Vec<_> = slots.iter().filter_map(|slot| slot.token()).collect();
     let labels: Vec<_> = tokens.iter().map(|token| token.label.as_str()).collect();
@@ -288,7 +288,7 @@ fn slots_are_listed_without_a_session() {
     );
     for slot in &slots {
         let token = slot.token().expect("SoftHSM's slots all have tokens");
-        assert!(matches(&token.uri(), &ready.library, slot));
+        assert!(matches(&token.uri(), &library, slot));
     }
     assert_eq!(hsm.spy_log().count("C_OpenSession"), 0);
 }

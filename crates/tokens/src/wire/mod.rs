@@ -128,8 +128,8 @@ pub enum PinSource {
 #[expect(missing_docs, reason = "the names of the fields say it")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
-    /// The module is loaded.
-    Ready(Ready),
+    /// The module is loaded; what it says about itself, empty if it does not answer.
+    Ready(LibraryInfo),
     /// The module cannot be loaded or initialised; the worker exits.
     InitFailed(TokenFailure),
     /// The partition is open, and logged in if it wants a login.
@@ -197,15 +197,6 @@ pub enum FromWorker {
         /// Why it is not complete.
         failure: Option<TokenFailure>,
     },
-}
-
-/// What a worker reports about itself and its module.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ready {
-    /// What the module says about itself; empty if it does not answer.
-    pub library: LibraryInfo,
-    /// Whether all memory of the worker is locked, so that nothing reaches swap.
-    pub memory_locked: bool,
 }
 
 #[cfg(test)]

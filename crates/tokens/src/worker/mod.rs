@@ -44,7 +44,7 @@ use operation::{Command, Operation};
 use pool::Pool;
 use slots::Slots;
 
-use crate::wire::{self, Decoder, FromWorker, Hello, Ready, ToWorker};
+use crate::wire::{self, Decoder, FromWorker, Hello, ToWorker};
 
 /// Exit codes (sysexits): started by hand, the module does not load.
 const USAGE: u8 = 64;
@@ -80,7 +80,8 @@ fn serve(
     link: Link,
     mut messages: Messages<UnixStream>,
 ) -> ExitCode {
-    let memory_locked = qseed_secrets::memory::lock().is_ok();
+    // The daemon has the same limits and capabilities, and logs it where this fails.
+    let _ = qseed_secrets::memory::lock();
     let module = match Module::load(&hello.module, hello.init_args) {
         Ok(module) => module,
         Err(failure) => {
@@ -88,10 +89,7 @@ fn serve(
             return ExitCode::from(UNAVAILABLE);
         }
     };
-    link.send(&FromWorker::Ready(Ready {
-        library: module.library().clone(),
-        memory_locked,
-    }));
+    link.send(&FromWorker::Ready(module.library().clone()));
     let worker = Arc::new(Worker {
         module,
         link,

@@ -17,10 +17,10 @@ use qseed_model::pins::{HeldBack, PinAnswer};
 use qseed_model::uri::TokenUri;
 use qseed_model::{Login, TokenChoice};
 use qseed_real_tokens::{SOFTHSM, SPY, SoftHsm};
-use qseed_tokens::directory::{SlotReport, TokenInfo};
+use qseed_tokens::directory::{LibraryInfo, SlotReport, TokenInfo};
 use qseed_tokens::failure::TokenFailure;
 use qseed_tokens::supervisor::{Output, RECHECK_AFTER, Worker, WorkerEvent, WorkerSpec};
-use qseed_tokens::wire::{FromWorker, Open, PinSource, Ready, ToWorker};
+use qseed_tokens::wire::{FromWorker, Open, PinSource, ToWorker};
 use tokio::sync::mpsc;
 
 /// Ends a test that would wait for ever; nothing is judged by it.
@@ -109,10 +109,10 @@ impl Daemon {
     }
 
     /// Starts a worker whose module loads.
-    pub async fn ready(spec: &WorkerSpec) -> (Self, Ready) {
+    pub async fn ready(spec: &WorkerSpec) -> (Self, LibraryInfo) {
         let mut daemon = Self::start(spec);
         match daemon.message().await {
-            FromWorker::Ready(ready) => (daemon, ready),
+            FromWorker::Ready(library) => (daemon, library),
             other => panic!("not ready: {other:?}"),
         }
     }
