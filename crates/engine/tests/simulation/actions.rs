@@ -153,13 +153,13 @@ impl World {
         &mut self,
         source: SourceId,
         request: RequestId,
-        answer: Answer,
+        mut answer: Answer,
         sent: u32,
     ) -> Checked {
         self.bytes.answered(source, request);
         let abandoned = self.abandoned.remove(&request);
         if let Some(service) = self.services.get_mut(&source) {
-            service.answered(self.now, sent);
+            service.answered(self.now, sent, &mut answer);
         }
         // The task that asked is gone; now and then its last word still comes.
         if abandoned && self.dice.one_in(2) {

@@ -246,6 +246,7 @@ impl World {
                 service.asleep_until = service.asleep_until.max(now + asleep);
                 service.healthy_since = Some(service.asleep_until);
                 if told {
+                    service.change_secret();
                     self.tell(Event::SourceSecretChanged(id))?;
                 }
                 self.look_at_sources()

@@ -104,6 +104,8 @@ pub(crate) struct Service {
     /// What the state directory says of requests: those under way, and when others were answered.
     under_way: u32,
     answered: Vec<Moment>,
+    /// The secret changed while the request under way was refused with the old one.
+    secret_changed: bool,
 }
 
 impl Service {
@@ -119,6 +121,7 @@ impl Service {
             arrivals: VecDeque::new(),
             under_way: 0,
             answered: Vec::new(),
+            secret_changed: false,
         }
     }
 
@@ -165,9 +168,18 @@ impl Service {
         }
     }
 
+    /// The operator changed the secret.
+    pub(crate) fn change_secret(&mut self) {
+        self.secret_changed = self.under_way > 0;
+    }
+
     /// The answer to a request is in.
-    pub(crate) fn answered(&mut self, now: Moment, sent: u32) {
+    pub(crate) fn answered(&mut self, now: Moment, sent: u32, answer: &mut Answer) {
         self.under_way = 0;
+        let changed = std::mem::take(&mut self.secret_changed);
+        if let Answer::Fails(failure) = answer {
+            failure.secret_changed = changed && failure.kind == FetchFault::Refused;
+        }
         for _ in 0..sent {
             self.answered.push(now);
         }
