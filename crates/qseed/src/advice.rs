@@ -179,7 +179,11 @@ pub(crate) fn advice(failure: &TokenFailure, partition: &Partition) -> String {
              qseed read its configuration again (SIGHUP)"
                 .to_owned()
         }
-        (TokenFault::AnotherLogin, _) => "use one login for the token".to_owned(),
+        (TokenFault::AnotherLogin, _) => {
+            "another kind of user is logged in to the token: set the same `login` for all of its \
+             partitions, or end the other application that uses it"
+                .to_owned()
+        }
         (TokenFault::Mismatch, _) => NAME_ONE_TOKEN.to_owned(),
         (
             TokenFault::PinUnavailable

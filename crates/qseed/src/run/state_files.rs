@@ -125,13 +125,13 @@ impl StateFiles {
 #[derive(Debug, thiserror::Error)]
 enum GuardFault {
     #[error(
-        "{0}. Until it can be written, no PIN is presented. Let qseed write to `state_dir`, or name \
-         another one"
+        "{0}. Until qseed can write it, it presents no PIN. Free disk space, or let qseed write to \
+         `state_dir`."
     )]
     CannotWrite(String),
     #[error(
-        "{0}. Records of refused PINs may be missing, so no PIN is presented until somebody has \
-         run: qseed guard --reset"
+        "{0}. Records of refused PINs may be missing, so qseed presents no PIN until you run: qseed \
+         guard --reset"
     )]
     Lost(String),
 }

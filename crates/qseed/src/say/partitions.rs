@@ -106,8 +106,12 @@ fn failed(advice: &str, failure: &TokenFailure, repeats: Option<Repeats>, next: 
         .next(next)
 }
 
-/// With a capital and a full stop; with a blank, if there is anything.
+/// With a capital, unless it begins with the program's name, and a full stop; with a blank, if there
+/// is anything.
 fn as_sentence(text: &str) -> String {
+    if text.starts_with("qseed ") {
+        return format!("{text}. ");
+    }
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| {
         format!("{}{}. ", first.to_uppercase(), letters.as_str())
