@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The length of the PIN guard's key in bytes: HMAC-SHA-256's own.
+pub const GUARD_KEY_BYTES: usize = 32;
+
 /// Defines a digest, which is written as hexadecimal digits.
 macro_rules! digest {
     ($(#[$doc:meta])* $name:ident, $bytes:literal) => {

@@ -210,6 +210,12 @@ impl StateDir {
         rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
     }
 
+    /// A file's length in bytes; none: there is none.
+    pub(crate) fn length(&self, name: &str) -> Option<u64> {
+        let meta = rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        u64::try_from(meta.st_size).ok()
+    }
+
     /// Puts a file with this content in the place of another, or of none. The content is on the
     /// disk before the file gets its name. The file comes back open for appending, locked.
     pub(crate) fn replace(&self, name: &str, content: &[u8]) -> Result<File, StateDirError> {

@@ -194,7 +194,8 @@ fn not_open(found: &mut Found<'_>, failure: &TokenFailure, held: Option<Held>) {
         (Some(Held::NotRecorded(why)), _) => not_recorded(&mut found.subject, &why),
         (None, FailureClass::GuardKeyMissing) => {
             let text = format!("no PIN was presented: {failure}");
-            let fix = "let qseed's user read and write `state_dir`";
+            let fix = "let qseed's user read and write `state_dir`; if the key is lost or damaged, see: \
+                       qseed guard";
             found.subject.fault_of(Code::Permission, CHECK, text, fix);
         }
         (

@@ -6,9 +6,9 @@
 //! so what it speaks of never happened; it is cut off.
 //!
 //! Records are numbered, and `pin-guard.seal` beside the file remembers how far they had come when
-//! a PIN was last held back or cleared. So a file that is missing, shortened, edited or replaced by
-//! an older copy is noticed, and so is another key (the file says which one it is tied to). Then
-//! nothing is presented until `qseed guard --reset`. A process that has the file open writes down
+//! a PIN was last held back or cleared. So a file that is missing, shortened, garbled or replaced by
+//! an older copy is noticed, and so are another key (the file says which one it is tied to) and a
+//! damaged seal. Then nothing is presented until `qseed guard --reset`. A process that has the file open writes down
 //! again what it knows.
 
 mod presenter;
@@ -18,7 +18,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use qseed_engine::guard::{Contents, PinRecord, line_of};
-use qseed_model::pins::{DeviceTag, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, ProcessTag};
+use qseed_model::pins::{
+    DeviceTag, GUARD_KEY_BYTES, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, ProcessTag,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::log::format_time;
@@ -77,12 +79,22 @@ pub(crate) struct GuardFile {
 pub(crate) fn read(dir: &StateDir) -> Result<Contents, StateDirError> {
     let text = dir.read(NAME, MAX_BYTES)?;
     let mut contents = contents_of(dir, &text.unwrap_or_default())?;
-    if contents.records.key().is_some() && !dir.exists(KEY) {
+    if contents.records.key().is_some() && !has_key(dir) {
         let key = dir.path().join(KEY);
-        let why = format!("the PIN guard's key {} is missing", key.display());
+        let what = if dir.exists(KEY) {
+            "damaged"
+        } else {
+            "missing"
+        };
+        let why = format!("the PIN guard's key {} is {what}", key.display());
         contents.records.lose(Some(why));
     }
     Ok(contents)
+}
+
+/// Whether there is a key of the right length. Only workers read it.
+fn has_key(dir: &StateDir) -> bool {
+    dir.length(KEY) == Some(GUARD_KEY_BYTES as u64)
 }
 
 /// What a guard's file says, judged by what else is in the state directory.
@@ -96,10 +108,15 @@ fn contents_of(dir: &StateDir, text: &[u8]) -> Result<Contents, StateDirError> {
         ));
     }
     if let Some(seal) = dir.read(SEAL, 4096)? {
-        let sealed = serde_json::from_slice::<Seal>(&seal).map_or(0, |seal| seal.last);
-        if contents.records.last() < sealed {
-            contents.records.count_from(sealed);
-            contents.lose(OLDER);
+        match serde_json::from_slice::<Seal>(&seal) {
+            Ok(sealed) if contents.records.last() < sealed.last => {
+                contents.records.count_from(sealed.last);
+                contents.lose(OLDER);
+            }
+            Ok(_) => {}
+            Err(_) => contents.lose(&format!(
+                "{SEAL}, which tells how many records there are, is damaged"
+            )),
         }
     }
     Ok(contents)
@@ -267,7 +284,9 @@ impl GuardFile {
         self.locked(|guard| {
             let key = guard.contents.records.key();
             let mut fresh = Contents::default();
-            if key.is_some() && guard.file.dir().exists(KEY) {
+            if !has_key(guard.file.dir()) {
+                guard.file.dir().remove(KEY)?;
+            } else if key.is_some() {
                 fresh.add_missing(&guard.contents);
             }
             let last = guard.contents.records.last();

@@ -24,7 +24,7 @@ pub(crate) fn tags(number: u8) -> PinTags {
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     open(folder.path());
-    std::fs::write(folder.path().join(KEY), "").expect("written");
+    std::fs::write(folder.path().join(KEY), [7; 32]).expect("written");
     folder
 }
 
@@ -305,4 +305,35 @@ fn a_seal_is_written_when_a_pin_is_held_back() {
     let seal = std::fs::read_to_string(folder.path().join(SEAL)).expect("a seal");
     let last = guard.contents().records.last();
     assert_eq!(seal, format!("{{\"last\":{last}}}"));
+}
+
+#[test]
+fn a_damaged_seal_presents_nothing_until_a_reset() {
+    for content in ["", "{\"last\":"] {
+        let folder = folder();
+        refuse(&mut open(folder.path()), 1);
+        std::fs::write(folder.path().join(SEAL), content).expect("written");
+        let mut again = open(folder.path());
+        assert_eq!(present(&mut again, 2), Some(HeldBack::GuardLost));
+        again.reset().expect("writable");
+        let mut third = open(folder.path());
+        assert_eq!(present(&mut third, 1), Some(HeldBack::Refused));
+        assert_eq!(present(&mut third, 2), None);
+    }
+}
+
+#[test]
+fn a_damaged_key_counts_as_lost_and_a_reset_makes_room_for_a_new_one() {
+    let folder = folder();
+    refuse(&mut open(folder.path()), 1);
+    let key = folder.path().join(KEY);
+    std::fs::write(&key, [7; 16]).expect("written");
+    let dir = || StateDir::create(folder.path()).expect("usable");
+    let read = super::read(&dir()).expect("readable");
+    assert!(read.records.lost().expect("lost").ends_with("is damaged"));
+    let mut guard = open(folder.path());
+    guard.reset().expect("writable");
+    assert!(!key.exists());
+    assert!(guard.key_may_be_made());
+    assert_eq!(super::read(&dir()).expect("readable").records.lost(), None);
 }

@@ -8,7 +8,9 @@ use std::sync::Mutex;
 
 use aws_lc_rs::hmac;
 use qseed_model::Login;
-use qseed_model::pins::{DevicePinTag, DeviceTag, KeyTag, PinTag, PinTags, TokenTag};
+use qseed_model::pins::{
+    DevicePinTag, DeviceTag, GUARD_KEY_BYTES, KeyTag, PinTag, PinTags, TokenTag,
+};
 use qseed_secrets::Secret;
 use rustix::fs::{Mode, OFlags};
 use rustix::rand::GetRandomFlags;
@@ -17,9 +19,6 @@ use zeroize::Zeroizing;
 use super::locked;
 use crate::directory::TokenInfo;
 use crate::failure::{FailureClass, TokenFailure};
-
-/// The key's length in bytes: HMAC-SHA-256's own.
-const KEY_BYTES: usize = 32;
 
 /// What each digest is for: different purposes give different digests.
 const OF_PIN: &[u8] = b"qseed PIN guard 2, PIN";
@@ -124,11 +123,13 @@ fn digest<const N: usize>(key: &hmac::Key, purpose: &[u8], parts: &[&[u8]]) -> [
 
 fn read(path: &Path) -> io::Result<hmac::Key> {
     // One byte more than a key, to notice a longer file. The buffer never grows.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(GUARD_KEY_BYTES + 1));
     let file = open(path)?;
-    file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() != KEY_BYTES {
-        return Err(io::Error::other("it does not hold 32 bytes"));
+    file.take(GUARD_KEY_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() != GUARD_KEY_BYTES {
+        let why = "it does not hold 32 bytes; restore the key, or run: qseed guard --reset";
+        return Err(io::Error::other(why));
     }
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
@@ -168,7 +169,7 @@ fn make(path: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    let mut key = Zeroizing::new([0; GUARD_KEY_BYTES]);
     rustix::rand::getrandom(&mut key[..], GetRandomFlags::empty())?;
     let mut new = path.as_os_str().to_owned();
     new.push(format!(".{}", std::process::id()));
