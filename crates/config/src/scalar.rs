@@ -27,7 +27,7 @@ impl Field<'_> {
 
     /// A time in `range`, whose ends `span` spells out.
     pub(crate) fn duration(self, range: RangeInclusive<u64>, span: &str) -> Reading<Duration> {
-        let help = format!("write {span}, such as 10, 10s, 5m, 1h or 1d");
+        let help = format!("write {span}, such as 10, 10s or 5m; the units are s, m, h and d");
         let seconds = self.quantity(quantity::seconds, "is not a time", range, &help);
         seconds.map(Duration::from_secs)
     }
@@ -38,7 +38,8 @@ impl Field<'_> {
         range: RangeInclusive<u64>,
         span: &str,
     ) -> Reading<N> {
-        let help = format!("write {span}, such as 4096, 4KiB, 100MiB or 1GiB");
+        let help =
+            format!("write {span}, such as 4096 or 4KiB; the units are KiB, MiB, GiB and TiB");
         self.quantity(quantity::bytes, "is not an amount of bytes", range, &help)
     }
 
@@ -101,6 +102,7 @@ impl Field<'_> {
 
     pub(crate) fn path_as_written(self) -> Reading<PathBuf> {
         let text = self.text()?;
+        self.not_null("write a path, or leave an optional key out")?;
         if text.contains('\0') {
             return self.refuse_unshown("a path cannot hold a NUL character", None);
         }
@@ -110,6 +112,7 @@ impl Field<'_> {
     /// A name of 1 to 64 visible characters, as metrics, commands and logs show it.
     pub(crate) fn name(self) -> Reading<String> {
         let text = self.text()?;
+        self.not_null("write quotes if that is the name itself")?;
         if text.chars().count() > MAX_NAME {
             return self.refuse("is too long", "a name has 1 to 64 characters");
         }
@@ -137,11 +140,7 @@ impl Field<'_> {
         if text.is_empty() {
             return self.refuse_unshown("no value", None);
         }
-        if style == Style::Plain && matches!(text, "~" | "null" | "Null" | "NULL") {
-            let why = format!("`{text}` without quotes means no value");
-            let help = "write quotes if that is the secret itself";
-            return self.refuse_unshown(&why, Some(help));
-        }
+        self.not_null("write quotes if that is the secret itself")?;
         if text.len() > MAX_SECRET_BYTES {
             return self.refuse_unshown("longer than 64 KiB", None);
         }
@@ -161,6 +160,16 @@ impl Field<'_> {
             self.findings.warn(self.node.place, message);
         }
         Ok(secret.relative_to(&self.findings.folder))
+    }
+
+    /// Refuses what YAML takes for no value.
+    fn not_null(self, help: &str) -> Reading<()> {
+        let (text, style) = self.scalar()?;
+        if style == Style::Plain && matches!(text, "~" | "null" | "Null" | "NULL") {
+            let why = format!("`{text}` without quotes means no value");
+            return self.refuse_unshown(&why, Some(help));
+        }
+        Ok(())
     }
 
     /// Notes that the value is wrong, and shows it.

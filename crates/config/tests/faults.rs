@@ -79,7 +79,7 @@ fn numbers_that_are_none_name_their_line() {
         assert_report(
             &flat(&format!("period: {value}")),
             &[&format!(
-                "f:5:9: `period`: `{shown}` is not a time; write 1s to 365d, such as 10, 10s, 5m, 1h or 1d"
+                "f:5:9: `period`: `{shown}` is not a time; write 1s to 365d, such as 10, 10s or 5m; the units are s, m, h and d"
             )],
         );
     }
@@ -95,7 +95,7 @@ fn numbers_that_are_none_name_their_line() {
         assert_report(
             &flat(&format!("period: {value}")),
             &[&format!(
-                "f:5:9: `period`: `{value}` is out of range; write 1s to 365d, such as 10, 10s, 5m, 1h or 1d"
+                "f:5:9: `period`: `{value}` is out of range; write 1s to 365d, such as 10, 10s or 5m; the units are s, m, h and d"
             )],
         );
     }

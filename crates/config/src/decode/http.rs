@@ -54,19 +54,33 @@ pub(super) fn open_api(section: &Section<'_>) -> Reading<Http> {
     let url = section.require("url", help, |field| {
         url(field, insecure_http.unwrap_or(true), OPEN_API_ENDPOINTS)
     });
-    let auth = section.or("auth", Auth::Bearer, |field| {
-        field.choice(&[
-            ("bearer", Auth::Bearer),
-            ("x-api-key", Auth::XApiKey),
-            ("mtls", Auth::Mtls),
-            ("none", Auth::None),
-        ])
-    });
+    let auth = section.or("auth", Auth::Bearer, authentication);
     let token = auth.and_then(|auth| token_for(section, auth));
     let certificate = auth.and_then(|auth| certificate_for(section, auth));
     let http = complete(section, url, auth, token, insecure_http);
     certificate?;
     http
+}
+
+/// Notes which values are wrong for every type of server.
+pub(super) fn judge_values(section: &Section<'_>) {
+    let insecure_http = section.or("insecure_http", false, Field::boolean);
+    let _ = section.optional("url", |field| {
+        url(field, insecure_http.unwrap_or(true), &[])
+    });
+    let _ = section.optional("access_token", access_token);
+    let _ = section.optional("auth", authentication);
+    let _ = section.optional("tls", tls);
+    let _ = timeout(section);
+}
+
+fn authentication(field: Field<'_>) -> Reading<Auth> {
+    field.choice(&[
+        ("bearer", Auth::Bearer),
+        ("x-api-key", Auth::XApiKey),
+        ("mtls", Auth::Mtls),
+        ("none", Auth::None),
+    ])
 }
 
 /// The access token, which is there exactly if `auth` uses one.

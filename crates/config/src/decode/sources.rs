@@ -79,8 +79,8 @@ fn source(item: &Node, names: &mut Unique<String>, findings: &Findings) -> Readi
     let startup = section.or("startup_bytes", 0, |field| {
         field.bytes(0..=1 << 20, "0 to 1MiB")
     });
-    // Without its type, the other keys cannot be judged.
-    let kind = kind?;
+    // Without its type, which keys it needs is not known.
+    let kind = kind.inspect_err(|_| judge_values(&section))?;
     refuse_foreign_keys(&section, kind);
     let described = (kind.read)(&section);
     Ok(Source {
@@ -90,6 +90,12 @@ fn source(item: &Node, names: &mut Unique<String>, findings: &Findings) -> Readi
         budget: budget?,
         startup_bytes: startup?,
     })
+}
+
+/// Notes which values are wrong whatever the source's type.
+fn judge_values(section: &Section<'_>) {
+    http::judge_values(section);
+    let _ = section.optional("path", Field::path);
 }
 
 fn device(section: &Section<'_>) -> Reading<SourceKind> {
