@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use qseed_config as config;
 use qseed_config::PostQuantum;
-use qseed_model::FetchFault;
+use qseed_model::{FetchFault, Scheme};
 use qseed_sources::{CredentialVerdict, HealthTest, Inspection, Link, SystemRoots};
 
 use super::verdict::Subject;
@@ -31,6 +31,10 @@ pub(super) async fn check(source: config::Source, roots: SystemRoots) -> Vec<Sub
 }
 
 async fn inspect(subject: &mut Subject, source: &config::Source, roots: &SystemRoots) {
+    let http = source.kind.http();
+    if let Some(http) = http.filter(|http| http.url.scheme == Scheme::Http) {
+        without_tls(subject, http);
+    }
     let mut adapter = qseed_sources::open(source_adapter(&source.kind), roots);
     let patience = time_out(&source.kind) * REQUESTS;
     let Ok(seen) = tokio::time::timeout(patience, adapter.inspect()).await else {
@@ -44,12 +48,11 @@ async fn inspect(subject: &mut Subject, source: &config::Source, roots: &SystemR
         }
     };
     subject.ok("reachable", format!("{} is reachable", seen.target));
-    let Some(http) = source.kind.http() else {
+    let Some(http) = http else {
         return;
     };
-    match link {
-        Some(link) => tls(subject, http, link, seen.trust.as_deref()),
-        None => without_tls(subject, http),
+    if let Some(link) = link {
+        tls(subject, http, link, seen.trust.as_deref());
     }
     credential(subject, http, &seen.credential);
     capabilities(subject, &seen);

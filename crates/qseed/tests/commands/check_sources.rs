@@ -139,6 +139,16 @@ fn the_open_apis_limits_and_health_are_shown() {
 }
 
 #[test]
+fn plain_http_to_another_machine_is_warned_of_even_if_that_does_not_answer() {
+    let source = "{name: lab, type: qrypt, url: \"http://192.0.2.1\", timeout: 1s, \
+                  insecure_http: true}";
+    let ran = check(source);
+    assert_eq!(ran.code, 69, "{ran:?}");
+    ran.verdict("fault    source lab: ", &[]);
+    ran.verdict("warning  source lab: plain HTTP", &["; fix: use https://"]);
+}
+
+#[test]
 fn the_older_api_is_asked_without_spending_entropy() {
     let service = service(Options::default());
     let source = format!(
