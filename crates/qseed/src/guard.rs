@@ -217,7 +217,10 @@ impl Listing {
         near.truncate(3);
         let advice = match (near.is_empty(), known.len()) {
             (false, _) => format!("; did you mean {}?", list(near, " or ")),
-            (true, 1..=20) => format!("; there are {}", list(known.into_iter().collect(), ", ")),
+            (true, 1..=20) => format!(
+                "; the known names are {}",
+                list(known.into_iter().collect(), ", ")
+            ),
             (true, _) => String::new(),
         };
         let text = format!("there is no partition {}{advice}", printable(name));
