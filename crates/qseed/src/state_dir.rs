@@ -1,6 +1,7 @@
 //! The state directory: qseed opens its files relative to the folder, never through links, and only
 //! if nobody else could have written them.
 
+mod error;
 mod shared_file;
 
 use std::fs::{DirBuilder, File};
@@ -8,64 +9,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use qseed_config::shell_quoted;
 use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
 
-use crate::exit::Code;
-
+pub(crate) use error::StateDirError;
 pub(crate) use shared_file::{Found, SharedFile};
 
 /// How the name of a file begins that has not got its own name yet.
 const NEW: &str = ".qseed-";
-
-/// Why a state directory, or a file in it, cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StateDirError {
-    /// The system refuses.
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
-    /// Another user owns it, who could have written anything there.
-    #[error(
-        "{path} belongs to user {owner}, not to root or qseed's own user; \
-         run: chown {wanted} {}", quoted(.path)
-    )]
-    NotOurs {
-        path: PathBuf,
-        owner: u32,
-        wanted: u32,
-    },
-    /// Others can write it.
-    #[error(
-        "{path} can be written by other users (mode {mode:04o}); run: chmod go-w {}", quoted(.path)
-    )]
-    WritableByOthers { path: PathBuf, mode: u32 },
-    /// It is a link, a pipe, a folder or a device.
-    #[error("{path} is no regular file; move it away")]
-    NotAFile { path: PathBuf },
-    /// It is far longer than such a file gets.
-    #[error("{path} is longer than {limit} bytes, so qseed did not write it; move it away")]
-    TooLong { path: PathBuf, limit: u64 },
-}
-
-impl StateDirError {
-    /// The exit code that tells what is wrong.
-    pub(crate) fn code(&self) -> Code {
-        match self {
-            Self::NotOurs { .. } | Self::WritableByOthers { .. } | Self::NotAFile { .. } => {
-                Code::Permission
-            }
-            Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    Code::Permission
-                }
-                io::ErrorKind::NotADirectory => Code::Configuration,
-                io::ErrorKind::NotFound => Code::Unavailable,
-                _ => Code::Internal,
-            },
-            Self::TooLong { .. } => Code::Internal,
-        }
-    }
-}
 
 /// For whom a state directory is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +112,36 @@ impl StateDir {
             OFlags::RDONLY
         };
         // A pipe in its place must not hold this up.
-        let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        self.open_as(name, access | OFlags::NONBLOCK | OFlags::NOCTTY)
+    }
+
+    /// Whether nobody else could have written a file, if it is there. Reads nothing.
+    pub(crate) fn judge(&self, name: &str) -> Result<(), StateDirError> {
+        self.open_as(name, OFlags::PATH).map(drop)
+    }
+
+    /// Whether nobody else could have written or read a file, if it is there. Reads nothing.
+    pub(crate) fn judge_secret(&self, name: &str) -> Result<(), StateDirError> {
+        let file = match self.open_as(name, OFlags::PATH) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(()),
+            Err(StateDirError::WritableByOthers { path, mode }) => {
+                return Err(StateDirError::OpenToOthers { path, mode });
+            }
+            Err(why) => return Err(why),
+        };
+        let meta = file.metadata().map_err(|source| self.error(name, source))?;
+        if meta.mode() & 0o077 != 0 {
+            return Err(StateDirError::OpenToOthers {
+                path: self.path.join(name),
+                mode: meta.mode() & 0o7777,
+            });
+        }
+        Ok(())
+    }
+
+    fn open_as(&self, name: &str, flags: OFlags) -> Result<Option<File>, StateDirError> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = || self.path.join(name);
         let file = match rustix::fs::openat(&self.folder, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
@@ -312,10 +291,6 @@ impl StateDir {
     }
 }
 
-fn quoted(path: &Path) -> String {
-    shell_quoted(&path.to_string_lossy())
-}
-
 fn not_writable_by_others(path: &Path, mode: u32) -> Result<(), StateDirError> {
     if mode & 0o022 == 0 {
         return Ok(());
@@ -331,7 +306,8 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
-    use super::{Acting, Code, Found, SharedFile, StateDir, StateDirError};
+    use super::{Acting, Found, SharedFile, StateDir, StateDirError};
+    use crate::exit::Code;
 
     fn folder() -> tempfile::TempDir {
         tempfile::tempdir().expect("a folder")
@@ -356,6 +332,8 @@ mod tests {
             let opened = state.open_file("file", append);
             assert!(matches!(opened, Err(StateDirError::NotAFile { .. })));
         }
+        let judged = state.judge("file");
+        assert!(matches!(judged, Err(StateDirError::NotAFile { .. })));
         state.replace("file", b"new").expect("replaced");
         assert_eq!(std::fs::read(&victim).expect("there"), b"precious");
         let content = state.read("file", 10).expect("readable");
@@ -406,9 +384,17 @@ mod tests {
         let path = folder.path().join("state");
         let state = StateDir::create(&path).expect("made");
         state.replace("file", b"x").expect("made");
+        set_mode(&path.join("file"), 0o644);
+        state.judge("file").expect("only readable");
+        let why = state.judge_secret("file").expect_err("readable by others");
+        assert!(why.with_fix().1.is_some_and(|fix| fix.contains("go-rwx")));
         set_mode(&path.join("file"), 0o622);
-        let why = state.read("file", 10).expect_err("writable by others");
-        assert!(why.to_string().contains("chmod go-w"), "{why}");
+        for opened in [state.read("file", 10).map(drop), state.judge("file")] {
+            let why = opened.expect_err("writable by others");
+            assert!(why.to_string().contains("chmod go-w"), "{why}");
+            let (what, fix) = why.with_fix();
+            assert_eq!(format!("{what}; {}", fix.expect("known")), why.to_string());
+        }
         set_mode(&path, 0o777);
         let why = open(&path).expect_err("writable by others");
         assert!(

@@ -13,8 +13,8 @@ use crate::assemble::shortages;
 use crate::exit::Code;
 use crate::guard_file;
 use crate::print::count;
-use crate::run::unreadable;
-use crate::state_dir::StateDirError;
+use crate::run::{USAGE, unreadable};
+use crate::state_dir::{StateDir, StateDirError};
 
 /// A configuration that cannot be used: a verdict for each fault.
 pub(super) fn refused(file: &Path, error: &LoadError) -> Subject {
@@ -158,7 +158,17 @@ fn state_dir(subject: &mut Subject, config: &Config) {
             subject.fault_of(code, CHECK, text, fix);
         }
     }
-    guard_file(subject, folder);
+    let Ok(dir) =
+        guard_file::operators_dir(folder).inspect_err(|error| untrusted(subject, folder, error))
+    else {
+        return;
+    };
+    guard_file(subject, &dir);
+    for judged in [dir.judge_secret(guard_file::KEY), dir.judge(USAGE)] {
+        if let Err(error) = judged {
+            untrusted(subject, folder, &error);
+        }
+    }
 }
 
 /// Whether the configuration asks for logins.
@@ -186,25 +196,27 @@ fn writable(folder: &Path) -> io::Result<PathBuf> {
     Ok(there.to_owned())
 }
 
+/// Notes that qseed does not use the state directory, or a file in it.
+fn untrusted(subject: &mut Subject, folder: &Path, error: &StateDirError) {
+    // Whether the folder can be used has a verdict already.
+    if matches!(error, StateDirError::Io { path, .. } if path == folder) {
+        return;
+    }
+    let (what, fix) = error.with_fix();
+    let fix = fix.unwrap_or_else(|| "let the user that qseed runs as use it".to_owned());
+    subject.fault_of(Code::Permission, "state", what, fix);
+}
+
 /// Whether the PIN guard's file can be used.
-fn guard_file(subject: &mut Subject, folder: &Path) {
-    let (text, fix) = match guard_file::operators_dir(folder).and_then(|dir| guard_file::read(&dir))
-    {
-        // The folder has a verdict already.
-        Err(StateDirError::Io { path, .. }) if path == folder => return,
-        Err(error) => (
-            format!("cannot use the PIN guard's file: {error}"),
-            "without it qseed presents no PIN",
-        ),
-        Ok(contents) => {
-            let Some(lost) = contents.records.lost() else {
-                return;
-            };
-            let why = "qseed presents no PIN, since records of refused PINs may be missing";
-            (format!("{lost}; {why}"), RESET)
-        }
+fn guard_file(subject: &mut Subject, dir: &StateDir) {
+    let contents = match guard_file::read(dir) {
+        Ok(contents) => contents,
+        Err(error) => return untrusted(subject, dir.path(), &error),
     };
-    subject.fault_of(Code::Permission, "guard", text, fix);
+    if let Some(lost) = contents.records.lost() {
+        let why = "qseed presents no PIN, since records of refused PINs may be missing";
+        subject.fault_of(Code::Permission, "guard", format!("{lost}; {why}"), RESET);
+    }
 }
 
 #[cfg(test)]

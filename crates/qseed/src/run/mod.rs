@@ -24,6 +24,7 @@ use qseed_engine::Event;
 use qseed_tokens::supervisor::WorkerEvent;
 
 pub(crate) use config_source::ConfigSource;
+pub(crate) use usage::NAME as USAGE;
 
 use crate::cli::{ConfigArgs, RunArgs};
 use crate::exit::{Code, Failure};

@@ -26,7 +26,8 @@ use tokio::sync::oneshot;
 
 use crate::state_dir::{Found, SharedFile, StateDir, StateDirError};
 
-const NAME: &str = "usage.jsonl";
+/// The file's name.
+pub(crate) const NAME: &str = "usage.jsonl";
 /// qseed writes no longer file, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// A file is rewritten when it is longer than this, in bytes, and than twice what it has to hold.

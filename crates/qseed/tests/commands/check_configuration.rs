@@ -288,6 +288,36 @@ fn a_guard_that_holds_something_else_is_a_fault() {
 }
 
 #[test]
+fn a_state_directory_in_which_somebody_else_could_write_is_a_fault_with_its_mend() {
+    let bench = Bench::new();
+    let name = bench.module("vendor", |_| {}).name();
+    bench.config(&format!(
+        "partitions: [{{name: ca, module: {name}, slot: 0, pin: 111111}}]\n"
+    ));
+    std::fs::create_dir(bench.state()).expect("made");
+    let wrong = [
+        ("usage.jsonl", 0o622, "fix: run: chmod go-w "),
+        ("pin-guard.key", 0o622, "fix: run: chmod go-rwx "),
+        ("pin-guard.key", 0o644, "fix: run: chmod go-rwx "),
+        ("", 0o777, "fix: run: chmod go-w "),
+    ];
+    for (file, others, fix) in wrong {
+        let path = bench.state().join(file);
+        if !file.is_empty() {
+            std::fs::write(&path, "").expect("written");
+        }
+        mode(&path, others);
+        let ran = bench.check(&[]);
+        assert_eq!(ran.code, 77, "{file}: {ran:?}");
+        let beginning = format!("fault    configuration: {}", path.display());
+        ran.verdict(beginning.trim_end_matches('/'), &[fix]);
+        if !file.is_empty() {
+            std::fs::remove_file(&path).expect("removed");
+        }
+    }
+}
+
+#[test]
 fn a_guard_whose_key_is_gone_is_a_fault() {
     let bench = Bench::new();
     let module = bench.module("vendor", |_| {});

@@ -183,3 +183,33 @@ fn a_state_directory_in_which_somebody_else_could_plant_files_is_refused() {
     }
     assert_eq!(faulty.presentations(0), 0);
 }
+
+#[test]
+fn a_file_of_the_state_directory_that_somebody_else_could_have_written_is_refused() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| {});
+    let partition = faulty.partition_with_pin("p", 0, RIGHT);
+    site.configure_full(&site.full(&service, &json!([partition])));
+    let seeded = site.once();
+    assert_eq!(seeded.code, Some(0), "{seeded:?}");
+    let fixes = [
+        ("pin-guard.jsonl", 0o622, "chmod go-w"),
+        ("pin-guard.seal", 0o622, "chmod go-w"),
+        ("pin-guard.key", 0o622, "chmod go-rwx"),
+        ("pin-guard.key", 0o640, "chmod go-rwx"),
+        ("usage.jsonl", 0o622, "chmod go-w"),
+    ];
+    for (name, mode, fix) in fixes {
+        let file = site.state_dir().join(name);
+        for (owner, mode, fix) in [(0, mode, fix), (4321, 0o600, "chown 0")] {
+            std::os::unix::fs::chown(&file, Some(owner), None).expect("chown");
+            std::fs::set_permissions(&file, Permissions::from_mode(mode)).expect("chmod");
+            let ended = site.once();
+            assert_eq!(ended.code, Some(77), "{name}: {ended:?}");
+            assert!(ended.errors.contains(fix), "{name}: {ended:?}");
+        }
+        std::os::unix::fs::chown(&file, Some(0), None).expect("chown");
+    }
+    let seeded = site.once();
+    assert_eq!(seeded.code, Some(0), "{seeded:?}");
+}

@@ -7,10 +7,11 @@ use qseed_tokens::wire::ToWorker;
 use super::Daemon;
 use crate::assemble::Plan;
 use crate::exit::{Code, Failure};
-use crate::guard_file::GuardFile;
+use crate::guard_file::{self, GuardFile};
 use crate::log::Entry;
 use crate::run::config_source::Pins;
 use crate::run::manager::notify;
+use crate::run::usage;
 use crate::say;
 use crate::state_dir::{StateDir, StateDirError};
 
@@ -96,7 +97,11 @@ impl Daemon {
 /// # Errors
 /// That others could have written in it.
 pub(super) fn open_state_dir(plan: &Plan) -> Result<Result<StateDir, String>, Failure> {
-    trusted(StateDir::create(&plan.config.state_dir))
+    trusted(StateDir::create(&plan.config.state_dir).and_then(|dir| {
+        dir.judge_secret(guard_file::KEY)?;
+        dir.judge(usage::NAME)?;
+        Ok(dir)
+    }))
 }
 
 /// Opens the guard's file, if a partition logs in with a PIN. The inner error is why it cannot be
