@@ -202,6 +202,7 @@ impl Plan {
                 }
                 config::Pin::Absent => PinSource::None,
             },
+            guard_key_may_be_made: false,
             chunk: partition
                 .chunk
                 .and_then(|chunk| NonZeroU32::new(u32::try_from(chunk).ok()?)),

@@ -93,7 +93,6 @@ pub(crate) fn worker_spec(module: &Module, withheld: Vec<String>, state_dir: &Pa
         environment: module.environment.clone(),
         withheld,
         guard_key: state_dir.join(crate::guard_file::KEY),
-        guard_key_may_be_made: false,
         concurrency: module.concurrency,
         recheck_after: RECHECK_AFTER,
         output: module.output,

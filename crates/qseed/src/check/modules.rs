@@ -35,10 +35,7 @@ pub(super) struct Shared {
 impl Shared {
     fn worker_spec(&self, module: &config::Module) -> WorkerSpec {
         let variables = self.config_source.secret_variables();
-        WorkerSpec {
-            guard_key_may_be_made: matches!(&self.guard, Some(Ok(it)) if it.key_may_be_made()),
-            ..worker_spec(module, variables, &self.plan.config.state_dir)
-        }
+        worker_spec(module, variables, &self.plan.config.state_dir)
     }
 
     fn partitions(
@@ -183,6 +180,7 @@ impl Tokens<'_> {
         };
         // The probe tries whole lengths.
         let open = Open {
+            guard_key_may_be_made: guard.is_some_and(PinGuard::key_may_be_made),
             chunk: None,
             ..open
         };

@@ -20,7 +20,8 @@ use crate::state_dir::{StateDir, StateDirError};
 /// How long the last records may take to be written.
 const LAST_RECORDS_WITHIN: Duration = Duration::from_millis(500);
 
-/// Answers that could not be recorded are tried again after this time.
+/// Answers that could not be recorded, and a guard's file that could not be opened, are tried again
+/// after this time.
 const RETRY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -153,7 +154,7 @@ struct Writer {
 impl Writer {
     fn run(&mut self, to_do: &Receiver<Order>) {
         loop {
-            let first = if self.unwritten.is_empty() {
+            let first = if self.unwritten.is_empty() && !self.is_closed() {
                 to_do.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 to_do.recv_timeout(RETRY)
@@ -161,7 +162,7 @@ impl Writer {
             let ends = matches!(first, Err(RecvTimeoutError::Disconnected));
             // What has queued up meanwhile shares one sync.
             let mut entries = std::mem::take(&mut self.unwritten);
-            let (mut refresh, mut usage) = (false, ends);
+            let (mut refresh, mut usage) = (self.is_closed() && !ends, ends);
             for order in first.into_iter().chain(to_do.try_iter()) {
                 match order {
                     Order::Guard(entry) => entries.push(entry),
@@ -238,9 +239,18 @@ impl Writer {
     fn append(&mut self, entries: &[Entry]) -> Result<Vec<Option<HeldBack>>, StateDirError> {
         let guard = match self.guard.take() {
             Some(guard) => guard,
-            None => GuardFile::open(StateDir::create(&self.state_dir)?)?,
+            None => self.open()?,
         };
         self.guard.insert(guard).append(entries)
+    }
+
+    /// Whether the guard's file, which is needed, could not be opened.
+    fn is_closed(&self) -> bool {
+        self.guard.is_none() && self.guard_fault.is_some()
+    }
+
+    fn open(&self) -> Result<GuardFile, StateDirError> {
+        GuardFile::open(StateDir::create(&self.state_dir)?)
     }
 
     fn lost(&self) -> Option<GuardFault> {
@@ -250,6 +260,12 @@ impl Writer {
 
     /// Tells the engine what other processes recorded.
     fn refresh(&mut self) {
+        if self.is_closed()
+            && let Ok(guard) = self.open()
+        {
+            self.guard = Some(guard);
+            self.report_guard(self.lost());
+        }
         let Some(guard) = &mut self.guard else { return };
         let was_lost = guard.lost().is_some();
         match guard.refresh() {

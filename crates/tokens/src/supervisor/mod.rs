@@ -56,8 +56,6 @@ pub struct WorkerSpec {
     pub withheld: Vec<String>,
     /// The file that holds the PIN guard's key.
     pub guard_key: PathBuf,
-    /// Whether the key may be made if it is missing: only while the guard remembers nothing.
-    pub guard_key_may_be_made: bool,
     /// How many Cryptoki calls may run at once, at least 1.
     pub concurrency: u16,
     /// How long ago a token may have been checked when it gets a seed: [`RECHECK_AFTER`].
@@ -237,7 +235,6 @@ fn hello(spec: &WorkerSpec) -> Hello {
         module: spec.module.clone(),
         init_args: spec.init_args.clone(),
         guard_key: spec.guard_key.clone(),
-        guard_key_may_be_made: spec.guard_key_may_be_made,
         concurrency: spec.concurrency,
         recheck_after: spec.recheck_after,
     }
@@ -290,7 +287,6 @@ mod tests {
             environment: Vec::new(),
             withheld: Vec::new(),
             guard_key: "guard.key".into(),
-            guard_key_may_be_made: false,
             concurrency: 1,
             recheck_after: std::time::Duration::from_secs(1),
             output: Output::Count,

@@ -85,8 +85,6 @@ pub struct Hello {
     pub init_args: Option<String>,
     /// The file that holds the PIN guard's key.
     pub guard_key: PathBuf,
-    /// Whether the key may be made if it is missing: only while the guard remembers nothing.
-    pub guard_key_may_be_made: bool,
     /// How many Cryptoki calls may run at once.
     pub concurrency: u16,
     /// How long ago a token may have been checked when it gets a seed.
@@ -107,6 +105,9 @@ pub struct Open {
     pub login: Login,
     /// Where the PIN comes from.
     pub pin: PinSource,
+    /// Whether the PIN guard's key may be made if it is missing: only while the guard remembers
+    /// nothing.
+    pub guard_key_may_be_made: bool,
     /// The longest part of a seed that goes into one call, in bytes; absent: all of it.
     pub chunk: Option<NonZeroU32>,
 }

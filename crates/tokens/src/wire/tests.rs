@@ -75,6 +75,7 @@ fn every_way_to_a_pin_crosses() {
             first: None,
             login: Login::Vendor(0x8000_0001),
             pin: pin.clone(),
+            guard_key_may_be_made: true,
             chunk: None,
         };
         let frame = encode(&ToWorker::Open(open)).expect("fits");

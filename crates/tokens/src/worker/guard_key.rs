@@ -30,21 +30,19 @@ const OF_KEY: &[u8] = b"qseed PIN guard 2, key";
 /// The key, read or made when first needed.
 pub(super) struct GuardKey {
     path: PathBuf,
-    may_be_made: bool,
     key: Mutex<Option<hmac::Key>>,
 }
 
 impl GuardKey {
-    pub(super) fn new(path: PathBuf, may_be_made: bool) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            may_be_made,
             key: Mutex::new(None),
         }
     }
 
     /// The digests of a PIN at a token for a kind of user; without a PIN, those of the PIN that will
-    /// be entered at the token.
+    /// be entered at the token. A key that is missing is made if it may be.
     ///
     /// A token is its manufacturer, model, serial number and label; a device is the same without
     /// the label, since tokens of one device may differ in nothing else.
@@ -53,11 +51,12 @@ impl GuardKey {
         token: &TokenInfo,
         login: Login,
         pin: Option<&Secret>,
+        may_be_made: bool,
     ) -> Result<PinTags, TokenFailure> {
         let mut key = locked(&self.key);
         let key = match &mut *key {
             Some(key) => key,
-            none => none.insert(self.read_or_make()?),
+            none => none.insert(self.read_or_make(may_be_made)?),
         };
         let device = [&token.manufacturer, &token.model, &token.serial].map(String::as_bytes);
         let label = token.label.as_bytes();
@@ -78,7 +77,7 @@ impl GuardKey {
         })
     }
 
-    fn read_or_make(&self) -> Result<hmac::Key, TokenFailure> {
+    fn read_or_make(&self, may_be_made: bool) -> Result<hmac::Key, TokenFailure> {
         let path = self.path.display();
         let failure = |text: String| TokenFailure::new(FailureClass::GuardKeyMissing, text);
         let cannot =
@@ -87,10 +86,11 @@ impl GuardKey {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             key => return key.map_err(|error| cannot("read", error)),
         }
-        if !self.may_be_made {
+        if !may_be_made {
             return Err(failure(format!(
-                "the PIN guard's key {path} is missing, and the guard's file was made with it, is \
-                 lost or cannot be written; restore the key, or run: qseed guard --reset"
+                "the PIN guard's key {path} is missing, and qseed makes no new one: the guard's file \
+                 was made with the old one, is lost or cannot be written. Let qseed write to \
+                 `state_dir`, restore the key, or run: qseed guard --reset"
             )));
         }
         make(&self.path).map_err(|error| cannot("make", error))?;
@@ -210,22 +210,24 @@ mod tests {
         }
     }
 
-    fn guard(folder: &Path, may_be_made: bool) -> GuardKey {
-        GuardKey::new(folder.join("state/guard.key"), may_be_made)
+    fn guard(folder: &Path) -> GuardKey {
+        GuardKey::new(folder.join("state/guard.key"))
     }
 
     #[test]
     fn the_key_is_made_once_and_for_nobody_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let pin = Secret::new(b"1234".to_vec());
-        let tag = |guard: &GuardKey| {
-            guard
-                .tags(&token("1", "a"), Login::User, Some(&pin))
-                .expect("a key")
+        let tag = |guard: &GuardKey, may_be_made| {
+            guard.tags(&token("1", "a"), Login::User, Some(&pin), may_be_made)
         };
-        let first = tag(&guard(folder.path(), true));
-        assert_eq!(tag(&guard(folder.path(), true)), first);
-        assert_eq!(tag(&guard(folder.path(), false)), first);
+        let first = guard(folder.path());
+        tag(&first, false).expect_err("it may not be made yet");
+        let first = tag(&first, true).expect("a key");
+        for may_be_made in [true, false] {
+            let again = tag(&guard(folder.path()), may_be_made);
+            assert_eq!(again.expect("a key"), first);
+        }
         let file = folder.path().join("state/guard.key");
         let mode = std::fs::metadata(&file)
             .expect("a file")
@@ -243,10 +245,10 @@ mod tests {
     #[test]
     fn different_tokens_users_and_pins_have_different_tags() {
         let folder = tempfile::tempdir().expect("a folder");
-        let guard = guard(folder.path(), true);
+        let guard = guard(folder.path());
         let tag = |serial, label, user, digits: Option<&str>| {
             let pin = digits.map(pin);
-            let tags = guard.tags(&token(serial, label), user, pin.as_ref());
+            let tags = guard.tags(&token(serial, label), user, pin.as_ref(), true);
             tags.expect("a key").tag
         };
         let mut tags = vec![
@@ -266,9 +268,9 @@ mod tests {
     #[test]
     fn a_device_is_the_same_for_every_kind_of_user_and_label() {
         let folder = tempfile::tempdir().expect("a folder");
-        let guard = guard(folder.path(), true);
+        let guard = guard(folder.path());
         let tags = |label, user| {
-            let tags = guard.tags(&token("1", label), user, Some(&pin("1234")));
+            let tags = guard.tags(&token("1", label), user, Some(&pin("1234")), true);
             tags.expect("a key")
         };
         let (user, so, renamed) = (
@@ -288,15 +290,15 @@ mod tests {
     #[test]
     fn a_key_that_somebody_else_could_read_is_not_used() {
         let folder = tempfile::tempdir().expect("a folder");
-        let guard = || guard(folder.path(), true);
+        let guard = || guard(folder.path());
         guard()
-            .tags(&token("1", "a"), Login::User, None)
+            .tags(&token("1", "a"), Login::User, None, true)
             .expect("a key");
         let file = folder.path().join("state/guard.key");
         let open = std::fs::Permissions::from_mode(0o644);
         std::fs::set_permissions(&file, open).expect("changed");
         let why = guard()
-            .tags(&token("1", "a"), Login::User, None)
+            .tags(&token("1", "a"), Login::User, None, true)
             .expect_err("refused");
         assert!(why.text.contains("chmod 600"), "{why}");
     }
@@ -305,7 +307,7 @@ mod tests {
     fn a_missing_or_broken_key_is_never_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let failure = |may| {
-            let failure = guard(folder.path(), may).tags(&token("1", "a"), Login::User, None);
+            let failure = guard(folder.path()).tags(&token("1", "a"), Login::User, None, may);
             failure.expect_err("no key").class
         };
         assert_eq!(failure(false), FailureClass::GuardKeyMissing);

@@ -45,7 +45,9 @@ impl Offer {
         } else {
             Some(read_pin(op.worker, &session.how)?)
         };
-        let tags = op.worker.guard_key.tags(&token, login, pin.as_ref())?;
+        let may_be_made = session.how.guard_key_may_be_made;
+        let key = &op.worker.guard_key;
+        let tags = key.tags(&token, login, pin.as_ref(), may_be_made)?;
         let tag = tags.tag;
         Ok(Self {
             credential: Credential { login, tag },

@@ -94,7 +94,7 @@ fn serve(
         module,
         link,
         slots: Slots::default(),
-        guard_key: GuardKey::new(hello.guard_key, hello.guard_key_may_be_made),
+        guard_key: GuardKey::new(hello.guard_key),
         logins: Mutex::default(),
         pins: Mutex::default(),
         asks: AtomicU64::new(1),

@@ -83,7 +83,6 @@ pub fn spec(module: &str, folder: &Path) -> WorkerSpec {
         environment: Vec::new(),
         withheld: Vec::new(),
         guard_key: folder.join("state/guard.key"),
-        guard_key_may_be_made: true,
         concurrency: 4,
         recheck_after: RECHECK_AFTER,
         output: Output::Log,
@@ -291,6 +290,7 @@ pub fn token(partition: u32, label: &str, login: Login, pin: Option<&str>) -> Op
         first: None,
         login,
         pin: pin.map_or(PinSource::None, |pin| PinSource::File(pin_file(pin))),
+        guard_key_may_be_made: true,
         chunk: None,
     }
 }

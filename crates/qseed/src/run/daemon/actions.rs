@@ -8,7 +8,6 @@ use qseed_model::TokenChoice;
 use qseed_model::pins::{HeldBack, PinAnswer};
 use qseed_sources::Ask;
 use qseed_tokens::directory::TokenInfo;
-use qseed_tokens::supervisor::WorkerSpec;
 use qseed_tokens::wire::ToWorker;
 
 use super::Daemon;
@@ -139,10 +138,7 @@ impl Daemon {
             return self.handle(Event::WorkerExited { worker, text });
         };
         let withheld = self.config_source.secret_variables();
-        let spec = WorkerSpec {
-            guard_key_may_be_made: self.state_files.key_may_be_made.load(Ordering::Relaxed),
-            ..worker_spec(config, withheld, &self.plan.config.state_dir)
-        };
+        let spec = worker_spec(config, withheld, &self.plan.config.state_dir);
         let pins = self.config_source.kept_pins(module);
         if let Err(text) = self.workers.start(worker, &spec, pins) {
             self.handle(Event::WorkerExited { worker, text });
@@ -153,6 +149,7 @@ impl Daemon {
         let Some(mut open) = self.plan.open_message(id) else {
             return;
         };
+        open.guard_key_may_be_made = self.state_files.key_may_be_made.load(Ordering::Relaxed);
         if matches!(open.token, TokenChoice::Slot(_)) {
             open.first = self.reports.token(id).map(TokenInfo::name);
         }

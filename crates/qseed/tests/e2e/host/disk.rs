@@ -14,8 +14,7 @@ use crate::support::{for_each_case, service};
 
 const BUDGET: u64 = 100 * 1024 * 1024;
 
-/// A site with a disk of its own and two tokens. The first one's PIN is known to be right, some of
-/// the source's budget is spent, and the configuration has both by now.
+/// A site with a disk of its own and two tokens.
 struct Scene {
     service: EntropyService,
     site: Site,
@@ -24,21 +23,28 @@ struct Scene {
 }
 
 impl Scene {
+    /// The first token's PIN is known to be right, some of the source's budget is spent, and the
+    /// configuration has both tokens by now.
     fn new() -> Self {
-        let (service, site) = (service(), Site::new());
-        let disk = SmallDisk::new(&site);
-        let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
-        let scene = Self {
-            service,
-            site,
-            disk,
-            faulty,
-        };
+        let scene = Self::unused();
         scene.configure(&["known"]);
         let ended = run(scene.disk.command().arg("--once"));
         assert_eq!(ended.code, Some(0), "{ended:?}");
         scene.configure(&["known", "new"]);
         scene
+    }
+
+    /// Nothing is known, and the state directory is empty.
+    fn unused() -> Self {
+        let (service, site) = (service(), Site::new());
+        let disk = SmallDisk::new(&site);
+        let faulty = Faulty::new(site.folder(), |faults| faults.slots = 2);
+        Self {
+            service,
+            site,
+            disk,
+            faulty,
+        }
     }
 
     fn configure(&self, names: &[&str]) {
@@ -166,6 +172,28 @@ fn a_disk_that_fills_up_or_goes_read_only_under_a_running_daemon_is_no_other_cas
         assert_eq!(scene.presentations(), [3, 0]);
         assert_told_once(&qseed.stop(), &["guard-file", "usage-file"]);
         scene.assert_counted();
+    });
+}
+
+#[test]
+fn a_new_state_directory_is_used_as_soon_as_it_can_be_written_to() {
+    type Change = fn(&SmallDisk);
+    let changes: [(Change, Change); 2] = [
+        (SmallDisk::fill_again, SmallDisk::free),
+        (SmallDisk::make_read_only, SmallDisk::make_writable),
+    ];
+    for_each_case(&changes, 2, |(break_it, mend_it)| {
+        let scene = Scene::unused();
+        scene.configure(&["known", "new"]);
+        break_it(&scene.disk);
+        let qseed = scene.start();
+        scene.nobody_logs_in(&qseed);
+        mend_it(&scene.disk);
+        // Without a restart, though there was no key either.
+        scene.faulty.wait_seeds(0, 2);
+        scene.faulty.wait_seeds(1, 2);
+        assert_eq!(scene.presentations(), [1, 1]);
+        assert_told_once(&qseed.stop(), &["guard-file"]);
     });
 }
 
