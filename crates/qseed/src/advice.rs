@@ -159,8 +159,8 @@ pub(crate) fn advice(failure: &TokenFailure, partition: &Partition) -> String {
             unlock(login)
         ),
         (TokenFault::PinNotSet, _) => {
-            "set it where qseed is started and restart qseed, or let the \
-                                       configuration refer to a file"
+            "set it where qseed is started and restart qseed, or let the configuration refer to \
+             a file"
                 .to_owned()
         }
         (TokenFault::SeedingRefused, _) => {
