@@ -7,10 +7,10 @@ use qseed_entropy::Seed;
 
 use super::Fleet;
 use super::partition::{Phase, Waits};
-use super::worker::Call;
+use super::worker::{Call, WorkerState};
 use crate::action::Action;
 use crate::context::Context;
-use crate::ids::{JobId, PartitionId, WorkerKey};
+use crate::ids::{JobId, PartitionId, WorkerKey, WorkerRole};
 use crate::reservoir::MadeOf;
 use crate::time::Moment;
 
@@ -24,7 +24,7 @@ impl Fleet {
         let mut best = None;
         for key in keys {
             // Openings and seeds take turns.
-            if self.workers[&key].opens_next && self.first_waiting(key, Waits::ToOpen).is_some() {
+            if self.workers[&key].opens_next && self.next_to_open(key).is_some() {
                 continue;
             }
             if let Some(id) = self.first_waiting(key, Waits::ForSeed) {
@@ -63,9 +63,7 @@ impl Fleet {
     pub(crate) fn open_next(&mut self, context: &mut Context) -> bool {
         let mut keys: Vec<_> = self.workers.keys().copied().collect();
         keys.retain(|key| !self.workers[key].to_open.is_empty());
-        let next = keys
-            .into_iter()
-            .find_map(|key| self.first_waiting(key, Waits::ToOpen));
+        let next = keys.into_iter().find_map(|key| self.next_to_open(key));
         let Some(partition) = next else {
             return false;
         };
@@ -73,6 +71,23 @@ impl Fleet {
         self.set_phase(context, partition, Phase::Opening);
         context.act(Action::Open { worker, partition });
         true
+    }
+
+    /// The first partition that can be opened now. In the quarantine, one whose last call failed
+    /// waits until the others are open and seeded once: it may take the worker down.
+    fn next_to_open(&mut self, key: WorkerKey) -> Option<PartitionId> {
+        let first = self.first_waiting(key, Waits::ToOpen)?;
+        let failed = |id| self.partitions[id].backoff.failures() > 0;
+        if key.role != WorkerRole::Quarantine || !failed(&first) {
+            return Some(first);
+        }
+        let others_are_called = self.workers[&key].calls.keys().any(|id| !failed(id));
+        let WorkerState::Up { since } = self.workers[&key].state else {
+            return None;
+        };
+        let next_seed = self.first_waiting(key, Waits::ForSeed);
+        let others_wait = next_seed.is_some_and(|id| self.partitions[&id].last_seed < Some(since));
+        (!others_are_called && !others_wait).then_some(first)
     }
 
     /// Sorts the partitions that wait for entropy: if it is short, the one whose last seed is

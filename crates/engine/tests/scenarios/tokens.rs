@@ -331,6 +331,28 @@ fn one_that_is_well_again_is_seeded_beside_one_that_hangs() {
 }
 
 #[test]
+fn one_that_is_well_again_is_seeded_beside_one_that_crashes() {
+    for concurrency in [1, 8] {
+        let mut settings = usual(4);
+        settings.modules[0].concurrency = concurrency;
+        let mut story = Story::new(settings);
+        for number in 0..2 {
+            story.opening.insert(p(number), Call::CrashesWorker);
+            story.seeding.insert(p(number), Call::CrashesWorker);
+        }
+        story.run(secs(1800));
+        assert_eq!(story.quarantines(), 2);
+        story.opening.remove(&p(1));
+        story.seeding.remove(&p(1));
+        story.run(secs(120));
+        let since = story.now();
+        story.run(secs(600));
+        let seeds = story.seeds_since(1, since);
+        assert!(seeds >= 8, "{seeds} with {concurrency} calls at once");
+    }
+}
+
+#[test]
 fn an_outage_of_every_token_does_not_become_as_many_processes() {
     for how in [
         Call::Hangs,

@@ -200,12 +200,11 @@ impl World {
         let members = self.members(process.module, process.role);
         let reaches = self.reaches.values();
         let partitions = reaches.filter(|reach| reach.token == token).count();
-        // Without a disk nobody logs in.
         let well = members
             .iter()
-            .map(|id| &self.reaches[id])
-            .filter(|other| self.disk_works || !other.login)
-            .filter(|other| other.token != token && self.tokens[other.token].trouble.is_none())
+            .map(|id| self.reaches[id].token)
+            .filter(|other| *other != token)
+            .filter(|other| self.cadence.tokens[*other].is_some_and(|since| since <= self.now))
             .count();
         // Where it harms nobody, it goes on.
         if well == 0 {
