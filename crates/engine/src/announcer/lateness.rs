@@ -21,6 +21,8 @@ const GATHER: [Duration; 6] = [
 ];
 /// So many times lines are gathered for as short as possible.
 const SHORT: usize = 10;
+/// The longest time, as an index of [`GATHER`], for a partition that was in few lines.
+const FEW: usize = 1;
 /// After so long without a line, the next ones are gathered for as short as possible.
 const CALM: Duration = Duration::from_secs(2 * 3600);
 /// Partitions that a line names.
@@ -44,13 +46,38 @@ struct Again {
     repeats: Option<Repeats>,
 }
 
+/// How often something was, without a calm, and when the last time.
+#[derive(Debug, Default)]
+struct Recent {
+    times: usize,
+    last: Moment,
+}
+
+impl Recent {
+    /// How long it is to be gathered for, as an index of [`GATHER`].
+    fn longer(&mut self, now: Moment) -> usize {
+        if now.since(self.last) > CALM {
+            self.times = 0;
+        }
+        self.times.saturating_sub(SHORT - 1).min(GATHER.len() - 1)
+    }
+
+    fn count(&mut self, now: Moment) {
+        self.times = self.times.saturating_add(1);
+        self.last = now;
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Lateness {
     late: BTreeMap<PartitionId, Late>,
     again: BTreeMap<PartitionId, Again>,
     due: Option<Moment>,
     /// Gatherings without a calm between them, and when the last one ended.
-    gathered: (usize, Moment),
+    gathered: Recent,
+    /// The same of each partition: a few that come and go must not delay the line about an outage
+    /// of all.
+    of_each: BTreeMap<PartitionId, Recent>,
 }
 
 impl Lateness {
@@ -74,7 +101,7 @@ impl Lateness {
             cause,
         };
         self.late.insert(partition.id, late);
-        self.gather(now);
+        self.gather(now, partition.id);
     }
 
     /// A partition was seeded that was late, or that failed before.
@@ -86,18 +113,20 @@ impl Lateness {
         repeats: Option<Repeats>,
     ) {
         self.late.remove(&partition.id);
-        let again = Again {
+        let again = self.again.entry(partition.id).or_insert_with(|| Again {
             partition: partition.clone(),
-            gap,
-            repeats,
-        };
-        self.again.insert(partition.id, again);
-        self.gather(now);
+            gap: None,
+            repeats: None,
+        });
+        again.gap = again.gap.max(gap);
+        again.repeats = Repeats::in_all(again.repeats.into_iter().chain(repeats));
+        self.gather(now, partition.id);
     }
 
     pub(super) fn forget(&mut self, id: PartitionId) {
         self.late.remove(&id);
         self.again.remove(&id);
+        self.of_each.remove(&id);
     }
 
     pub(super) fn wake(&self) -> Option<Moment> {
@@ -105,23 +134,21 @@ impl Lateness {
     }
 
     pub(super) fn entries(&self) -> usize {
-        self.late.len() + self.again.len()
+        self.late.len() + self.again.len() + self.of_each.len()
     }
 
-    fn gather(&mut self, now: Moment) {
-        let (gathered, ended) = &mut self.gathered;
-        if now.since(*ended) > CALM {
-            *gathered = 0;
-        }
-        let longer = gathered.saturating_sub(SHORT - 1);
-        let wait = GATHER[longer.min(GATHER.len() - 1)];
-        self.due.get_or_insert(now + wait);
+    fn gather(&mut self, now: Moment, id: PartitionId) {
+        let of_one = self.of_each.entry(id).or_default();
+        let longer = of_one.longer(now).max(FEW);
+        of_one.count(now);
+        let due = now + GATHER[longer.min(self.gathered.longer(now))];
+        self.due = Some(self.due.map_or(due, |before| before.min(due)));
     }
 
     /// Ends the gathering.
     pub(super) fn end(&mut self, now: Moment, summaries: &mut Vec<Summary>) {
         self.due = None;
-        self.gathered = (self.gathered.0 + 1, now);
+        self.gathered.count(now);
         let again = std::mem::take(&mut self.again);
         if !again.is_empty() {
             summaries.push(Summary::SeededAgain {

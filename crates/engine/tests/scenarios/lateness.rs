@@ -89,6 +89,22 @@ fn partitions_that_are_late_again_and_again_for_a_day_have_a_handful_of_lines() 
 }
 
 #[test]
+fn one_that_comes_and_goes_does_not_delay_the_line_about_an_outage_of_all() {
+    let mut story = Story::new(usual(20));
+    for _ in 0..60 {
+        story.seeding.insert(p(0), Call::Fails(TokenFault::Device));
+        story.run(secs(50));
+        story.seeding.clear();
+        story.run(secs(70));
+    }
+    let before = late(&story).len();
+    story.sources.insert(s(0), OUT);
+    story.run(secs(30));
+    let lines = late(&story)[before..].to_vec();
+    assert!(lines.contains(&20), "{lines:?}");
+}
+
+#[test]
 fn nothing_is_late_while_all_is_well() {
     let mut story = Story::new(usual(100));
     story.run(secs(3600));
