@@ -25,6 +25,10 @@ use repeats::Faults;
 const LINES_A_WINDOW: usize = 50;
 const WINDOW: Duration = Duration::from_secs(10);
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+/// Changes of what seeds are made of that get a line each; then one a minute.
+const CHANGES_EACH: u32 = 5;
+/// After so long without a change, each gets a line again.
+const CALM: Duration = Duration::from_secs(600);
 /// Failed deliveries in a row that get a line each.
 const REJECTED_EACH: u32 = 3;
 
@@ -104,6 +108,8 @@ pub struct Announcer {
     opened: BTreeSet<PartitionId>,
     /// The sources of the last seed, and whether the kernel's bytes were mixed in.
     composition: (Vec<SourceId>, bool),
+    /// How often that changed without a calm, and when the last time.
+    compositions: (u32, Moment),
     lateness: Lateness,
     /// Partitions that are neither starting nor seeded.
     troubled: BTreeSet<PartitionId>,
@@ -250,7 +256,7 @@ impl Announcer {
                     self.lateness.seeded_again(now, partition, gap, repeats);
                 }
                 self.opened.remove(&id);
-                self.made_of(made_of);
+                self.made_of(now, made_of);
                 let Some(injections) = &mut self.injections else {
                     return Announcement::NEWS;
                 };
@@ -310,12 +316,20 @@ impl Announcer {
         failed
     }
 
-    fn made_of(&mut self, made_of: &MadeOf) {
+    fn made_of(&mut self, now: Moment, made_of: &MadeOf) {
         let portions = made_of.portions.iter();
         let mut sources: Vec<_> = portions.map(|portion| portion.source).collect();
         sources.dedup();
         let composition = (sources, made_of.mix_local);
-        if composition != self.composition {
+        let (changes, last) = &mut self.compositions;
+        let since = now.since(*last);
+        if since > CALM {
+            *changes = 0;
+        }
+        // Sources that take turns at each request are no news each time.
+        let may_change = *changes < CHANGES_EACH || since >= SUMMARY_EVERY;
+        if composition != self.composition && may_change {
+            (*changes, *last) = (changes.saturating_add(1), now);
             self.composition.clone_from(&composition);
             let (sources, mix_local) = composition;
             self.ready.push(Summary::Composition { sources, mix_local });

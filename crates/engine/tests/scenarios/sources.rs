@@ -391,3 +391,22 @@ fn refilling_the_reserve_delays_no_seed() {
         assert!(view.reserved > 48 * 50, "{} bytes", view.reserved);
     }
 }
+
+#[test]
+fn sources_that_take_turns_have_a_line_a_minute_at_most() {
+    let mut story = Story::new(two_sources(Combine::Failover));
+    for _ in 0..120 {
+        story.sources.insert(s(0), BROKEN);
+        story.run(secs(15));
+        story.sources.clear();
+        story.run(secs(75));
+    }
+    let changes = |story: &Story| {
+        let is_change = |summary: &Summary| matches!(summary, Summary::Composition { .. });
+        story
+            .picked(|summary| is_change(summary).then_some(()))
+            .count()
+    };
+    let lines = changes(&story);
+    assert!((5..=185).contains(&lines), "{lines}");
+}
