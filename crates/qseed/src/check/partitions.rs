@@ -127,9 +127,9 @@ impl Found<'_> {
             };
             subject.fault(CHECK, format!("{why}; qseed presents none"), fix);
         } else if flags.count_low {
-            let text = "the token says that a wrong PIN was entered since the last login";
-            let fix = "if neither you nor qseed entered it (see qseed guard), find out who tries \
-                       PINs on it";
+            let text = "the token says that a login failed since the last good one";
+            let fix = "if no wrong PIN of yours or qseed's (see qseed guard) and no crash during a \
+                       login explains that, find out who tries PINs on it";
             subject.warning(CHECK, text, fix);
         }
         let to_be_changed = match login {

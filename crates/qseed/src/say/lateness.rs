@@ -57,7 +57,7 @@ pub(super) fn seeded_again(
     gap: Option<Duration>,
     repeats: Option<Repeats>,
 ) -> Entry {
-    let attempts = repeats.map(|repeats| failed_before(repeats, "attempt"));
+    let attempts = repeats.map(|repeats| failed_before(repeats, "failed attempt"));
     let (event, message) = if let [one] = &partitions.some[..] {
         let after = match (gap.map(format_duration), attempts) {
             (Some(gap), Some(attempts)) => format!(" after {gap} without a seed ({attempts})"),

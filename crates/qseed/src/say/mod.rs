@@ -113,7 +113,7 @@ fn sentence(what: &str, repeats: Option<Repeats>, of: &str) -> String {
 
 /// `3 failed requests in 40 s`.
 fn failed_before(repeats: Repeats, of: &str) -> String {
-    let failures = count(repeats.count, &format!("failed {of}"));
+    let failures = count(repeats.count, of);
     format!("{failures} in {}", format_duration(repeats.lasting))
 }
 
@@ -176,14 +176,14 @@ mod tests {
                 lasting: Duration::from_secs(40),
             })
         };
-        assert_eq!(sentence("it hangs", times(1), "call"), "it hangs.");
-        assert_eq!(sentence("it hangs.", times(1), "call"), "it hangs.");
+        assert_eq!(sentence("it hangs", times(1), "failure"), "it hangs.");
+        assert_eq!(sentence("it hangs.", times(1), "failure"), "it hangs.");
         assert_eq!(
-            sentence("a wrong url?", times(1), "request"),
+            sentence("a wrong url?", times(1), "failed request"),
             "a wrong url?"
         );
         assert_eq!(
-            sentence("a wrong url?", times(3), "request"),
+            sentence("a wrong url?", times(3), "failed request"),
             "a wrong url? (3 failed requests in 40 s)."
         );
     }

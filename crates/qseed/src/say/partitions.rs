@@ -95,7 +95,7 @@ fn failed(advice: &str, failure: &TokenFailure, repeats: Option<Repeats>, next: 
     };
     let message = format!(
         "{} {}{}",
-        sentence(&failure.text, repeats, "attempt"),
+        sentence(&failure.text, repeats, "failed attempt"),
         as_sentence(advice),
         next_step(next)
     );

@@ -67,8 +67,9 @@ pub(crate) fn exposed(exposure: &Exposure) -> Entry {
 /// Somebody entered a wrong PIN at a token.
 pub(crate) fn pin_count_low(name: &str) -> Entry {
     let message = format!(
-        "{name}: the token says that a wrong PIN was entered since the last login. If neither you \
-         nor qseed entered it (see qseed guard), find out who tries PINs on it."
+        "{name}: the token says that a login failed since the last good one. A module that crashes \
+         during a login can cause this, and so can a wrong PIN. If you know of neither (see qseed \
+         guard), find out who tries PINs on the token."
     );
     Entry::new(Level::Warn, "pin-count-low", message).with("partition", name)
 }
@@ -79,13 +80,15 @@ pub(crate) fn module_wrote(name: &str, stream: Stream, line: &str) -> Entry {
         Stream::Output => "stdout",
         Stream::Error => "stderr",
     };
-    Entry::info("module-output", format!("{name}: {line}")).with("stream", stream)
+    let entry = Entry::info("module-output", format!("{name}: {line}"));
+    entry.with("module", name).with("stream", stream)
 }
 
 /// A module wrote more lines than are logged.
 pub(crate) fn module_wrote_too_much(name: &str, lines: u64) -> Entry {
     let message = format!("{name}: wrote {lines} more lines, too many to log.");
-    Entry::info("module-output", message).with("count", lines)
+    let entry = Entry::info("module-output", message);
+    entry.with("module", name).with("count", lines)
 }
 
 /// A module wrote so many lines so far, of which none is logged.
@@ -95,5 +98,6 @@ pub(crate) fn module_wrote_in_all(name: &str, so_far: u64) -> Entry {
         "{name}: wrote {lines} to its standard output and error so far. qseed does not log them, \
          since they may hold PINs and seeds; `output: log` for this module does."
     );
-    Entry::info("module-output", message).with("count", so_far)
+    let entry = Entry::info("module-output", message);
+    entry.with("module", name).with("count", so_far)
 }

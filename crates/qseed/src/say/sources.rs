@@ -22,7 +22,7 @@ pub(super) fn entry(
             duration,
         } => {
             if let Some(before) = repeats {
-                let before = failed_before(before, "request");
+                let before = failed_before(before, "failed request");
                 let message = format!("delivers again after {before}.");
                 Entry::info("source-recovered", message).repeats(repeats)
             } else {
@@ -61,7 +61,7 @@ pub(super) fn entry(
             } else {
                 Level::Warn
             };
-            let sentence = sentence(&failure.text, repeats, "request");
+            let sentence = sentence(&failure.text, repeats, "failed request");
             let (next_step, without) = (next_step(*next), without_it(plan));
             let message = format!("{sentence} {next_step}{without}");
             Entry::new(level, "source-failed", message)

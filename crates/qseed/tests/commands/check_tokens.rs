@@ -96,7 +96,7 @@ fn flags_that_speak_against_a_login_are_faults_or_warnings() {
         &["locked; qseed presents none", "; fix: "],
     );
     ran.verdict("fault    partition final: ", &["next wrong PIN locks it"]);
-    ran.verdict("warning  partition low: ", &["wrong PIN was entered"]);
+    ran.verdict("warning  partition low: ", &["a login failed"]);
     ran.verdict("fault    partition unset: ", &["no PIN yet"]);
     ran.verdict("fault    partition officer: ", &["next wrong PIN locks it"]);
     ran.verdict("ok       partition user: will be seeded", &[]);
