@@ -50,6 +50,8 @@ impl Entry {
 pub(crate) struct Log {
     settings: Settings,
     outlet: Outlet,
+    /// Whether standard output is systemd's journal.
+    journal: bool,
     lost: u64,
 }
 
@@ -59,6 +61,7 @@ impl Log {
         Self {
             settings,
             outlet: Outlet::default(),
+            journal: outlet::is_journal(),
             lost: 0,
         }
     }
@@ -99,6 +102,7 @@ impl Log {
     fn send(&mut self, entry: &Entry) -> bool {
         let now = Timestamp::now();
         self.outlet.take(match self.settings.format {
+            LogFormat::Text if self.journal => text::journal_line(entry),
             LogFormat::Text => text::line(now, entry),
             LogFormat::Json => json::line(now, entry),
         })

@@ -65,6 +65,16 @@ impl Outlet {
     }
 }
 
+/// Whether standard output is systemd's journal: `$JOURNAL_STREAM` has its device and inode
+/// (`systemd.exec(5)`). A child of a service inherits the variable, but may write elsewhere.
+pub(super) fn is_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").ok();
+    let output = rustix::fs::fstat(rustix::stdio::stdout()).ok();
+    stream
+        .zip(output)
+        .is_some_and(|(stream, output)| stream == format!("{}:{}", output.st_dev, output.st_ino))
+}
+
 /// Writes to standard error, if it takes something now.
 pub(super) fn complain(line: &str) {
     let stderr = rustix::stdio::stderr();

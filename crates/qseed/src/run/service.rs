@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior, sleep_until};
 
 use super::manager::notify;
 use super::orphans::Orphans;
@@ -25,15 +25,21 @@ pub(super) struct Service {
     hang_up: Signal,
     orphans: Orphans,
     watchdog: Option<Interval>,
-    readiness: Readiness,
+    standing: Standing,
 }
 
-/// Whether the service manager knows that the daemon is ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Readiness {
-    Unknown,
-    Known,
+/// How the partitions stand, for the service manager.
+#[derive(Debug)]
+struct Standing {
+    now: String,
+    /// What the service manager knows; nothing before the daemon was ready.
+    told: Option<String>,
+    /// The earliest time to tell the next change.
+    next: Instant,
 }
+
+/// How often the service manager hears of changes.
+const STANDING_EVERY: Duration = Duration::from_secs(1);
 
 impl Service {
     pub(super) fn listen() -> std::io::Result<Self> {
@@ -43,7 +49,11 @@ impl Service {
             hang_up: signal(SignalKind::hangup())?,
             orphans: Orphans::watch()?,
             watchdog: watchdog(),
-            readiness: Readiness::Unknown,
+            standing: Standing {
+                now: String::new(),
+                told: None,
+                next: Instant::now(),
+            },
         })
     }
 
@@ -58,16 +68,33 @@ impl Service {
                 _ = self.hang_up.recv() => return Wish::Reload,
                 () = self.orphans.ended() => return Wish::Reap,
                 () = tick(&mut self.watchdog) => notify(&[NotifyState::Watchdog]),
+                () = sleep_until(self.standing.next), if self.standing.has_changed() => {
+                    let status = self.standing.tell();
+                    notify(&[NotifyState::Status(status)]);
+                }
             }
         }
     }
 
-    /// Tells the service manager once that the daemon is ready.
-    pub(super) fn is_ready(&mut self) {
-        if self.readiness == Readiness::Unknown {
-            self.readiness = Readiness::Known;
-            notify(&[NotifyState::Ready]);
+    /// Takes in how the partitions stand. The first time, it tells the service manager that the
+    /// daemon is ready; changes follow at most once a second.
+    pub(super) fn stands(&mut self, standing: String) {
+        self.standing.now = standing;
+        if self.standing.told.is_none() {
+            let status = self.standing.tell();
+            notify(&[NotifyState::Ready, NotifyState::Status(status)]);
         }
+    }
+}
+
+impl Standing {
+    fn has_changed(&self) -> bool {
+        self.told.as_ref().is_some_and(|told| *told != self.now)
+    }
+
+    fn tell(&mut self) -> &str {
+        self.next = Instant::now() + STANDING_EVERY;
+        self.told.insert(self.now.clone())
     }
 }
 

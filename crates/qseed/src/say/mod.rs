@@ -14,7 +14,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use qseed_config::Level;
 use qseed_engine::announcer::{Announcement, Repeats, Summary};
-use qseed_engine::{Fact, Next, PartitionId};
+use qseed_engine::{Fact, Next, PartitionId, PartitionState};
 use qseed_tokens::directory::TokenInfo;
 use serde_json::{Value, json};
 
@@ -80,6 +80,23 @@ pub(crate) fn summary(summary: &Summary, plan: &Plan) -> Option<Entry> {
             Entry::new(Level::Warn, "more-partitions-failed", message).with("count", *count)
         }
     })
+}
+
+/// How the partitions stand, for the service manager.
+pub(crate) fn standing(count: impl Fn(PartitionState) -> usize) -> String {
+    let counts = PartitionState::ALL.map(|state| (state, count(state)));
+    let all: usize = counts.iter().map(|(_, count)| count).sum();
+    let others = counts
+        .iter()
+        .filter(|(state, count)| *state != PartitionState::Seeded && *count > 0)
+        .map(|(state, count)| format!("{count} {}", state.name()));
+    let others = others.collect::<Vec<_>>().join(", ");
+    let seeded = count(PartitionState::Seeded);
+    let dash = if others.is_empty() { "" } else { "; " };
+    format!(
+        "{seeded} of {} seeded{dash}{others}",
+        crate::print::count(all, "partition")
+    )
 }
 
 /// The line of a minute in which partitions were too many to be named.
@@ -166,7 +183,25 @@ mod tests {
 
     use qseed_engine::announcer::Repeats;
 
-    use super::sentence;
+    use qseed_engine::PartitionState;
+
+    use super::{sentence, standing};
+
+    #[test]
+    fn the_standing_counts_what_is_seeded_and_what_is_not() {
+        let count = |state| match state {
+            PartitionState::Seeded => 297,
+            PartitionState::Late => 2,
+            PartitionState::TokenMissing => 1,
+            _ => 0,
+        };
+        assert_eq!(
+            standing(count),
+            "297 of 300 partitions seeded; 2 late, 1 token-missing"
+        );
+        let one = |state| usize::from(state == PartitionState::Seeded);
+        assert_eq!(standing(one), "1 of 1 partition seeded");
+    }
 
     #[test]
     fn a_sentence_has_one_mark_and_counts_failures() {

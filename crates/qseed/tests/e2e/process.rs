@@ -1,6 +1,8 @@
 //! qseed as a process: signals, reload, the service manager, its output.
 
-use std::os::unix::net::UnixDatagram;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::Stdio;
 
 use qseed_entropy_service::{EntropyService, Fault};
@@ -230,23 +232,25 @@ fn the_service_manager_gets_ready_status_and_stopping() {
         .env("NOTIFY_SOCKET", site.path("notify"))
         .env("WATCHDOG_USEC", "400000");
     let qseed = Qseed::start(&mut command);
-    // Alive from the start, ready only with the first seed.
-    assert_eq!(told().trim(), "WATCHDOG=1");
-    qseed.event("source-failed");
-    service.clear_faults();
-    let mut before = String::new();
-    let mut watchdogs = 0;
-    while !before.contains("READY=1") {
-        before = told();
-        watchdogs += usize::from(before.contains("WATCHDOG=1"));
+    // Ready while the service is out, since that must not keep the service manager waiting.
+    let mut message = told();
+    while !message.contains("READY=1") {
+        message = told();
     }
     assert!(
-        seeds_of(&faulty.token.record().expect("a record"), 0) > 0,
-        "ready without a seed"
+        message.contains("STATUS=0 of 2 partitions seeded"),
+        "{message}"
     );
+    qseed.event("source-failed");
+    service.clear_faults();
+    let mut watchdogs = 0;
+    while !message.contains("STATUS=1 of 2 partitions seeded; 1 token-missing\n") {
+        message = told();
+        watchdogs += usize::from(message.contains("WATCHDOG=1"));
+    }
+    assert!(seeds_of(&faulty.token.record().expect("a record"), 0) > 0);
     assert!(watchdogs > 0);
     qseed.signal(Signal::HUP);
-    let mut message = told();
     while !message.contains("RELOADING=1") {
         message = told();
     }
@@ -259,6 +263,41 @@ fn the_service_manager_gets_ready_status_and_stopping() {
         message = told();
     }
     ends_well(qseed, "under a service manager");
+}
+
+#[test]
+fn the_journal_gets_priorities_instead_of_times() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |faults| {
+        faults.slots = 2;
+        faults.remove(1);
+    });
+    let partitions = json!([faulty.partition("p", 0), faulty.partition("absent", 1)]);
+    let mut config = site.full(&service, &partitions);
+    config["log"] = json!({ "format": "text", "level": "debug" });
+    site.configure_full(&config);
+    let (mut ours, output) = UnixStream::pair().expect("sockets");
+    let stream = rustix::fs::fstat(&output).expect("it is open");
+    let mut command = site.command();
+    command
+        .env(
+            "JOURNAL_STREAM",
+            format!("{}:{}", stream.st_dev, stream.st_ino),
+        )
+        .stdin(Stdio::null())
+        .stdout(OwnedFd::from(output))
+        .stderr(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    drop(command);
+    faulty.wait_seeds(0, 1);
+    kill(child.id(), Signal::TERM);
+    assert_eq!(child.wait().expect("it is ours").code(), Some(0));
+    let mut log = String::new();
+    ours.read_to_string(&mut log).expect("a log in UTF-8");
+    for begin in ["<6>SLOT #0 (", "<6>Pushed 48 bytes", "<4>absent: ", "<7>"] {
+        assert!(log.lines().any(|line| line.starts_with(begin)), "{log}");
+    }
+    assert!(log.lines().all(|line| line.starts_with('<')), "{log}");
 }
 
 #[test]

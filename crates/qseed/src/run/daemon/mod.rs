@@ -125,9 +125,10 @@ impl Daemon {
         files.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let result = loop {
             self.carry_out();
-            if self.engine.is_ready() {
-                self.service.is_ready();
-            }
+            // Ready, since every module's worker was started: a service that is out must not keep
+            // the service manager waiting.
+            let standing = say::standing(|state| self.engine.count(state));
+            self.service.stands(standing);
             if self.once
                 && let Some(result) = self.tried_once()
             {
