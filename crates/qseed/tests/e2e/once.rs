@@ -64,6 +64,21 @@ fn a_neighbours_crash_leaves_no_partition_unseeded() {
 }
 
 #[test]
+fn the_errors_say_what_to_do() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| {});
+    let partition = faulty.partition_with_pin("p", 0, "9999");
+    site.configure_full(&site.full(&service, &json!([partition])));
+    for _ in 0..2 {
+        let ended = site.once();
+        assert_eq!(ended.code, Some(69), "{ended:?}");
+        let fix = "qseed guard --clear p";
+        assert!(ended.errors.contains(fix), "{ended:?}");
+        assert_eq!(ended.errors.lines().count(), 1, "{ended:?}");
+    }
+}
+
+#[test]
 fn what_fails_with_once_promises_no_retry() {
     let (service, site) = (service(), Site::new());
     let faulty = Faulty::new(site.folder(), |faults| faults.remove(0));

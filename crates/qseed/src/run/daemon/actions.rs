@@ -2,7 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use qseed_engine::{Action, CallEvent, Event, ModuleId, PartitionId, WorkerId};
+use qseed_engine::{
+    Action, CallEvent, Event, Fact, ModuleId, PartitionFact, PartitionId, WorkerId,
+};
 use qseed_entropy::Seed;
 use qseed_model::TokenChoice;
 use qseed_model::pins::{HeldBack, PinAnswer};
@@ -97,6 +99,11 @@ impl Daemon {
             self.reports.due(now, &self.plan);
         }
         while let Some(fact) = self.engine.next_fact() {
+            if self.once
+                && let Fact::Partition(partition, PartitionFact::Failed { failure, .. }) = &fact
+            {
+                self.failures.insert(partition.id, failure.clone());
+            }
             if !self.stopping {
                 self.reports.take(now, &fact, &self.plan);
             }

@@ -7,10 +7,11 @@ mod once;
 mod sources;
 mod stop;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use qseed_config::{Config, Warning};
-use qseed_engine::{Engine, Event, Moment, Start};
+use qseed_engine::{Engine, Event, Moment, PartitionId, Start, TokenFailure};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Incoming;
@@ -36,6 +37,8 @@ use sources::requests_before;
 /// Everything that the daemon holds.
 pub(super) struct Daemon {
     once: bool,
+    /// With `once`: what the tokens answered last.
+    failures: BTreeMap<PartitionId, TokenFailure>,
     plan: Plan,
     config_source: ConfigSource,
     engine: Engine,
@@ -99,6 +102,7 @@ impl Daemon {
         let mut daemon = Self {
             secret_files,
             once,
+            failures: BTreeMap::new(),
             plan,
             config_source,
             engine,

@@ -3,6 +3,7 @@
 use qseed_engine::{PartitionState, PartitionView};
 
 use super::Daemon;
+use crate::advice::advice;
 use crate::exit::{Code, Failure};
 
 impl Daemon {
@@ -33,6 +34,15 @@ impl Daemon {
             return format!("no entropy: {}", why.join("; "));
         }
         let why = partition.last_error.as_deref();
-        why.unwrap_or("it could not be seeded").to_owned()
+        let why = why.unwrap_or("it could not be seeded");
+        let failure = self.failures.get(&partition.id).filter(|it| it.text == why);
+        let planned = self.plan.partitions.get(&partition.id);
+        match failure
+            .zip(planned)
+            .map(|(it, planned)| advice(it, planned))
+        {
+            Some(advice) if !advice.is_empty() => format!("{why}; {advice}"),
+            _ => why.to_owned(),
+        }
     }
 }
