@@ -9,8 +9,11 @@
 //! crash hides nothing, and a request costs one small write. Only bytes of a budget are synced. The
 //! times of requests have to survive a restart of qseed, not of the host.
 //!
-//! Months begin at midnight UTC. A clock that was set to another month, and is set right again,
+//! The age of a request is told by the time since the host's start, so a step of the wall clock
+//! forgets none. Months begin at midnight UTC. A clock that was set to another month, and is set right again,
 //! finds what its month had delivered.
+
+mod clock;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +27,7 @@ use qseed_config::{Budget, Rate};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+pub(super) use self::clock::Time;
 use crate::state_dir::{Found, SharedFile, StateDir, StateDirError};
 
 /// The file's name.
@@ -45,7 +49,7 @@ pub(super) struct Question<'s> {
     pub(super) source: &'s str,
     pub(super) budget: Option<Budget>,
     pub(super) rate_limit: Option<Rate>,
-    pub(super) now: Timestamp,
+    pub(super) now: Time,
     pub(super) bytes: u64,
     /// HTTP requests that it may take.
     pub(super) requests: u32,
@@ -55,21 +59,23 @@ pub(super) struct Question<'s> {
 /// question on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Requests {
-    at: Timestamp,
+    #[serde(flatten)]
+    time: Time,
     count: u32,
     window_ms: u64,
 }
 
 impl Requests {
-    /// The time since then. A clock that was set back cannot tell, so that is none at all.
-    fn age(self, now: Timestamp) -> Duration {
-        Duration::try_from(now.duration_since(self.at)).unwrap_or(Duration::ZERO)
+    /// The time since then. Where nobody knows, that is none at all.
+    fn age(self, now: Time) -> Duration {
+        now.since(self.time).unwrap_or(Duration::ZERO)
     }
 
     /// Whether the rate limit still counts them. Those of the future do not count: the clock was
     /// wrong.
-    fn count_at(self, now: Timestamp) -> bool {
-        self.at <= now && self.age(now) < Duration::from_millis(self.window_ms)
+    fn count_at(self, now: Time) -> bool {
+        let age = now.since(self.time);
+        age.is_some_and(|age| age < Duration::from_millis(self.window_ms))
     }
 }
 
@@ -121,7 +127,7 @@ impl Totals {
             place.map(|place| total.requests.remove(place));
         }
         if let Some(requests) = change.requests {
-            total.requests.retain(|it| it.count_at(requests.at));
+            total.requests.retain(|it| it.count_at(requests.time));
             total.requests.push(requests);
         }
     }
@@ -232,7 +238,8 @@ impl Usage {
     }
 
     /// The time since each request to a source that is still known.
-    pub(super) fn requests(&self, source: &str, now: Timestamp) -> Vec<Duration> {
+    pub(super) fn requests(&self, source: &str, now: impl Into<Time>) -> Vec<Duration> {
+        let now = now.into();
         let state = self.state();
         let requests = state.known.0.get(source).into_iter();
         let requests = requests.flat_map(|total| &total.requests);
@@ -248,10 +255,10 @@ impl Usage {
         let Question { now, budget, .. } = *question;
         let change = Change {
             source: question.source.to_owned(),
-            bytes: budget.map(|it| (month_of(now, it.resets_on), signed(question.bytes))),
+            bytes: budget.map(|it| (month_of(now.at, it.resets_on), signed(question.bytes))),
             without: None,
             requests: question.rate_limit.map(|limit| Requests {
-                at: now,
+                time: now,
                 count: question.requests,
                 window_ms: u64::try_from(limit.per.as_millis()).unwrap_or(u64::MAX),
             }),
@@ -269,15 +276,22 @@ impl Usage {
 
     /// Corrects the question to a source: how many bytes it brought (`None`: all that it asked for)
     /// and how many requests it took.
-    pub(super) fn answered(&self, source: &str, now: Timestamp, bytes: Option<u64>, count: u32) {
+    pub(super) fn answered(
+        &self,
+        source: &str,
+        now: impl Into<Time>,
+        bytes: Option<u64>,
+        count: u32,
+    ) {
         let mut state = self.state();
+        let now = now.into();
         let Some(asked) = state.asked.remove(source) else {
             return;
         };
         let missing =
             |asked: i64| bytes.map_or(0, |bytes| signed(bytes).saturating_sub(asked).min(0));
         let at_last = |it| Requests {
-            at: now,
+            time: now,
             count,
             ..it
         };

@@ -12,7 +12,7 @@ use super::Daemon;
 use crate::assemble::{Plan, PlannedSource};
 use crate::run::secret_files::Owner;
 use crate::run::sources::{Adapter, SourceEvent, SourceReport};
-use crate::run::usage::{Question, Usage};
+use crate::run::usage::{Question, Time, Usage};
 use crate::say::shell;
 
 impl Daemon {
@@ -83,7 +83,7 @@ impl Daemon {
             source: &source.name,
             budget: source.budget,
             rate_limit: source.rate_limit,
-            now: Timestamp::now(),
+            now: Time::now(),
             bytes: bytes as u64,
             requests: 1 + u32::from(spare_attempt),
         });
@@ -97,7 +97,7 @@ impl Daemon {
         let Some(planned) = self.plan.sources.get(&id) else {
             return;
         };
-        let now = Timestamp::now();
+        let now = Time::now();
         self.usage.answered(&planned.config.name, now, bytes, sent);
         self.tell_budget(id);
     }
@@ -158,7 +158,7 @@ impl Daemon {
 
 /// The time since each request that earlier processes sent.
 pub(super) fn requests_before(plan: &Plan, usage: &Usage) -> Vec<(SourceId, Vec<Duration>)> {
-    let now = Timestamp::now();
+    let now = Time::now();
     let of =
         |(id, source): (&SourceId, &PlannedSource)| (*id, usage.requests(&source.config.name, now));
     plan.sources.iter().map(of).collect()

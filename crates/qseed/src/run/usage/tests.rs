@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use qseed_config::{Budget, Rate};
 use tokio::sync::oneshot;
 
-use super::{COMPACT_ABOVE, MONTHS, NAME, Question, Usage, UsageFile, month_of};
+use super::{COMPACT_ABOVE, MONTHS, NAME, Question, Time, Usage, UsageFile, month_of};
 use crate::state_dir::{Acting, StateDir};
 
 const NOW: &str = "2026-11-23T00:00:00Z";
@@ -72,7 +72,7 @@ fn question(source: &str, now: Timestamp, bytes: u64) -> Question<'_> {
             resets_on: 1,
         }),
         rate_limit: None,
-        now,
+        now: now.into(),
         bytes,
         requests: 1,
     }
@@ -235,6 +235,32 @@ fn requests_are_remembered_for_their_window() {
         read(folder.path()).requests("a", earlier),
         [Duration::ZERO; 2]
     );
+}
+
+#[test]
+fn a_step_of_the_clock_forgets_no_request() {
+    for step in ["2016-01-01T00:00:00Z", "2036-01-01T00:00:00Z"] {
+        let folder = folder();
+        let mut process = Process::start(folder.path());
+        let time = |wall, seconds: u64| Time {
+            at: at(wall),
+            up: Some((1, seconds * 1_000_000_000)),
+        };
+        for now in [time(NOW, 100), time(step, 101)] {
+            process.usage.ask(&Question {
+                now,
+                ..limited(at(NOW))
+            });
+            process.file.write().expect("written");
+        }
+        let ages = |now: Time| read(folder.path()).requests("a", now);
+        let seconds = |ages: [u64; 4]| ages.map(Duration::from_secs);
+        assert_eq!(ages(time(step, 104)), seconds([4, 4, 3, 3]));
+        // Another start of the host: the wall clock is all there is.
+        let up = Some((2, 1_000_000_000));
+        let rebooted = Time { up, ..time(NOW, 0) };
+        assert_eq!(ages(rebooted).len(), 4);
+    }
 }
 
 #[test]
