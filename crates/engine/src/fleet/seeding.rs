@@ -99,21 +99,30 @@ impl Fleet {
         }
     }
 
-    /// The first partition that waits for a call, if its worker can make one now.
+    /// The first partition that waits for a call that its worker can make now. Suspects that wait
+    /// for another suspect's call hold up nobody behind them.
     fn first_waiting(&mut self, key: WorkerKey, waits: Waits) -> Option<PartitionId> {
         let worker = self.workers.get_mut(&key).filter(|worker| worker.is_up())?;
         let concurrency = self.modules.get(&key.module)?.concurrency;
+        if !worker.has_free_slot(concurrency, false) {
+            return None;
+        }
+        let takes_suspects = worker.has_free_slot(concurrency, true);
+        let queue = worker.queue(waits);
+        let mut at = 0;
         loop {
-            let first = *worker.queue(waits).front()?;
+            let id = *queue.get(at)?;
             let waiting = self
                 .partitions
-                .get(&first)
+                .get(&id)
                 .filter(|p| p.worker == key && p.phase.waits() == Some(waits));
-            if let Some(partition) = waiting {
-                let free = worker.has_free_slot(concurrency, partition.suspect);
-                return free.then_some(first);
+            match waiting {
+                Some(partition) if partition.suspect && !takes_suspects => at += 1,
+                Some(_) => return Some(id),
+                None => {
+                    queue.remove(at);
+                }
             }
-            worker.queue(waits).pop_front();
         }
     }
 
@@ -132,7 +141,10 @@ impl Fleet {
         } else {
             Waits::ToOpen
         };
-        worker.queue(waits).pop_front();
+        let queue = worker.queue(waits);
+        if let Some(at) = queue.iter().position(|waiting| *waiting == id) {
+            queue.remove(at);
+        }
         worker.opens_next = job.is_some();
         let call = Call {
             began: context.now,

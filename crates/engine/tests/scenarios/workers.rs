@@ -63,6 +63,24 @@ fn the_culprit_of_crashes_is_found_among_several_calls() {
 }
 
 #[test]
+fn a_suspect_that_hangs_holds_up_only_other_suspects() {
+    let mut settings = usual(20);
+    settings.modules[0].concurrency = 4;
+    let mut story = Story::new(settings);
+    story.run(secs(15));
+    story.seeding.insert(p(0), Call::Hangs);
+    story.seeding.insert(p(3), Call::CrashesWorker);
+    story.run(secs(300));
+    // Calls of partitions 0, 3, 4 and 5 are in flight at the first crash.
+    for number in 6..20 {
+        let seeds = story.seeds(number);
+        let gap = seeds.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert!(gap <= Some(20), "{number}: {gap:?}");
+    }
+    assert_eq!(story.quarantines(), 2);
+}
+
+#[test]
 fn a_library_that_is_out_of_order_for_one_partition_puts_it_in_quarantine() {
     let mut story = Story::new(usual(3));
     story.run(secs(15));
