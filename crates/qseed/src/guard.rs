@@ -291,7 +291,9 @@ fn failed(why: &StateDirError) -> Failure {
         (Code::Permission, StateDirError::Io { .. }) => {
             "; run the command as the user that the daemon runs as, or as root"
         }
-        (Code::Configuration | Code::Unavailable, _) => "; `state_dir` is a folder that is there",
+        (Code::Configuration | Code::Unavailable, _) => {
+            "; name a folder that exists as the state directory"
+        }
         _ => "",
     };
     Failure::new(code, format!("the PIN guard's file: {why}{advice}"))

@@ -397,6 +397,9 @@ mod tests {
         }
         set_mode(&path, 0o777);
         let why = open(&path).expect_err("writable by others");
+        set_mode(&path, 0o1777);
+        let shared = open(&path).expect_err("a shared folder").to_string();
+        assert!(!shared.contains("chmod"), "{shared}");
         assert!(
             why.code() == Code::Permission && why.to_string().contains("0777"),
             "{why}"

@@ -27,7 +27,7 @@ pub(crate) enum StateDirError {
         wanted: u32,
     },
     /// Others can write it.
-    #[error("{path} can be written by other users (mode {mode:04o}); {}", chmod(.path))]
+    #[error("{path} can be written by other users (mode {mode:04o}); {}", chmod(.path, *.mode))]
     WritableByOthers { path: PathBuf, mode: u32 },
     /// It is secret, and others can read or write it.
     #[error("{path} can be read or written by other users (mode {mode:04o}); {}", keep_private(.path))]
@@ -46,7 +46,7 @@ impl StateDirError {
         let fix = match self {
             Self::Io { .. } => None,
             Self::NotOurs { path, wanted, .. } => Some(chown(path, *wanted)),
-            Self::WritableByOthers { path, .. } => Some(chmod(path)),
+            Self::WritableByOthers { path, mode } => Some(chmod(path, *mode)),
             Self::OpenToOthers { path, .. } => Some(keep_private(path)),
             Self::NotAFile { .. } | Self::TooLong { .. } => Some(MOVE.to_owned()),
         };
@@ -82,7 +82,11 @@ fn chown(path: &Path, owner: u32) -> String {
     format!("run: chown {owner} {}", quoted(path))
 }
 
-fn chmod(path: &Path) -> String {
+fn chmod(path: &Path, mode: u32) -> String {
+    // A folder like /tmp, which others need.
+    if mode & 0o1000 != 0 {
+        return "use a folder of qseed's own as `state_dir`".to_owned();
+    }
     format!("run: chmod go-w {}", quoted(path))
 }
 
