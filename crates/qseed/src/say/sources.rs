@@ -85,9 +85,13 @@ pub(super) fn entry(
                 .with("limit", *limit)
         }
         SourceFact::BudgetSpent { spent, limit } => {
+            let rest = match limit.saturating_sub(*spent) {
+                0 => "",
+                _ => ", and the rest is too little for a request",
+            };
             let message = format!(
-                "its budget is spent: {spent} of {limit} bytes this month. qseed does not use it \
-                 until the budget resets or you raise `budget`.{}",
+                "its budget is spent: {spent} of {limit} bytes this month{rest}. qseed does not use \
+                 it until the budget resets or you raise `budget`.{}",
                 without_it(plan)
             );
             Entry::new(Level::Error, "budget-spent", message)

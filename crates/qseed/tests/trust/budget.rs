@@ -59,6 +59,13 @@ fn a_budget_is_never_exceeded_and_a_crash_does_not_renew_it() {
     let spent = event_of(&qseed, 0, "budget-spent", "metered");
     assert_eq!(number(&spent, "limit"), BUDGET, "{spent}");
     assert!(number(&spent, "spent") <= BUDGET, "{spent}");
+    let is_all = number(&spent, "spent") == BUDGET;
+    let message = spent["message"].as_str().expect("a text");
+    assert_ne!(
+        is_all,
+        message.contains("the rest is too little"),
+        "{spent}"
+    );
     let from = qseed.log.count();
     seed_made_of(&qseed, from, &["standby"]);
     let asked = metered.requests().len();
