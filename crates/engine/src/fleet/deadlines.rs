@@ -36,10 +36,13 @@ impl Fleet {
             WorkerState::Ending { step, .. } => self.ending_goes_on(context, key, step),
             WorkerState::Up { since } => {
                 let is_past =
-                    |call: &Call| call.runs_since.is_some_and(|since| since + deadline <= now);
-                let calls = worker.calls.iter().filter(|(_, call)| is_past(call));
-                let hung: Vec<_> = calls.map(|(id, _)| *id).collect();
-                if !hung.is_empty() {
+                    |call: &Call, limit| call.runs_since.is_some_and(|since| since + limit <= now);
+                if worker.calls.values().any(|call| is_past(call, deadline)) {
+                    // Calls within 10 % of the deadline count as hung too: one kill serves them all.
+                    let nearly = deadline * 9 / 10;
+                    let calls = worker.calls.iter();
+                    let hung = calls.filter(|(_, call)| is_past(call, nearly));
+                    let hung = hung.map(|(id, _)| *id).collect();
                     self.hung(context, key, hung);
                     return;
                 }

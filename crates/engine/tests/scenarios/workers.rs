@@ -81,6 +81,27 @@ fn a_suspect_that_hangs_holds_up_only_other_suspects() {
 }
 
 #[test]
+fn more_that_hang_than_there_are_call_slots_go_to_quarantine_together() {
+    let mut settings = usual(14);
+    settings.modules[0].concurrency = 8;
+    for partition in &mut settings.partitions {
+        partition.period = secs(1);
+    }
+    let mut story = Story::new(settings);
+    story.run(secs(15));
+    for number in 0..10 {
+        story.seeding.insert(p(number), Call::Hangs);
+    }
+    story.run(secs(75));
+    let since = story.now();
+    story.run(secs(100));
+    for number in 10..14 {
+        let seeds = story.seeds_since(number, since);
+        assert!(seeds >= 95, "{number}: {seeds}");
+    }
+}
+
+#[test]
 fn a_library_that_is_out_of_order_for_one_partition_puts_it_in_quarantine() {
     let mut story = Story::new(usual(3));
     story.run(secs(15));
