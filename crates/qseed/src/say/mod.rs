@@ -107,8 +107,9 @@ fn summary_of_seeds(seeds: u64, bytes: u64, partitions: usize, troubled: usize) 
         n => format!(" {n} partitions are in trouble."),
     };
     let message = format!(
-        "Pushed {bytes} bytes of quantum seed material in {seeds} seeds to {partitions} partitions \
-         in the last minute.{trouble}"
+        "Pushed {bytes} bytes of quantum seed material in {} to {} in the last minute.{trouble}",
+        count(seeds, "seed"),
+        count(partitions, "partition")
     );
     Entry::info("summary", message)
         .with("seeds", seeds)
