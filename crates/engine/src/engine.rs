@@ -269,13 +269,6 @@ impl Engine {
         self.fleet.count(state)
     }
 
-    /// Whether every partition has been seeded or is known to be out of reach, and at least one
-    /// has been seeded.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.fleet.is_ready()
-    }
-
     /// With `once`: whether each partition was seeded or given up, or waits for entropy that no
     /// source delivers.
     #[must_use]

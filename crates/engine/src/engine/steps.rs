@@ -7,7 +7,7 @@ use qseed_entropy::Entropy;
 use super::{Engine, Start};
 use crate::{
     Action, CallEvent, Combine, Event, Limits, ModuleId, ModuleSettings, Moment, PartitionId,
-    PartitionSettings, Settings, SourceId, SourceSettings,
+    PartitionSettings, PartitionState, Settings, SourceId, SourceSettings,
 };
 
 fn settings(partitions: u32) -> Settings {
@@ -56,7 +56,7 @@ fn seed(partitions: u32) -> (usize, usize) {
         sent_before: Vec::new(),
     });
     let configured = engine.fleet.partitions().steps();
-    let (mut seeds, mut delivered, mut ready) = (0, 0_u64, false);
+    let (mut seeds, mut delivered, mut reached) = (0, 0_u64, false);
     while now < Moment::new(Duration::from_secs(15)) {
         while let Some(action) = engine.next_action() {
             let event = match action {
@@ -106,13 +106,13 @@ fn seed(partitions: u32) -> (usize, usize) {
             };
             engine.handle(now, event);
             // As the daemon does after each event.
-            ready |= engine.is_ready();
+            reached |= engine.count(PartitionState::Seeded) == partitions as usize;
             while engine.next_fact().is_some() {}
         }
         now = engine.wake().expect("partitions are due again").max(now);
         engine.handle(now, Event::Tick);
     }
-    assert!(ready);
+    assert!(reached);
     (seeds, engine.fleet.partitions().steps() - configured)
 }
 

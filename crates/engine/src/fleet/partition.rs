@@ -82,15 +82,6 @@ impl Trouble {
     }
 }
 
-/// What a partition is counted as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Counted {
-    pub(super) state: PartitionState,
-    /// It has no seed yet, and nothing known keeps it from one.
-    pub(super) awaited: bool,
-    pub(super) seeded: bool,
-}
-
 #[expect(clippy::struct_excessive_bools, reason = "none excludes another")]
 #[derive(Debug)]
 pub(crate) struct Partition {
@@ -117,8 +108,8 @@ pub(crate) struct Partition {
     pub(super) last_seed: Option<Moment>,
     /// Its seed is overdue.
     pub(super) late: bool,
-    /// What the engine counts it as.
-    pub(super) counted: Option<Counted>,
+    /// The state that the engine counts it in.
+    pub(super) counted: Option<PartitionState>,
     /// With `once`: it was seeded or given up.
     pub(super) finished: bool,
 }
@@ -166,11 +157,10 @@ impl Partition {
     }
 
     pub(super) fn view(&self) -> PartitionView {
-        let counted = self.counted.map(|counted| counted.state);
         PartitionView {
             id: self.settings.id,
             name: self.settings.name.clone(),
-            state: counted.unwrap_or(PartitionState::Starting),
+            state: self.counted.unwrap_or(PartitionState::Starting),
             seeded: self.last_seed.is_some(),
             last_error: self.last_error.clone(),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Fleet;
-use super::partition::{Counted, Partition, Phase, Trouble};
+use super::partition::{Partition, Phase, Trouble};
 use crate::context::Context;
 use crate::event::TokenFault;
 use crate::fact::PartitionFact;
@@ -22,10 +22,6 @@ const FIRST_LATE: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     states: [usize; PartitionState::ALL.len()],
-    /// Partitions without a seed that nothing known keeps from one.
-    awaited: usize,
-    /// Partitions with a seed.
-    seeded: usize,
     /// No source delivered when that was last checked.
     entropy_is_out: bool,
 }
@@ -34,12 +30,6 @@ impl Fleet {
     /// How many partitions are in a state.
     pub(crate) fn count(&self, state: PartitionState) -> usize {
         self.counts.states[state as usize]
-    }
-
-    /// Whether every partition has been seeded or is known to be out of reach, and at least one
-    /// has been seeded.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.counts.seeded > 0 && self.counts.awaited == 0
     }
 
     /// Counts a new partition, and sets when it would be late.
@@ -54,31 +44,26 @@ impl Fleet {
         self.unfinished -= usize::from(!partition.finished);
         let id = partition.settings.id;
         context.timers.set(Timer::Late(id), None);
-        self.counts.change(partition, |count| *count -= 1);
+        if let Some(state) = partition.counted {
+            self.counts.states[state as usize] -= 1;
+        }
     }
 
     /// Notices when the state of a partition changed.
     pub(super) fn review(&mut self, context: &mut Context, id: PartitionId) {
         let out = self.counts.entropy_is_out;
         let partition = self.partitions.get_mut(&id).expect("it is configured");
-        let seeded = partition.last_seed.is_some();
-        let counted = Counted {
-            state: state(partition, out),
-            awaited: !seeded && partition.trouble.is_none(),
-            seeded,
-        };
+        let state = state(partition, out);
         let before = partition.counted;
-        if before == Some(counted) {
+        if before == Some(state) {
             return;
         }
-        self.counts.change(partition, |count| *count -= 1);
-        partition.counted = Some(counted);
-        self.counts.change(partition, |count| *count += 1);
-        let before = before.map(|before| before.state);
-        let state = counted.state;
-        if before != Some(state) {
-            self.emit(context, id, PartitionFact::StateChanged { state, before });
+        if let Some(before) = before {
+            self.counts.states[before as usize] -= 1;
         }
+        self.counts.states[state as usize] += 1;
+        partition.counted = Some(state);
+        self.emit(context, id, PartitionFact::StateChanged { state, before });
     }
 
     /// Sets when a partition would be late.
@@ -120,21 +105,6 @@ impl Fleet {
             for id in waiting {
                 self.review(context, id);
             }
-        }
-    }
-}
-
-impl Counts {
-    fn change(&mut self, partition: &Partition, change: impl Fn(&mut usize)) {
-        let Some(counted) = partition.counted else {
-            return;
-        };
-        change(&mut self.states[counted.state as usize]);
-        if counted.awaited {
-            change(&mut self.awaited);
-        }
-        if counted.seeded {
-            change(&mut self.seeded);
         }
     }
 }
