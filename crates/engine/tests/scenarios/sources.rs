@@ -386,7 +386,10 @@ fn refilling_the_reserve_delays_no_seed() {
             let since_grid = at.since_start().as_millis() % 60_000;
             Duration::from_millis(u64::try_from(since_grid).expect("a minute"))
         });
-        assert!(late.max() < Some(secs(1)), "{requests} requests in 20 s");
+        assert!(
+            late.max().is_some_and(|late| late < secs(1)),
+            "{requests} requests in 20 s"
+        );
         let view = story.engine.sources().next().expect("it is configured");
         assert!(view.reserved > 48 * 50, "{} bytes", view.reserved);
     }
