@@ -202,9 +202,9 @@ fn untrusted(subject: &mut Subject, folder: &Path, error: &StateDirError) {
     if matches!(error, StateDirError::Io { path, .. } if path == folder) {
         return;
     }
-    let (what, fix) = error.with_fix();
+    let fix = error.fix();
     let fix = fix.unwrap_or_else(|| "let the user that qseed runs as use it".to_owned());
-    subject.fault_of(Code::Permission, "state", what, fix);
+    subject.fault_of(Code::Permission, "state", error.what(), fix);
 }
 
 /// Whether the PIN guard's file can be used.

@@ -1,5 +1,6 @@
 //! Why a state directory cannot be used, with what to do.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -7,58 +8,68 @@ use qseed_config::shell_quoted;
 
 use crate::exit::Code;
 
-/// What to do with something that is not qseed's.
-const MOVE: &str = "move it away";
-
 /// Why a state directory, or a file in it, cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub(crate) enum StateDirError {
     /// The system refuses.
-    #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    /// Another user owns it, who could have written anything there.
-    #[error(
-        "{path} belongs to user {owner}, not to root or qseed's own user; {}",
-        chown(.path, *.wanted)
-    )]
+    /// Another user owns it, and could have written anything there.
     NotOurs {
         path: PathBuf,
         owner: u32,
         wanted: u32,
     },
     /// Others can write it.
-    #[error("{path} can be written by other users (mode {mode:04o}); {}", chmod(.path, *.mode))]
     WritableByOthers { path: PathBuf, mode: u32 },
     /// It is secret, and others can read or write it.
-    #[error("{path} can be read or written by other users (mode {mode:04o}); {}", keep_private(.path))]
     OpenToOthers { path: PathBuf, mode: u32 },
     /// It is a link, a pipe, a folder or a device.
-    #[error("{path} is no regular file; {MOVE}")]
     NotAFile { path: PathBuf },
     /// It is far longer than such a file gets.
-    #[error("{path} is longer than {limit} bytes, so qseed did not write it; {MOVE}")]
     TooLong { path: PathBuf, limit: u64 },
 }
 
 impl StateDirError {
-    /// What is wrong, and what to do where that is known.
-    pub(crate) fn with_fix(&self) -> (String, Option<String>) {
-        let fix = match self {
-            Self::Io { .. } => None,
-            Self::NotOurs { path, wanted, .. } => Some(chown(path, *wanted)),
-            Self::WritableByOthers { path, mode } => Some(chmod(path, *mode)),
-            Self::OpenToOthers { path, .. } => Some(keep_private(path)),
-            Self::NotAFile { .. } | Self::TooLong { .. } => Some(MOVE.to_owned()),
-        };
-        let mut what = self.to_string();
-        if let Some(fix) = &fix {
-            let end = format!("; {fix}");
-            what.truncate(what.strip_suffix(&end).map_or(what.len(), str::len));
+    /// What is wrong.
+    pub(crate) fn what(&self) -> String {
+        match self {
+            Self::Io { path, source } => format!("{}: {source}", path.display()),
+            Self::NotOurs { path, owner, .. } => format!(
+                "{} belongs to user {owner}, not to root or qseed's own user",
+                path.display()
+            ),
+            Self::WritableByOthers { path, mode } => format!(
+                "{} can be written by other users (mode {mode:04o})",
+                path.display()
+            ),
+            Self::OpenToOthers { path, mode } => format!(
+                "{} can be read or written by other users (mode {mode:04o})",
+                path.display()
+            ),
+            Self::NotAFile { path } => format!("{} is no regular file", path.display()),
+            Self::TooLong { path, limit } => format!(
+                "{} is longer than {limit} bytes, so qseed did not write it",
+                path.display()
+            ),
         }
-        (what, fix)
     }
 
-    /// The exit code that tells what is wrong.
+    /// What to do, if that is known.
+    pub(crate) fn fix(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { .. } => return None,
+            Self::NotOurs { path, wanted, .. } => format!("run: chown {wanted} {}", quoted(path)),
+            // A folder like /tmp, which others need.
+            Self::WritableByOthers { mode, .. } if mode & 0o1000 != 0 => {
+                "use a folder of qseed's own as `state_dir`".to_owned()
+            }
+            Self::WritableByOthers { path, .. } => format!("run: chmod go-w {}", quoted(path)),
+            Self::OpenToOthers { path, .. } => format!("run: chmod go-rwx {}", quoted(path)),
+            Self::NotAFile { .. } | Self::TooLong { .. } => "move it away".to_owned(),
+        })
+    }
+
+    /// The exit code for it.
     pub(crate) fn code(&self) -> Code {
         match self {
             Self::NotOurs { .. }
@@ -78,20 +89,11 @@ impl StateDirError {
     }
 }
 
-fn chown(path: &Path, owner: u32) -> String {
-    format!("run: chown {owner} {}", quoted(path))
-}
-
-fn chmod(path: &Path, mode: u32) -> String {
-    // A folder like /tmp, which others need.
-    if mode & 0o1000 != 0 {
-        return "use a folder of qseed's own as `state_dir`".to_owned();
+impl fmt::Display for StateDirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what())?;
+        self.fix().map_or(Ok(()), |fix| write!(f, "; {fix}"))
     }
-    format!("run: chmod go-w {}", quoted(path))
-}
-
-fn keep_private(path: &Path) -> String {
-    format!("run: chmod go-rwx {}", quoted(path))
 }
 
 fn quoted(path: &Path) -> String {
