@@ -1,4 +1,4 @@
-//! What the engine knows, for status, metrics and readiness.
+//! What the engine knows, for the daemon and for later reports.
 
 use std::sync::Arc;
 

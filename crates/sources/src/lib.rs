@@ -75,7 +75,7 @@ pub trait Source: Send {
     /// [`Source::fetch`] may learn better.
     fn limits(&self) -> Limits;
 
-    /// Opens the connection beforehand and, if the service tells its limits, asks for them.
+    /// Opens the connection beforehand and, if the service announces its limits, asks for them.
     /// Costs no entropy.
     ///
     /// # Errors

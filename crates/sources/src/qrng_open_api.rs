@@ -56,7 +56,7 @@ impl QrngOpenApi {
         self.report(&call, asked, parse_capabilities).await
     }
 
-    /// What the service tells of itself, or `None` if it does not offer that.
+    /// The service's capabilities, or `None` if it does not announce them.
     async fn report<T>(
         &mut self,
         call: &Call,

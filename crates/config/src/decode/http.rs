@@ -35,7 +35,7 @@ pub(super) fn qrypt(section: &Section<'_>) -> Reading<Http> {
     let url = section.or("url", default_url(), |field| {
         url(field, insecure_http.unwrap_or(true), QRYPT_ENDPOINTS)
     });
-    // The cloud always asks for a token; the appliance on one's own premises knows none.
+    // The cloud always asks for a token; an appliance on the user's premises has none.
     let is_cloud = url.as_ref().is_ok_and(|url| url.host == default_url().host);
     let token = if is_cloud {
         let help = "Qrypt's cloud asks for one; write file:PATH";

@@ -261,7 +261,7 @@ impl super::Partition {
             | TokenFault::PinHeld
             | TokenFault::GuardLost
             | TokenFault::PinNotSet => Next::Operator(OPERATOR),
-            // Reading the flags costs no try, and nobody tells when they are gone.
+            // Reading the flags costs no try, and no event says when they are gone.
             TokenFault::PinFlagged => Next::Operator(CEILING),
             TokenFault::Module => Next::RestartWorker,
             TokenFault::General if self.general_errors >= GENERAL_ERRORS => {

@@ -39,7 +39,7 @@ struct Presentation {
     partition: PartitionId,
     /// Who presents it; none: its worker gave up before the file answered.
     wish: Option<Wish>,
-    /// Whether the worker was told to present it: from then on the token may have judged it.
+    /// Whether the worker may present it: from then on the token may have judged it.
     told: bool,
     /// Wishes to present the same PIN.
     waiting: VecDeque<Wish>,
@@ -180,7 +180,7 @@ impl Pins {
         text: Option<String>,
     ) -> Option<DeviceTag> {
         if answer == PinAnswer::NotJudged {
-            // The worker may have given up before it was told.
+            // The worker may have given up before the verdict.
             self.forget(|wish| wish.worker == worker && wish.partition == partition);
         }
         let Wish { tags, .. } = self.told(worker, partition)?;
@@ -201,7 +201,7 @@ impl Pins {
         (answer == PinAnswer::Accepted).then_some(tags.device)
     }
 
-    /// The call of a partition ended. If its worker was told to present a PIN and did not say how
+    /// The call of a partition ended. If its worker was allowed to present a PIN and did not say how
     /// that went, nobody knows. Returns what is known of the partition's PIN.
     pub(crate) fn call_ended(
         &mut self,
@@ -226,7 +226,7 @@ impl Pins {
         }
     }
 
-    /// The wish that a worker was told to carry out for a partition and has not answered for yet.
+    /// The wish that was granted to a worker for a partition and has no answer yet.
     fn told(&self, worker: WorkerId, partition: PartitionId) -> Option<Wish> {
         let told = self.under_way.values().filter(|it| it.told);
         told.filter_map(|it| it.wish)

@@ -114,7 +114,7 @@ impl Pins {
         self.truth.entry(tag).or_default().presentations += 1;
     }
 
-    /// The PIN that a worker was told to present for a partition and has not answered for.
+    /// The PIN that a worker may present for a partition and has not answered for.
     pub(crate) fn presented_by(&self, worker: WorkerId, partition: PartitionId) -> Option<PinTag> {
         let by = Some(Presenter::Worker(worker, partition));
         let mut truth = self.truth.iter();

@@ -115,7 +115,7 @@ fn contents_of(dir: &StateDir, text: &[u8]) -> Result<Contents, StateDirError> {
             }
             Ok(_) => {}
             Err(_) => contents.lose(&format!(
-                "{SEAL}, which tells how many records there are, is damaged"
+                "{SEAL}, which holds the number of records, is damaged"
             )),
         }
     }

@@ -98,7 +98,7 @@ impl Standing {
     }
 }
 
-/// Ticks twice in each interval in which the service manager wants to hear from the daemon.
+/// Ticks twice in each interval after which the service manager would restart a silent daemon.
 fn watchdog() -> Option<Interval> {
     let wanted = sd_notify::watchdog_enabled()?;
     let every = (wanted / 2).max(Duration::from_millis(1));

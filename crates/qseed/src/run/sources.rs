@@ -1,4 +1,4 @@
-//! One task a source: it fetches when it is told to and reports what came of it.
+//! One task for each source: it fetches on request and reports the result.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -5,13 +5,14 @@
 //! processes that share the directory append to it. Budgets are shared at every request; of the
 //! requests of others, a process learns when it starts.
 //!
-//! A request is recorded before it leaves, and corrected with the next one, or at the end: so a
-//! crash hides nothing, and a request costs one small write. Only bytes of a budget are synced. The
-//! times of requests have to survive a restart of qseed, not of the host.
+//! A request is handed to the writing thread before it leaves, and corrected with the next one, or
+//! at the end, so it costs one small write. With a budget it waits until it is synced. Without one
+//! it does not wait: a kill within that moment can lose its time, and the times of requests need
+//! not survive the host.
 //!
-//! The age of a request is told by the time since the host's start, so a step of the wall clock
-//! forgets none. Months begin at midnight UTC. A clock that was set to another month, and is set right again,
-//! finds what its month had delivered.
+//! The age of a request is the difference of two times since the host's start, so a step of the wall
+//! clock forgets none. Months begin at midnight UTC. A clock that was set to another month, and is
+//! set right again, finds what its month had delivered.
 
 mod clock;
 
@@ -249,8 +250,8 @@ impl Usage {
             .collect()
     }
 
-    /// Records a question before it leaves. If the source has a budget, the receiver learns
-    /// whether that allows the question: other processes may have spent it.
+    /// Hands a question to the writing thread before it leaves. If the source has a budget, the
+    /// receiver learns whether that allows the question: other processes may have spent it.
     pub(super) fn ask(&self, question: &Question<'_>) -> Option<oneshot::Receiver<bool>> {
         let Question { now, budget, .. } = *question;
         let change = Change {

@@ -25,7 +25,7 @@ use crate::print::count;
 /// The token that each partition was opened on.
 pub(crate) type Tokens = BTreeMap<PartitionId, TokenInfo>;
 
-/// The line for a fact; none where another line tells the same.
+/// The line for a fact; `None` if another line says it.
 pub(crate) fn fact(
     fact: &Fact,
     announcement: Announcement,

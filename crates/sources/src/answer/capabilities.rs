@@ -1,4 +1,4 @@
-//! Answers in which a service of the QRNG Open API tells of itself.
+//! Answers in which a service of the QRNG Open API announces its capabilities.
 
 use qseed_model::Limits;
 use serde_json::Value;

@@ -67,8 +67,8 @@ impl Daemon {
         }
     }
 
-    /// Counts a request before it leaves. Where its source has a budget, it waits to hear whether
-    /// that allows it.
+    /// Counts a request before it leaves. If its source has a budget, the request waits for the
+    /// receiver, which says whether the budget allows it.
     pub(super) fn count_request(
         &mut self,
         id: SourceId,

@@ -1,4 +1,4 @@
-//! The time of a request, which other processes can tell the age of.
+//! The time of a request, from which other processes can compute its age.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -25,8 +25,8 @@ impl Time {
         }
     }
 
-    /// The time since another one. The wall clock tells it only across a start of the host. None:
-    /// it was set back, so nobody knows.
+    /// The time since another one; by the wall clock only if the host started in between. `None` if
+    /// that clock was set back.
     pub(super) fn since(self, earlier: Self) -> Option<Duration> {
         match (self.up, earlier.up) {
             (Some((boot, now)), Some((same, then))) if boot == same => {
@@ -43,13 +43,13 @@ impl From<Timestamp> for Time {
     }
 }
 
-/// What tells this start of the host from others, if the system says it.
+/// A number of this start of the host, if the system has one.
 static BOOT: LazyLock<Option<u32>> = LazyLock::new(|| {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     u32::from_str_radix(id.get(..8)?, 16).ok()
 });
 
-/// Nanoseconds since the host's start, with those that it slept.
+/// Nanoseconds since the host's start, time asleep included.
 fn since_boot() -> u64 {
     let time = rustix::time::clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
