@@ -337,6 +337,23 @@ fn what_a_check_learnt_counts_for_a_daemon_that_believes_the_pin_good() {
     assert_eq!(faulty.presentations(0), 2);
 }
 
+#[test]
+fn a_key_that_is_replaced_under_a_running_daemon_stops_all_presentations() {
+    let (service, site) = (service(), Site::new());
+    let faulty = Faulty::new(site.folder(), |_| {});
+    let pin = site.write_secret("pin", "9999");
+    let mut partition = faulty.partition_with_pin("p", 0, "9999");
+    partition["pin"] = json!(format!("file:{}", pin.display()));
+    site.configure_full(&site.full(&service, &json!([partition])));
+    let qseed = site.start();
+    wait_failed(&qseed, "p", "pin-refused");
+    site.write_secret("state/pin-guard.key", [7; 32]);
+    site.write_secret("pin", "8888");
+    wait_failed(&qseed, "p", "guard-lost");
+    qseed.stop();
+    assert_eq!(faulty.presentations(0), 1);
+}
+
 /// Modules answer a wrong PIN with codes that say nothing, too.
 #[test]
 fn a_pin_that_was_good_is_presented_twice_at_most_whatever_the_module_answers() {

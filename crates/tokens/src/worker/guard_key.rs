@@ -27,17 +27,19 @@ const OF_TOKEN: &[u8] = b"qseed PIN guard 2, token";
 const OF_DEVICE: &[u8] = b"qseed PIN guard 2, device";
 const OF_KEY: &[u8] = b"qseed PIN guard 2, key";
 
-/// The key, read or made when first needed.
+/// The key's file. It is read for each PIN, so that a key that was lost or replaced is noticed
+/// before the next one is presented.
 pub(super) struct GuardKey {
     path: PathBuf,
-    key: Mutex<Option<hmac::Key>>,
+    /// Locked while one of the worker's threads reads or makes it.
+    in_use: Mutex<()>,
 }
 
 impl GuardKey {
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
             path,
-            key: Mutex::new(None),
+            in_use: Mutex::new(()),
         }
     }
 
@@ -53,11 +55,7 @@ impl GuardKey {
         pin: Option<&Secret>,
         may_be_made: bool,
     ) -> Result<PinTags, TokenFailure> {
-        let mut key = locked(&self.key);
-        let key = match &mut *key {
-            Some(key) => key,
-            none => none.insert(self.read_or_make(may_be_made)?),
-        };
+        let key = &self.read_or_make(may_be_made)?;
         let device = [&token.manufacturer, &token.model, &token.serial].map(String::as_bytes);
         let label = token.label.as_bytes();
         let user_type = user_type(login).to_be_bytes();
@@ -78,6 +76,7 @@ impl GuardKey {
     }
 
     fn read_or_make(&self, may_be_made: bool) -> Result<hmac::Key, TokenFailure> {
+        let _in_use = locked(&self.in_use);
         let path = self.path.display();
         let failure = |text: String| TokenFailure::new(FailureClass::GuardKeyMissing, text);
         let cannot =
@@ -236,6 +235,35 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let files = std::fs::read_dir(folder.path().join("state")).expect("a folder");
         assert_eq!(files.count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn threads_that_need_the_first_key_at_once_get_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let guard = guard(folder.path());
+        let keys = std::thread::scope(|scope| {
+            let tags = || guard.tags(&token("1", "a"), Login::User, None, true);
+            let threads: Vec<_> = (0..16).map(|_| scope.spawn(tags)).collect();
+            let ended = threads.into_iter().map(|it| it.join().expect("no panic"));
+            ended
+                .map(|tags| tags.expect("a key").key)
+                .collect::<Vec<_>>()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+    }
+
+    #[test]
+    fn a_key_that_is_replaced_or_removed_is_noticed_at_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let guard = guard(folder.path());
+        let tags = |may| guard.tags(&token("1", "a"), Login::User, None, may);
+        let first = tags(true).expect("a key");
+        let file = folder.path().join("state/guard.key");
+        std::fs::write(&file, [7; 32]).expect("replaced");
+        assert_ne!(tags(false).expect("another key").key, first.key);
+        std::fs::remove_file(&file).expect("removed");
+        let failure = tags(false).expect_err("no key");
+        assert_eq!(failure.class, FailureClass::GuardKeyMissing);
     }
 
     fn pin(digits: &str) -> Secret {
