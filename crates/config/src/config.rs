@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use qseed_model::{Combine, Reserve};
 use qseed_secrets::{Secret, SecretRef};
 
+use crate::audit::Audit;
 use crate::exposure::NamedSecret;
 use crate::partition::{Module, Partition, Pin};
 use crate::source::Source;
@@ -97,15 +98,6 @@ pub enum Form {
     Flat,
     /// Sources and partitions as lists.
     Full,
-}
-
-/// The audit ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Audit {
-    /// Its file; a relative path counts from [`Config::state_dir`].
-    pub file: PathBuf,
-    /// The key that signs its checkpoints; `None`: they are not signed.
-    pub signing_key: Option<SecretRef>,
 }
 
 /// The log.

@@ -77,5 +77,6 @@ pub(crate) const MODULE: Keys = &[
     "output",
 ];
 pub(crate) const RESERVE: Keys = &["cover", "max_age"];
-pub(crate) const AUDIT: Keys = &["file", "signing_key"];
+pub(crate) const AUDIT: Keys = &["file", "signing_key", "mode", "rotate"];
+pub(crate) const ROTATE: Keys = &["size", "keep"];
 pub(crate) const LOG: Keys = &["format", "level", "seeds"];

@@ -10,6 +10,7 @@
 //!
 //! No fault and no warning shows a secret, or a value that may hold one.
 
+mod audit;
 mod config;
 mod decode;
 mod exposure;
@@ -24,7 +25,8 @@ mod source;
 mod suggest;
 mod yaml;
 
-pub use config::{Audit, Config, Form, Level, Log, LogFormat, Seeds};
+pub use audit::{Audit, AuditMode, Rotate};
+pub use config::{Config, Form, Level, Log, LogFormat, Seeds};
 pub use exposure::{Exposure, NamedSecret, shell_quoted};
 pub use load::{LoadError, LoadOptions, Warning, load};
 pub use partition::{Module, Partition, Pin};

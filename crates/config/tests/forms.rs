@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use qseed_config::{
-    Auth, Budget, Combine, Config, Form, Host, Level, Loaded, Log, LogFormat, Login, Module,
-    Output, Pin, PostQuantum, Rate, Reserve, Scheme, Seeds, SourceKind, TokenChoice, parse,
+    AuditMode, Auth, Budget, Combine, Config, Form, Host, Level, Loaded, Log, LogFormat, Login,
+    Module, Output, Pin, PostQuantum, Rate, Reserve, Scheme, Seeds, SourceKind, TokenChoice, parse,
 };
 use qseed_model::uri::TokenUri;
 use qseed_secrets::SecretRef;
@@ -76,7 +76,7 @@ modules:
     concurrency: 1
   - path: /usr/lib/unused.so
 state_dir: /srv/qseed
-audit: { file: ledger.jsonl, signing_key: file:/etc/qseed/audit.key }
+audit: { file: ledger.jsonl, signing_key: file:/etc/qseed/audit.key, mode: required, rotate: { size: 1MiB, keep: 3 } }
 listen: 127.0.0.1:9464
 control_socket: /tmp/qseed.sock
 log: { format: json, level: debug, seeds: summary }
@@ -183,6 +183,8 @@ fn general_keys_are_allowed_in_the_flat_form() {
         (audit.file.as_path(), audit.signing_key),
         (Path::new("audit.jsonl"), None)
     );
+    assert_eq!(audit.mode, AuditMode::BestEffort);
+    assert_eq!((audit.rotate.size, audit.rotate.keep), (256 << 20, 12));
     assert_eq!(config.log.level, Level::Warn);
     assert_eq!(config.modules.len(), 1);
     assert_eq!(config.modules[0].concurrency, 2);
@@ -317,10 +319,10 @@ fn general_settings_of_the_full_form_arrive() {
         config.modules[0].init_args.as_deref(),
         Some("configdir='sql:/etc/nss'")
     );
-    assert_eq!(
-        config.audit.expect("a ledger").file,
-        Path::new("ledger.jsonl")
-    );
+    let audit = config.audit.expect("a ledger");
+    assert_eq!(audit.file, Path::new("ledger.jsonl"));
+    assert_eq!(audit.mode, AuditMode::Required);
+    assert_eq!((audit.rotate.size, audit.rotate.keep), (1 << 20, 3));
     let log = Log {
         format: LogFormat::Json,
         level: Level::Debug,

@@ -171,7 +171,7 @@ partitions:
 defaults: { pin: \"ZYXZYXZYXZYXZYXZ\", module: /l.so }
 modules:
   - { path: /l.so, init_args: QUUXQUUXQUUXQUUX, environment: { A: JKWJKWJKWJKWJKWJ } }
-audit: { signing_key: VQVQVQVQVQVQVQVQ }
+audit: { signing_key: VQVQVQVQVQVQVQVQVQVQVQVQVQVQVQVQVQVQVQVQVQU= }
 ";
 
 /// Asserts that `said` holds no secret, nor the larger part of one that a mutation cut in two.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use qseed_model::Reserve;
 
-use crate::config::{Audit, Level, Log, LogFormat, Seeds};
+use crate::config::{Level, Log, LogFormat, Seeds};
 use crate::keys;
 use crate::report::Reading;
 use crate::section::Field;
@@ -54,17 +54,6 @@ pub(super) fn reserve(field: Field<'_>) -> Reading<Reserve> {
         ));
     }
     Ok(Reserve { cover, max_age })
-}
-
-pub(super) fn audit(field: Field<'_>) -> Reading<Audit> {
-    let section = field.section(keys::AUDIT)?;
-    // A relative path counts from the state directory.
-    let file = section.or("file", "audit.jsonl".into(), Field::path_as_written);
-    let signing_key = section.optional("signing_key", Field::secret);
-    Ok(Audit {
-        file: file?,
-        signing_key: signing_key?,
-    })
 }
 
 pub(super) fn listen(field: Field<'_>) -> Reading<SocketAddr> {

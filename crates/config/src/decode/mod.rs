@@ -1,5 +1,6 @@
 //! From the tree to a [`Config`]: which keys there are, what they default to, what contradicts.
 
+mod audit;
 mod flat;
 mod full;
 mod general;
@@ -35,7 +36,7 @@ pub(crate) fn config(root: &Node, findings: &Findings) -> Reading<Config> {
     let mix_local = file.or("mix_local", false, Field::boolean);
     let modules = file.optional("modules", modules::read);
     let state_dir = file.optional("state_dir", Field::path);
-    let audit = file.optional("audit", general::audit);
+    let audit = file.optional("audit", audit::read);
     let listen = file.optional("listen", general::listen);
     let control_socket = file.optional("control_socket", general::socket);
     let log = file.optional("log", general::log);
