@@ -12,6 +12,7 @@ use std::sync::Arc;
 use qseed_config::{self as config, LoadError, LoadOptions, Loaded};
 use qseed_engine as engine;
 use qseed_engine::{ModuleId, PartitionId, SourceId};
+use qseed_http as http;
 use qseed_secrets::{Secret, SecretRef};
 use qseed_sources as sources;
 use qseed_tokens::wire::{Open, PinSource};
@@ -285,21 +286,21 @@ pub(crate) fn source_adapter(kind: &config::SourceKind) -> sources::Settings {
     }
 }
 
-fn http_settings(http: &config::Http) -> sources::Http {
+fn http_settings(http: &config::Http) -> http::Http {
     let config::Http { url, tls, .. } = http;
     let client = tls.client_cert.clone().zip(tls.client_key.clone());
-    sources::Http {
+    http::Http {
         url: url.clone(),
-        tls: sources::Tls {
+        tls: http::Tls {
             ca: tls.ca.clone(),
-            client: client.map(|(certificate, key)| sources::ClientIdentity { certificate, key }),
+            client: client.map(|(certificate, key)| http::ClientIdentity { certificate, key }),
             pin_sha256: tls.pin_sha256.clone(),
             post_quantum: tls.post_quantum,
         },
         auth: match (http.auth, http.access_token.clone()) {
-            (config::Auth::Bearer, Some(token)) => sources::Auth::Bearer(token),
-            (config::Auth::XApiKey, Some(key)) => sources::Auth::XApiKey(key),
-            _ => sources::Auth::None,
+            (config::Auth::Bearer, Some(token)) => http::Auth::Bearer(token),
+            (config::Auth::XApiKey, Some(key)) => http::Auth::XApiKey(key),
+            _ => http::Auth::None,
         },
         timeout: http.timeout,
     }

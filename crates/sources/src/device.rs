@@ -11,16 +11,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use qseed_entropy::Entropy;
+use qseed_http::{Helper, Traffic};
 use qseed_model::Limits;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::error::{FetchError, Phase};
-use crate::helper::Helper;
+use crate::error::FetchError;
 use crate::inspection::{CredentialVerdict, Inspection};
-use crate::link::Traffic;
 use crate::{Ask, BoxFuture, Source};
 
 /// The pause before a device is read again that claims to have something and gives nothing: a pipe
@@ -73,9 +72,8 @@ impl Device {
                     source,
                 }
             }
-            Err(_) => FetchError::Timeout {
-                endpoint: self.name(),
-                phase: Phase::Device,
+            Err(_) => FetchError::SlowDevice {
+                path: self.name(),
                 limit: self.timeout,
             },
         };

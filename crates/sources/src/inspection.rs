@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
+use qseed_http::{Call, HttpClient, HttpError, Link};
 use qseed_model::Limits;
 
 use crate::answer::{Capabilities, HealthTest};
 use crate::error::FetchError;
-use crate::http::{Call, HttpClient};
-use crate::link::Link;
 
 /// What an inspection of a source found.
 #[derive(Debug)]
@@ -44,7 +43,8 @@ pub enum CredentialVerdict {
 impl Inspection {
     /// Connects to an HTTP service.
     pub(crate) async fn begin(client: &mut HttpClient, limits: Limits) -> Self {
-        let reached = client.connect().await.map(|()| client.link());
+        let reached = client.connect().await;
+        let reached = reached.map(|()| client.link()).map_err(FetchError::from);
         Self {
             target: client.url(),
             trust: client.trust(),
@@ -66,22 +66,22 @@ impl Inspection {
             // Serving zero bytes proves nothing about the credential.
             Ok(_) => CredentialVerdict::Unknown,
             // The requests before this one may have used up the rate limit.
-            Err(FetchError::Status { status: 429, .. })
+            Err(HttpError::Status { status: 429, .. })
                 if matches!(self.capabilities, Some(Ok(_)))
                     || matches!(self.health, Some(Ok(_))) =>
             {
                 CredentialVerdict::Unknown
             }
-            Err(FetchError::Status {
+            Err(HttpError::Status {
                 status: 400 | 422, ..
             }) => CredentialVerdict::Accepted,
             Err(
-                error @ (FetchError::Status {
+                error @ (HttpError::Status {
                     status: 401 | 403, ..
                 }
-                | FetchError::AccessToken(_)),
-            ) => CredentialVerdict::Refused(error),
-            Err(error) => CredentialVerdict::OutOfOrder(error),
+                | HttpError::AccessToken(_)),
+            ) => CredentialVerdict::Refused(error.into()),
+            Err(error) => CredentialVerdict::OutOfOrder(error.into()),
         };
     }
 }

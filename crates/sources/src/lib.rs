@@ -5,49 +5,33 @@
 //! One file a source type: `qrypt.rs` (both of its APIs), `qrng_open_api.rs`, `device.rs`. A new type
 //! is one file, one variant of [`Settings`] and one line in [`open`].
 //!
-//! # The link
-//! - HTTP/1.1 over TLS 1.3 (1.2 only where the server has no better) on one kept connection a
-//!   source. If the server closed it while it was idle, a new one replaces it without a fault.
-//! - Redirects are never followed, bodies are cut off at what the request could need, and no body,
-//!   token or reason phrase of a server gets into an error.
-//! - **No proxy**: `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` are not honoured. Entropy is fetched
-//!   from the service itself or not at all.
-//! - **The environment** cannot weaken the link: `SSLKEYLOGFILE` is ignored, there is no way to
-//!   switch verification off. `SSL_CERT_FILE` and `SSL_CERT_DIR` say where this system's roots
-//!   are, as for every OpenSSL program; [`SystemRoots::origin`] shows that they do, and a source
-//!   with `tls.ca` does not look at them.
-//! - Buffers of this crate that held a token, a body or entropy are wiped. What `hyper` and
-//!   `rustls` buffer on the way is theirs: a few KiB a connection that the next answer overwrites.
+//! HTTP services are spoken to through `qseed_http`, whose documentation says what holds on the link.
 //!
 //! # Running
 //! Futures of this crate need a tokio runtime with I/O and time; one thread is enough. Whatever may
 //! block for long runs on threads beside it: files, devices, the resolver. Dropping a future that
 //! is under way abandons its connection, so nothing of a late answer is taken for the answer to a
-//! later question.
+//! later question. Buffers of this crate that held entropy are wiped.
 
 pub mod answer;
+mod ask;
 mod device;
 mod error;
-mod helper;
-mod http;
 mod inspection;
-mod link;
 mod qrng_open_api;
 mod qrypt;
 mod settings;
-mod tls;
 
 use std::pin::Pin;
 
 use qseed_entropy::Entropy;
+use qseed_http::{SystemRoots, Traffic};
 use qseed_model::{Limits, Shape};
 
 pub use answer::{AnswerError, Capabilities, HealthTest};
-pub use error::{FetchError, Phase};
+pub use error::FetchError;
 pub use inspection::{CredentialVerdict, Inspection};
-pub use link::{Link, Traffic};
-pub use settings::{Auth, ClientIdentity, Http, Settings, Tls};
-pub use tls::{SystemRoots, TlsFault, UnusableFile};
+pub use settings::Settings;
 
 /// A future that a trait object hands out.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -2,18 +2,17 @@
 //! `GET {base}/healthtest`. Base path and authentication differ by vendor.
 
 use qseed_entropy::Entropy;
+use qseed_http::{Call, Http, HttpClient, SystemRoots, Traffic};
 use qseed_model::{FetchFault, Limits};
 
 use crate::answer::{
     AnswerError, Capabilities, REPORT_LIMIT, parse_capabilities, parse_entropy, parse_healthtest,
 };
+use crate::ask;
 use crate::error::FetchError;
-use crate::http::{Call, HttpClient};
 use crate::inspection::Inspection;
-use crate::link::Traffic;
 use crate::qrypt::{post, probe};
-use crate::settings::Http;
-use crate::{Ask, BoxFuture, Source, SystemRoots};
+use crate::{Ask, BoxFuture, Source};
 
 /// A source of type `qrng-open-api`.
 pub(crate) struct QrngOpenApi {
@@ -63,11 +62,10 @@ impl QrngOpenApi {
         asked: &'static str,
         parse: fn(&[u8]) -> Result<T, AnswerError>,
     ) -> Result<Option<T>, FetchError> {
-        match self.client.ask(call, asked, parse).await {
-            Err(FetchError::Status {
-                status: 400 | 404 | 405 | 410 | 422 | 501,
-                ..
-            }) => Ok(None),
+        match ask::ask(&mut self.client, call, asked, parse).await {
+            Err(error) if matches!(error.status(), Some(400 | 404 | 405 | 410 | 422 | 501)) => {
+                Ok(None)
+            }
             told => told.map(Some),
         }
     }
@@ -94,13 +92,11 @@ impl Source for QrngOpenApi {
                 },
             );
             let parse = |body: &[u8]| parse_entropy(body, ask.shape);
-            let fetched = self.client.ask(&call, "the asked entropy", parse).await;
+            let fetched = ask::ask(&mut self.client, &call, "the asked entropy", parse).await;
             match &fetched {
                 Ok(_) => self.asked_again = false,
                 // The limits may have changed: ask for them once more before the refusal counts.
-                Err(FetchError::Status {
-                    status: 400 | 422, ..
-                }) => {
+                Err(error) if matches!(error.status(), Some(400 | 422)) => {
                     self.learnt = None;
                     if !std::mem::replace(&mut self.asked_again, true) && !just_learnt {
                         return Err(FetchError::Limits);
@@ -120,7 +116,7 @@ impl Source for QrngOpenApi {
         Box::pin(async {
             match self.learnt {
                 None => self.learn(true).await,
-                Some(_) => self.client.connect().await,
+                Some(_) => Ok(self.client.connect().await?),
             }
         })
     }

@@ -2,17 +2,15 @@
 //! `GET {base}/api/v1/quantum-entropy?size=KIB`, which is the only call that Qrypt documents for
 //! its cloud. The on-premises appliance serves the first one without a token.
 
-use hyper::Method;
 use qseed_entropy::Entropy;
+use qseed_http::{Call, Http, HttpClient, Method, SystemRoots, Traffic};
 use qseed_model::{Limits, Shape};
 
 use crate::answer::{entropy_limit, parse_entropy, parse_random};
+use crate::ask;
 use crate::error::FetchError;
-use crate::http::{Call, HttpClient};
 use crate::inspection::{CredentialVerdict, Inspection};
-use crate::link::Traffic;
-use crate::settings::Http;
-use crate::{Ask, BoxFuture, Source, SystemRoots};
+use crate::{Ask, BoxFuture, Source};
 
 /// One of Qrypt's APIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +107,7 @@ impl Source for Qrypt {
             };
             let parse = |body: &[u8]| parse(body, ask.shape);
             let call = self.api.call(ask);
-            let fetched = self.client.ask(&call, "the asked entropy", parse).await;
+            let fetched = ask::ask(&mut self.client, &call, "the asked entropy", parse).await;
             fetched.map_err(|error| self.change_api(error))
         })
     }
@@ -119,7 +117,7 @@ impl Source for Qrypt {
     }
 
     fn connect(&mut self) -> BoxFuture<'_, Result<(), FetchError>> {
-        Box::pin(self.client.connect())
+        Box::pin(async { Ok(self.client.connect().await?) })
     }
 
     fn inspect(&mut self) -> BoxFuture<'_, Inspection> {
@@ -144,13 +142,7 @@ impl Source for Qrypt {
 
 /// Whether the service does not know the call.
 fn is_unknown(error: &FetchError) -> bool {
-    matches!(
-        error,
-        FetchError::Status {
-            status: 404 | 405,
-            ..
-        }
-    )
+    matches!(error.status(), Some(404 | 405))
 }
 
 /// A request for entropy in the way that Qrypt's API and the QRNG Open API share.

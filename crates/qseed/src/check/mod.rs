@@ -16,7 +16,7 @@ mod verdict;
 use std::sync::Arc;
 
 use qseed_config::Loaded;
-use qseed_sources::SystemRoots;
+use qseed_http::SystemRoots;
 use serde_json::json;
 use tokio::task::JoinHandle;
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use qseed_config as config;
 use qseed_config::PostQuantum;
+use qseed_http::{Link, SystemRoots};
 use qseed_model::{FetchFault, Scheme};
-use qseed_sources::{CredentialVerdict, HealthTest, Inspection, Link, SystemRoots};
+use qseed_sources::{CredentialVerdict, HealthTest, Inspection};
 
 use super::verdict::Subject;
 use crate::assemble::source_adapter;

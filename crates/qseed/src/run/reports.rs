@@ -6,7 +6,7 @@ use std::sync::Arc;
 use qseed_config::{Level, Output};
 use qseed_engine::announcer::{Announcer, Summary};
 use qseed_engine::{Fact, Moment, PartitionFact, PartitionId, SourceId};
-use qseed_sources::Link;
+use qseed_http::Link;
 use qseed_tokens::directory::TokenInfo;
 
 use crate::assemble::Plan;

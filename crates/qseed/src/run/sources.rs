@@ -6,8 +6,9 @@ use std::time::Duration;
 use qseed_config::SourceKind;
 use qseed_engine::{FetchFailure, RequestId, SourceId};
 use qseed_entropy::Entropy;
+use qseed_http::{HttpError, SystemRoots, Traffic};
 use qseed_model::{FetchFault, Limits};
-use qseed_sources::{Ask, FetchError, Source, SystemRoots, Traffic};
+use qseed_sources::{Ask, FetchError, Source};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -233,11 +234,11 @@ fn report_limits(source: &dyn Source, known: &mut Limits, report: impl Fn(Source
 
 fn failure(error: &FetchError, sent: u32) -> FetchFailure {
     let (retry_after, secret_changed) = match error {
-        FetchError::Status {
+        FetchError::Http(HttpError::Status {
             retry_after,
             token_changed,
             ..
-        } => (*retry_after, *token_changed),
+        }) => (*retry_after, *token_changed),
         _ => (None, false),
     };
     FetchFailure {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use qseed_config::{Exposure, Level};
-use qseed_sources::Link;
+use qseed_http::Link;
 use qseed_tokens::supervisor::Stream;
 
 use crate::log::{Entry, format_time};

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use qseed_entropy_service::{Base64Fault, EntropyService, Fault, Options, RetryAfter};
+use qseed_http::HttpError;
 use qseed_model::{Check, FetchFault, Host, Limits};
 use qseed_sources::{Ask, FetchError, Settings, Source};
 
@@ -201,7 +202,7 @@ async fn statuses() {
 }
 
 fn retry_after(failed: &FetchError) -> Option<Duration> {
-    let FetchError::Status { retry_after, .. } = failed else {
+    let FetchError::Http(HttpError::Status { retry_after, .. }) = failed else {
         panic!("a status: {failed:?}");
     };
     *retry_after

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use qseed_entropy_service::{Fault, Options};
-use qseed_sources::{Ask, FetchError, Traffic};
+use qseed_http::{HttpError, Traffic};
+use qseed_sources::{Ask, FetchError};
 
 use crate::{PATIENT, ask, plain, qrypt, secure, sent, spawn};
 
@@ -91,7 +92,10 @@ async fn without_a_spare_attempt_a_stale_connection_is_a_failure() {
         ..ask(48, 1)
     };
     let failed = source.fetch(only_one).await.expect_err("closed");
-    assert!(matches!(failed, FetchError::Closed), "{failed:?}");
+    assert!(
+        matches!(failed, FetchError::Http(HttpError::Closed)),
+        "{failed:?}"
+    );
     assert_eq!(sent(&mut *source), 1);
     source
         .fetch(only_one)
@@ -115,7 +119,10 @@ async fn bytes_of_an_answer_end_the_matter() {
     sent(&mut *source);
     service.fault_next(Fault::Truncate, 1);
     let failed = source.fetch(ask(48, 1)).await.expect_err("half an answer");
-    assert!(matches!(failed, FetchError::Closed), "{failed:?}");
+    assert!(
+        matches!(failed, FetchError::Http(HttpError::Closed)),
+        "{failed:?}"
+    );
     assert_eq!((sent(&mut *source), service.counts().requests), (1, 2));
     assert!(service.wait_for(|log| log.served().len() == 2, PATIENT));
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use qseed_entropy::Entropy;
 use qseed_entropy_service::{Certificate, EntropyService, Groups, Options};
+use qseed_http::{ClientIdentity, Tls};
 use qseed_model::{FetchFault, Host, PostQuantum, Scheme};
 use qseed_secrets::SecretRef;
-use qseed_sources::{ClientIdentity, FetchError, Tls};
+use qseed_sources::FetchError;
 
 use crate::{ask, http, qrypt, spawn, tls};
 

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use qseed_entropy::Entropy;
 use qseed_entropy_service::{EntropyService, Options};
+use qseed_http::{Auth, Http, SystemRoots, Tls};
 use qseed_model::{Shape, Url};
 use qseed_secrets::SecretRef;
-use qseed_sources::{Ask, Auth, FetchError, Http, Settings, Source, SystemRoots, Tls, open};
+use qseed_sources::{Ask, FetchError, Settings, Source, open};
 
 /// No test waits for this: it is long enough for the busiest machine.
 const PATIENT: Duration = Duration::from_secs(30);

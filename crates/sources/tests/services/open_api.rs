@@ -1,9 +1,10 @@
 //! The QRNG Open API: base path, limits, API keys, inspection.
 
 use qseed_entropy_service::{EntropyService, Fault, Limits, Options, Scope};
+use qseed_http::{Auth, Http, Tls};
 use qseed_model::FetchFault;
 use qseed_secrets::SecretRef;
-use qseed_sources::{Ask, Auth, CredentialVerdict, Http, Settings, Source, Tls};
+use qseed_sources::{Ask, CredentialVerdict, Settings, Source};
 
 use crate::{TOKEN, ask, http, sent, source, spawn, tls};
 

@@ -1,6 +1,7 @@
 //! Both of Qrypt's APIs: exact bytes, tokens, what a request looks like.
 
 use qseed_entropy_service::{EntropyService, Options};
+use qseed_http::HttpError;
 use qseed_model::{FetchFault, Limits};
 use qseed_sources::{CredentialVerdict, FetchError, Settings};
 
@@ -158,10 +159,10 @@ async fn a_token_file_that_changes_while_the_request_is_on_its_way_is_noticed() 
     assert!(
         matches!(
             failed,
-            FetchError::Status {
+            FetchError::Http(HttpError::Status {
                 token_changed: true,
                 ..
-            }
+            })
         ),
         "{failed:?}"
     );
@@ -191,10 +192,10 @@ async fn a_rotated_token_file_takes_effect_at_the_next_fetch() {
     assert!(
         matches!(
             failed,
-            FetchError::Status {
+            FetchError::Http(HttpError::Status {
                 token_changed: false,
                 ..
-            }
+            })
         ),
         "{failed:?}"
     );
@@ -231,11 +232,14 @@ async fn an_inspection_costs_no_entropy_and_judges_the_token() {
     let seen = qrypt(http.clone()).inspect().await;
     assert!(matches!(
         seen.credential,
-        CredentialVerdict::Refused(FetchError::Status { status: 401, .. })
+        CredentialVerdict::Refused(FetchError::Http(HttpError::Status { status: 401, .. }))
     ));
     service.stop();
     let seen = qrypt(http).inspect().await;
-    assert!(matches!(seen.reached, Err(FetchError::Connect { .. })));
+    assert!(matches!(
+        seen.reached,
+        Err(FetchError::Http(HttpError::Connect { .. }))
+    ));
     assert!(matches!(seen.credential, CredentialVerdict::Unknown));
     assert_eq!(service.counts().entropy_bytes, 0);
 }

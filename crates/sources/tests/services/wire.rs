@@ -4,8 +4,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
+use qseed_http::Tls;
 use qseed_model::{Check, FetchFault};
-use qseed_sources::{CredentialVerdict, Source, Tls};
+use qseed_sources::{CredentialVerdict, Source};
 
 use crate::{ask, http, qrypt, sent};
 

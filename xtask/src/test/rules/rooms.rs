@@ -14,9 +14,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("qseed-secrets", &[]),
     ("qseed-engine", &["qseed-entropy", "qseed-model"]),
     ("qseed-config", &["qseed-model", "qseed-secrets"]),
+    ("qseed-http", &["qseed-model", "qseed-secrets"]),
     (
         "qseed-sources",
-        &["qseed-entropy", "qseed-model", "qseed-secrets"],
+        &["qseed-entropy", "qseed-http", "qseed-model"],
     ),
     (
         "qseed-tokens",
@@ -28,6 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "qseed-config",
             "qseed-engine",
             "qseed-entropy",
+            "qseed-http",
             "qseed-model",
             "qseed-secrets",
             "qseed-sources",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use qseed_config::{NamedSecret, Partition};
 use qseed_engine::{Event, FetchFault, SourceId};
-use qseed_sources::Traffic;
+use qseed_http::Traffic;
 use tokio::sync::oneshot;
 
 use super::Daemon;

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::JoinSet;
 
-use crate::error::FetchError;
+use crate::error::HttpError;
 use crate::tls::TlsFault;
 
 /// The longest head of an answer, and the largest buffer for its body, in bytes.
@@ -25,7 +25,7 @@ const HEAD_LIMIT: usize = 16 * 1024;
 const MAX_HEADERS: usize = 256;
 
 /// A connection and the task that drives it; both end together.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     endpoint: String,
     requires_post_quantum: bool,
     sender: SendRequest<Full<Bytes>>,
@@ -35,21 +35,21 @@ pub(super) struct Connection {
 }
 
 /// Why no head of an answer came.
-pub(super) struct NoAnswer {
-    pub(super) error: FetchError,
+pub(crate) struct NoAnswer {
+    pub(crate) error: HttpError,
     /// The request left this process.
-    pub(super) sent: bool,
+    pub(crate) sent: bool,
     /// Something of an answer arrived.
-    pub(super) began: bool,
+    pub(crate) began: bool,
 }
 
 impl Connection {
     /// Speaks HTTP/1 over `stream` from now on.
-    pub(super) async fn start<S>(
+    pub(crate) async fn start<S>(
         stream: S,
         endpoint: String,
         requires_post_quantum: bool,
-    ) -> Result<Self, FetchError>
+    ) -> Result<Self, HttpError>
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
@@ -67,7 +67,7 @@ impl Connection {
             .writev(false);
         let io = TokioIo::new(tokio::io::join(reader, writer));
         let begun = builder.handshake(io).await;
-        let (sender, connection) = begun.map_err(|_| FetchError::Closed)?;
+        let (sender, connection) = begun.map_err(|_| HttpError::Closed)?;
         // The task notices at once when the server closes the idle connection, and frees it.
         // Errors reach the request that waits for an answer; without one they do not matter.
         let mut driver = JoinSet::new();
@@ -82,12 +82,12 @@ impl Connection {
     }
 
     /// Whether the connection can still carry a request, as far as this side knows.
-    pub(super) async fn is_open(&mut self) -> bool {
+    pub(crate) async fn is_open(&mut self) -> bool {
         self.sender.ready().await.is_ok() && self.driver.try_join_next().is_none()
     }
 
     /// Sends the request and waits for the head of the answer.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, NoAnswer> {
@@ -101,19 +101,19 @@ impl Connection {
     }
 
     /// Why no answer came, or broke off.
-    pub(super) fn failure(&self, error: &hyper::Error) -> FetchError {
+    pub(crate) fn failure(&self, error: &hyper::Error) -> HttpError {
         // In TLS 1.3 a server refuses the client's certificate only after the handshake.
         if let Some(fault) = TlsFault::behind(error, self.requires_post_quantum) {
             let endpoint = self.endpoint.clone();
-            FetchError::Tls { endpoint, fault }
+            HttpError::Tls { endpoint, fault }
         } else if error.is_parse_too_large() {
-            FetchError::TooLarge(format!(
+            HttpError::TooLarge(format!(
                 "a header of more than {HEAD_LIMIT} bytes or {MAX_HEADERS} lines"
             ))
         } else if error.is_parse() {
-            FetchError::NotHttp
+            HttpError::NotHttp
         } else {
-            FetchError::Closed
+            HttpError::Closed
         }
     }
 }

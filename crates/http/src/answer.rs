@@ -6,25 +6,25 @@ use hyper::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderM
 use hyper::{Response, StatusCode};
 use zeroize::Zeroizing;
 
-use super::retry_after::retry_after;
-use crate::error::FetchError;
+use crate::error::HttpError;
+use crate::retry_after::retry_after;
 
 /// Whether the head announces JSON with status 200 and nothing else.
-pub(super) fn check_head(answer: &Response<Incoming>) -> Result<(), FetchError> {
+pub(crate) fn check_head(answer: &Response<Incoming>) -> Result<(), HttpError> {
     let (status, headers) = (answer.status(), answer.headers());
     if status != StatusCode::OK {
-        return Err(FetchError::Status {
+        return Err(HttpError::Status {
             status: status.as_u16(),
             retry_after: retry_after(headers),
             token_changed: false,
         });
     }
     if let Some(found) = other_than_json(headers) {
-        return Err(FetchError::NotJson(found));
+        return Err(HttpError::NotJson(found));
     }
     match text(headers, &AGE).and_then(|age| age.parse().ok()) {
         None | Some(0) => Ok(()),
-        Some(age) => Err(FetchError::Cached(age)),
+        Some(age) => Err(HttpError::Cached(age)),
     }
 }
 
@@ -60,14 +60,14 @@ fn other_than_json(headers: &HeaderMap) -> Option<&'static str> {
 
 /// Reads the body to its end, at most `limit` bytes. All of it lies in one buffer of the final
 /// size: one that grows would leave copies behind.
-pub(super) async fn read_body(
+pub(crate) async fn read_body(
     answer: Response<Incoming>,
     limit: usize,
-    broke_off: impl Fn(&hyper::Error) -> FetchError,
-) -> Result<Zeroizing<Vec<u8>>, FetchError> {
+    broke_off: impl Fn(&hyper::Error) -> HttpError,
+) -> Result<Zeroizing<Vec<u8>>, HttpError> {
     let too_large = || {
         let body = format!("more than the {limit} bytes that the request could need");
-        FetchError::TooLarge(body)
+        HttpError::TooLarge(body)
     };
     let declared = text(answer.headers(), &CONTENT_LENGTH).and_then(|text| text.parse().ok());
     if declared.is_some_and(|length: usize| length > limit) {

@@ -1,12 +1,5 @@
 //! One HTTP service: one kept connection, one request at a time, every answer bounded.
 
-mod answer;
-mod connection;
-mod dial;
-mod endpoint;
-mod files;
-mod retry_after;
-
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +14,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use self::connection::Connection;
-use self::dial::Resolver;
-use self::endpoint::Endpoint;
-use self::files::Files;
-use crate::answer::AnswerError;
-use crate::error::{FetchError, Phase};
+use crate::answer;
+use crate::connection::Connection;
+use crate::dial::{self, Resolver};
+use crate::endpoint::Endpoint;
+use crate::error::{HttpError, Phase};
+use crate::files::Files;
 use crate::helper::Helper;
 use crate::link::{Link, Traffic};
 use crate::settings::Http;
@@ -38,21 +31,23 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const USER_AGENT: &str = concat!("qseed/", env!("CARGO_PKG_VERSION"));
 
 /// One request.
-pub(crate) struct Call {
-    pub(crate) method: Method,
+pub struct Call {
+    /// GET or POST.
+    pub method: Method,
     /// Path and query behind the base path, beginning with a slash.
-    pub(crate) path: String,
+    pub path: String,
     /// JSON; empty for none.
-    pub(crate) body: String,
+    pub body: String,
     /// The longest body, in bytes, that the answer can need.
-    pub(crate) answer_limit: usize,
+    pub answer_limit: usize,
     /// Whether a second request may follow if the kept connection turns out to be closed.
-    pub(crate) spare_attempt: bool,
+    pub spare_attempt: bool,
 }
 
 impl Call {
     /// A request without a body.
-    pub(crate) fn get(path: String, answer_limit: usize) -> Self {
+    #[must_use]
+    pub fn get(path: String, answer_limit: usize) -> Self {
         Self {
             method: Method::GET,
             path,
@@ -64,11 +59,11 @@ impl Call {
 }
 
 /// An HTTP service and the connection to it.
-pub(crate) struct HttpClient {
+pub struct HttpClient {
     settings: Arc<Http>,
     roots: SystemRoots,
     endpoint: Endpoint,
-    reading: Helper<Result<Files, FetchError>>,
+    reading: Helper<Result<Files, HttpError>>,
     files: Files,
     resolver: Resolver,
     kept: Option<Connection>,
@@ -78,7 +73,10 @@ pub(crate) struct HttpClient {
 }
 
 impl HttpClient {
-    pub(crate) fn new(http: Http, roots: &SystemRoots) -> Self {
+    /// Touches neither the network nor a file yet. `roots` is shared, so that the system's
+    /// certificates are read once for all clients.
+    #[must_use]
+    pub fn new(http: Http, roots: &SystemRoots) -> Self {
         let endpoint = Endpoint::new(&http.url);
         Self {
             resolver: Resolver::new(&endpoint.server_name.to_str(), http.url.port),
@@ -97,22 +95,25 @@ impl HttpClient {
     }
 
     /// The url in front of the API's paths.
-    pub(crate) fn url(&self) -> String {
+    #[must_use]
+    pub fn url(&self) -> String {
         self.settings.url.to_string()
     }
 
     /// Whose certificates are trusted; `None` without TLS.
-    pub(crate) fn trust(&self) -> Option<String> {
+    #[must_use]
+    pub fn trust(&self) -> Option<String> {
         self.settings.tls().map(tls::trust)
     }
 
     /// The connection that was used last; `None` without TLS.
-    pub(crate) fn link(&self) -> Option<Arc<Link>> {
+    #[must_use]
+    pub fn link(&self) -> Option<Arc<Link>> {
         self.traffic.link.clone()
     }
 
     /// What went over the network since the last call.
-    pub(crate) fn take_traffic(&mut self) -> Traffic {
+    pub fn take_traffic(&mut self) -> Traffic {
         Traffic {
             sent: std::mem::take(&mut self.traffic.sent),
             link: self.link(),
@@ -120,7 +121,10 @@ impl HttpClient {
     }
 
     /// Opens the connection unless it is open, within the time-out.
-    pub(crate) async fn connect(&mut self) -> Result<(), FetchError> {
+    ///
+    /// # Errors
+    /// [`HttpError`] if there is no connection.
+    pub async fn connect(&mut self) -> Result<(), HttpError> {
         let limit = self.settings.timeout;
         let ready = async {
             self.read_files().await?;
@@ -139,7 +143,10 @@ impl HttpClient {
     ///
     /// The connection is kept only if the answer was read to its end: if this future is dropped or
     /// fails, the next call starts on a new one.
-    pub(crate) async fn call(&mut self, call: &Call) -> Result<Zeroizing<Vec<u8>>, FetchError> {
+    ///
+    /// # Errors
+    /// [`HttpError`]; whatever of the answer had arrived is wiped.
+    pub async fn call(&mut self, call: &Call) -> Result<Zeroizing<Vec<u8>>, HttpError> {
         let limit = self.settings.timeout;
         match timeout(limit, self.attempt(call)).await {
             Ok(answered) => answered,
@@ -147,26 +154,15 @@ impl HttpClient {
         }
     }
 
-    /// As [`HttpClient::call`], with the answer's body read as what was asked for.
-    pub(crate) async fn ask<T>(
-        &mut self,
-        call: &Call,
-        asked: &'static str,
-        parse: impl Fn(&[u8]) -> Result<T, AnswerError>,
-    ) -> Result<T, FetchError> {
-        let body = self.call(call).await?;
-        parse(&body).map_err(|fault| FetchError::Answer { asked, fault })
-    }
-
-    fn timed_out(&self, limit: Duration) -> FetchError {
-        FetchError::Timeout {
+    fn timed_out(&self, limit: Duration) -> HttpError {
+        HttpError::Timeout {
             endpoint: self.endpoint.name.clone(),
             phase: self.phase,
             limit,
         }
     }
 
-    async fn attempt(&mut self, call: &Call) -> Result<Zeroizing<Vec<u8>>, FetchError> {
+    async fn attempt(&mut self, call: &Call) -> Result<Zeroizing<Vec<u8>>, HttpError> {
         self.read_files().await?;
         loop {
             let request = self.request(call)?;
@@ -197,7 +193,7 @@ impl HttpClient {
                 }
                 Err(error) => error,
             };
-            if let FetchError::Status {
+            if let HttpError::Status {
                 status,
                 token_changed,
                 ..
@@ -218,14 +214,14 @@ impl HttpClient {
     }
 
     /// Reads the access token and, if they changed, the files of TLS.
-    async fn read_files(&mut self) -> Result<(), FetchError> {
+    async fn read_files(&mut self) -> Result<(), HttpError> {
         self.phase = Phase::Files;
         let (http, roots) = (Arc::clone(&self.settings), self.roots.clone());
         let before = self.files.tls.clone();
         let on_a_thread = Files::are_needed(&http, &roots);
         let read = move || Files::read(&http, &roots, before);
         let files = if on_a_thread {
-            self.reading.run(read).await.map_err(FetchError::Thread)??
+            self.reading.run(read).await.map_err(HttpError::Thread)??
         } else {
             read()?
         };
@@ -248,7 +244,7 @@ impl HttpClient {
     }
 
     /// The kept connection (`true`), or a new one.
-    async fn ready(&mut self) -> Result<(Connection, bool), FetchError> {
+    async fn ready(&mut self) -> Result<(Connection, bool), HttpError> {
         if let Some(mut kept) = self.kept.take()
             && kept.is_open().await
         {
@@ -261,10 +257,10 @@ impl HttpClient {
         }
     }
 
-    async fn open(&mut self) -> Result<Connection, FetchError> {
+    async fn open(&mut self) -> Result<Connection, HttpError> {
         self.phase = Phase::Resolve;
         let host = self.resolver.host.clone();
-        let unusable = |source: io::Error| FetchError::Address { host, source };
+        let unusable = |source: io::Error| HttpError::Address { host, source };
         let addresses = self.resolver.resolve().await;
         let addresses = match self.settings.tls() {
             Some(_) => addresses,
@@ -280,7 +276,7 @@ impl HttpClient {
             Ok(stream) => stream,
             Err(source) => {
                 let endpoint = name;
-                return Err(FetchError::Connect { endpoint, source });
+                return Err(HttpError::Connect { endpoint, source });
             }
         };
         let (Some(settings), Some(tls)) = (self.settings.tls(), &self.files.tls) else {
@@ -295,16 +291,16 @@ impl HttpClient {
             Err(error) => {
                 let fault = TlsFault::from_io(&error, requires_post_quantum);
                 let endpoint = name;
-                return Err(FetchError::Tls { endpoint, fault });
+                return Err(HttpError::Tls { endpoint, fault });
             }
         };
         self.traffic.link = Some(Arc::new(tls::link(stream.get_ref().1)));
         Connection::start(stream, name, requires_post_quantum).await
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, FetchError> {
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, HttpError> {
         let credential = self.files.credential.clone();
-        let credential = credential.map_err(FetchError::AccessToken)?;
+        let credential = credential.map_err(HttpError::AccessToken)?;
         let mut request = Request::new(Full::new(Bytes::from(call.body.clone())));
         *request.method_mut() = call.method.clone();
         let path = format!("{}{}", self.settings.url.path, call.path);

@@ -14,14 +14,14 @@ use crate::helper::Helper;
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Looks one host's addresses up, again for each connection.
-pub(super) struct Resolver {
-    pub(super) host: String,
+pub(crate) struct Resolver {
+    pub(crate) host: String,
     port: u16,
     lookup: Helper<io::Result<Vec<SocketAddr>>>,
 }
 
 impl Resolver {
-    pub(super) fn new(host: &str, port: u16) -> Self {
+    pub(crate) fn new(host: &str, port: u16) -> Self {
         Self {
             host: host.to_owned(),
             port,
@@ -30,7 +30,7 @@ impl Resolver {
     }
 
     /// Refuses `localhost` (RFC 6761 section 6.3) where it leads away from this machine.
-    pub(super) fn stays_here(&self, addresses: &[SocketAddr]) -> io::Result<()> {
+    pub(crate) fn stays_here(&self, addresses: &[SocketAddr]) -> io::Result<()> {
         let mut addresses = addresses.iter().map(SocketAddr::ip);
         match addresses.find(|address| !address.is_loopback()) {
             Some(address) if self.host == "localhost" => Err(io::Error::other(format!(
@@ -43,7 +43,7 @@ impl Resolver {
     }
 
     /// The addresses in the order in which they should be tried; at least one.
-    pub(super) async fn resolve(&mut self) -> io::Result<Vec<SocketAddr>> {
+    pub(crate) async fn resolve(&mut self) -> io::Result<Vec<SocketAddr>> {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, self.port)]);
         }
@@ -82,7 +82,7 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// Connects to the first address that answers; the next one joins in after a head start or a
 /// failure. The error is the last address's.
-pub(super) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut waiting = addresses.iter().copied();
     let mut tries = JoinSet::new();
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address to connect to");

@@ -5,7 +5,7 @@ use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use qseed_secrets::SecretRef;
 use zeroize::Zeroizing;
 
-use crate::error::FetchError;
+use crate::error::HttpError;
 use crate::settings::{Auth, Http, Tls};
 use crate::tls::{Loaded, SystemRoots};
 
@@ -13,16 +13,16 @@ use crate::tls::{Loaded, SystemRoots};
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// What the files held when they were read.
-pub(super) struct Files {
+pub(crate) struct Files {
     /// The header with the access token, or why the token cannot be used.
-    pub(super) credential: Result<Option<(HeaderName, HeaderValue)>, String>,
+    pub(crate) credential: Result<Option<(HeaderName, HeaderValue)>, String>,
     /// `None` for plain HTTP.
-    pub(super) tls: Option<Loaded>,
+    pub(crate) tls: Option<Loaded>,
 }
 
 impl Files {
     /// Whether [`Files::read`] looks at any file.
-    pub(super) fn are_needed(http: &Http, roots: &SystemRoots) -> bool {
+    pub(crate) fn are_needed(http: &Http, roots: &SystemRoots) -> bool {
         let token = match &http.auth {
             Auth::None => None,
             Auth::Bearer(token) | Auth::XApiKey(token) => token.path(),
@@ -32,11 +32,11 @@ impl Files {
     }
 
     /// Reads the token as it is now, and what TLS needs if that changed `before`. May take long.
-    pub(super) fn read(
+    pub(crate) fn read(
         http: &Http,
         roots: &SystemRoots,
         before: Option<Loaded>,
-    ) -> Result<Self, FetchError> {
+    ) -> Result<Self, HttpError> {
         Ok(Self {
             tls: match http.tls() {
                 Some(tls) => Some(Loaded::load(tls, roots, before)?),

@@ -8,7 +8,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 
 /// How long the server asks to be left alone: seconds, or until a date by the server's own clock
 /// where it tells that (this machine's may be wrong), else by ours. A date that passed means now.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
         // More digits than fit mean a very long time.

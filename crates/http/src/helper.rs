@@ -1,4 +1,4 @@
-//! Work that may block for long, on a thread beside the one that all sources share.
+//! Work that may block for long, on a thread beside the one that all clients share.
 
 use std::io;
 use std::thread::Builder;
@@ -10,13 +10,15 @@ const STACK_BYTES: usize = 256 * 1024;
 
 /// Does work on short-lived threads, one at a time. Nothing else waits for them: work that hangs in
 /// a driver, a resolver or a dead network file system cannot be cancelled.
-pub(crate) struct Helper<T> {
+pub struct Helper<T> {
     name: &'static str,
     under_way: Option<oneshot::Receiver<T>>,
 }
 
 impl<T: Send + 'static> Helper<T> {
-    pub(crate) fn new(name: &'static str) -> Self {
+    /// `name` is the threads' name.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
         Self {
             name,
             under_way: None,
@@ -29,7 +31,7 @@ impl<T: Send + 'static> Helper<T> {
     /// # Errors
     /// What the system says if no thread can be started (a limit on processes, no memory). Tokio's
     /// own pool would panic then.
-    pub(crate) async fn run(&mut self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    pub async fn run(&mut self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let done = match &mut self.under_way {
             Some(under_way) => under_way,
             none => none.insert(start(self.name, work)?),

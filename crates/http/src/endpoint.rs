@@ -7,16 +7,16 @@ use qseed_model::{Host, Url};
 use rustls_pki_types::ServerName;
 
 /// Where the service is.
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     /// For people: host and port.
-    pub(super) name: String,
-    pub(super) server_name: ServerName<'static>,
+    pub(crate) name: String,
+    pub(crate) server_name: ServerName<'static>,
     /// The Host header.
-    pub(super) host: HeaderValue,
+    pub(crate) host: HeaderValue,
 }
 
 impl Endpoint {
-    pub(super) fn new(url: &Url) -> Self {
+    pub(crate) fn new(url: &Url) -> Self {
         let server_name = match &url.host {
             Host::Name(name) => {
                 ServerName::try_from(name.clone()).expect("a url's host is a DNS name")
