@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("qseed-engine", &["qseed-entropy", "qseed-model"]),
     ("qseed-config", &["qseed-model", "qseed-secrets"]),
     ("qseed-http", &["qseed-model", "qseed-secrets"]),
+    ("qseed-ledger", &[]),
     (
         "qseed-sources",
         &["qseed-entropy", "qseed-http", "qseed-model"],
@@ -30,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "qseed-engine",
             "qseed-entropy",
             "qseed-http",
+            "qseed-ledger",
             "qseed-model",
             "qseed-secrets",
             "qseed-sources",
@@ -76,6 +78,7 @@ const CLOSED_TO: &[(&str, &[&str])] = &[
     ("qseed-engine", RUNTIMES),
     ("qseed-engine", NETWORK),
     ("qseed-config", NETWORK),
+    ("qseed-ledger", NETWORK),
     ("qseed-sources", &["cryptoki", "cryptoki-sys", "libloading"]),
 ];
 
