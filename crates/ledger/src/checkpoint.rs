@@ -51,11 +51,12 @@ impl FromStr for Checkpoint {
 }
 
 /// A number without leading zeros or sign.
-fn decimal(text: &str) -> Option<u64> {
+pub(crate) fn decimal(text: &str) -> Option<u64> {
     let number: u64 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
 
-fn hash(text: &str) -> Option<Hash> {
+/// A hash in base64.
+pub(crate) fn hash(text: &str) -> Option<Hash> {
     STANDARD.decode(text).ok()?.try_into().ok()
 }

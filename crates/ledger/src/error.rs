@@ -25,6 +25,21 @@ pub enum Error {
     /// The text is not a checkpoint.
     #[error("not a checkpoint: {0}")]
     Checkpoint(&'static str),
+    /// The text is not a proof of one record.
+    #[error("not a proof: {0}")]
+    Proof(&'static str),
+    /// A proof does not lead from its record to its checkpoint's root.
+    #[error("record {index} is not in the tree of the checkpoint")]
+    NotIncluded {
+        /// The record's number.
+        index: u64,
+    },
+    /// A line is too long for an entry bundle.
+    #[error("a line of {length} bytes is too long for a tile: 65535 are the most")]
+    Entry {
+        /// The line's length.
+        length: usize,
+    },
     /// A key that is known made none of the signatures.
     #[error("no signature by a key that was given")]
     Unsigned,
@@ -45,8 +60,8 @@ pub enum Error {
         /// The name of the key.
         key: String,
     },
-    /// A frontier does not have one hash for each 1 bit of its size.
-    #[error("a frontier of {size} leaves has {} hashes, not {hashes}", size.count_ones())]
+    /// A frontier has one hash for each 1 bit of its size, and at most 2^63 leaves.
+    #[error("no frontier has {size} leaves and {hashes} hashes")]
     Frontier {
         /// The number of leaves.
         size: u64,

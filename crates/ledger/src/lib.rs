@@ -9,7 +9,9 @@ pub mod checkpoint;
 mod error;
 pub mod key;
 pub mod note;
+pub mod proof;
 pub mod record;
+pub mod tiles;
 pub mod tree;
 pub mod verify;
 

@@ -240,6 +240,7 @@ fn a_frontier_needs_a_hash_for_each_bit() {
     assert_eq!(Frontier::from_parts(6, hashes.clone()), Ok(frontier));
     assert!(Frontier::from_parts(7, hashes.clone()).is_err());
     assert!(Frontier::from_parts(8, hashes).is_err());
+    assert!(Frontier::from_parts(u64::MAX, vec![[0; 32]; 64]).is_err());
 }
 
 proptest! {
