@@ -7,7 +7,7 @@ use qseed_model::Shape;
 use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
 
 use crate::ids::{JobId, ModuleId, PartitionId, RequestId, SourceId, WorkerId};
-use crate::reservoir::MadeOf;
+use crate::reservoir::{Injection, MadeOf};
 
 /// Something to be done outside. Each is carried out in the order in which it is given.
 #[expect(missing_docs, reason = "the names of the fields say it")]
@@ -51,6 +51,12 @@ pub enum Action {
         seed: Seed,
         /// Where they come from.
         made_of: MadeOf,
+    },
+    /// Have the ledger record, and sync, that a seed is about to be injected. Until then it stays
+    /// here. Answered by `IntentsRecorded`.
+    RecordIntent {
+        partition: PartitionId,
+        injection: Injection,
     },
     /// Have the guard's file judge whether a PIN may be presented and, if so, record it and sync.
     /// Answered by `PinJudged`.

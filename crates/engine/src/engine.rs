@@ -171,6 +171,10 @@ impl Engine {
                 }
             }
             Event::GuardChanged { device } => self.retry_held(device),
+            Event::IntentsRecorded { intents, recorded } => {
+                fleet.intents_recorded(context, &intents, recorded);
+            }
+            Event::LedgerWritable(writable) => fleet.set_ledger_writable(context, writable),
             Event::Configured(settings) => self.configure(settings),
         }
     }
@@ -219,6 +223,7 @@ impl Engine {
             settings.reserve,
             settings.sources,
         );
+        self.fleet.record_first(context, settings.record_first);
         let gone = self
             .fleet
             .configure(context, settings.modules, settings.partitions);
@@ -241,6 +246,9 @@ impl Engine {
         let hears = |worker, partition| fleet.hears_verdicts(worker, partition);
         self.pins.ask_for_next(context, hears);
         loop {
+            if fleet.seed_next_recorded(context) {
+                continue;
+            }
             let next = fleet.next_for_seed(context.now);
             if let Some((partition, size)) = next
                 && self.sources.available() >= size
@@ -258,7 +266,9 @@ impl Engine {
             opening: fleet.ready_bytes() > 0 && fleet.is_opening(),
             partitions: fleet.partitions(),
         };
-        self.sources.plan(context, &demand);
+        if !fleet.is_held_back() {
+            self.sources.plan(context, &demand);
+        }
         let out = self.sources.check_if_out(context, fleet.ready_bytes());
         fleet.set_entropy_is_out(context, out);
     }

@@ -6,7 +6,7 @@ use qseed_entropy::Entropy;
 use qseed_model::pins::{DeviceTag, HeldBack, PinAnswer, PinTag, PinTags};
 use qseed_model::{FetchFault, Limits};
 
-use crate::ids::{JobId, PartitionId, RequestId, SourceId, WorkerId};
+use crate::ids::{Intent, JobId, PartitionId, RequestId, SourceId, WorkerId};
 use crate::settings::Settings;
 
 /// Something that happened outside.
@@ -70,6 +70,15 @@ pub enum Event {
         /// The device that it is about; none: it may be about any.
         device: Option<DeviceTag>,
     },
+    /// The ledger has recorded what `Action::RecordIntent` asked for and synced it.
+    IntentsRecorded {
+        intents: Vec<Intent>,
+        /// Whether it could. If not, their seeds are dropped, and no more are made until
+        /// `LedgerWritable(true)`.
+        recorded: bool,
+    },
+    /// Whether the ledger can be written. It counts as writable until it is said not to be.
+    LedgerWritable(bool),
     /// A new configuration takes effect. Requests to sources that are gone or have another
     /// revision have been abandoned before: what had not left by now never will, and an answer
     /// that still comes is dropped.

@@ -10,7 +10,7 @@ use crate::action::Next;
 use crate::checks::Check;
 use crate::event::{FetchFailure, TokenFailure};
 use crate::ids::{ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId, WorkerRole};
-use crate::reservoir::MadeOf;
+use crate::reservoir::Injection;
 use crate::view::PartitionState;
 
 /// Something that happened.
@@ -93,9 +93,8 @@ pub enum PartitionFact {
     },
     /// It could not be opened, or its token did not accept a seed.
     Failed {
-        /// The bytes of the seed that is spent, and where they came from; none: it could not be
-        /// opened.
-        spent: Option<(usize, MadeOf)>,
+        /// The seed that is spent; none: it could not be opened.
+        spent: Option<Injection>,
         /// Why.
         failure: TokenFailure,
         /// What qseed does about it.
@@ -105,16 +104,21 @@ pub enum PartitionFact {
     },
     /// A seed was injected.
     Seeded {
-        /// The bytes injected.
-        bytes: usize,
-        /// Where they come from.
-        made_of: MadeOf,
+        /// The seed.
+        injection: Injection,
         /// From the call to the answer.
         duration: Duration,
         /// The time since the seed before; none: it is the first.
         gap: Option<Duration>,
         /// Whether it was late.
         was_late: bool,
+    },
+    /// A seed that was made for it will not have an answer of its token.
+    SeedLost {
+        /// The seed.
+        injection: Injection,
+        /// Whether its worker had the seed, so that it may have been injected. If not, it was wiped.
+        given: bool,
     },
     /// Its state changed.
     StateChanged {

@@ -55,3 +55,12 @@ pub struct RequestId(pub u64);
 /// One injection of one seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
+
+/// A seed that is about to be injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Intent {
+    /// The partition that is to get it.
+    pub partition: PartitionId,
+    /// The injection.
+    pub job: JobId,
+}

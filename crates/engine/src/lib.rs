@@ -39,9 +39,11 @@ pub use action::{Action, Next};
 pub use engine::{Engine, Start};
 pub use event::{CallEvent, Event, FetchFailure, Returned, TokenFailure, TokenFault};
 pub use fact::{Fact, PartitionFact, Process, SourceFact, WorkerFact, WorkerFailure};
-pub use ids::{JobId, ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId, WorkerRole};
+pub use ids::{
+    Intent, JobId, ModuleId, Named, PartitionId, RequestId, SourceId, WorkerId, WorkerRole,
+};
 pub use qseed_model::{FetchFault, Limits, Shape};
-pub use reservoir::{MadeOf, Portion};
+pub use reservoir::{Injection, MadeOf, Portion};
 pub use settings::{
     Combine, ModuleSettings, PartitionSettings, Rate, Reserve, Settings, SourceSettings,
 };

@@ -7,7 +7,7 @@ use qseed_entropy::Seed;
 use zeroize::Zeroizing;
 
 use crate::checks::CheckedEntropy;
-use crate::ids::{RequestId, SourceId};
+use crate::ids::{JobId, RequestId, SourceId};
 use crate::time::Moment;
 
 /// Where some bytes of a seed come from.
@@ -30,6 +30,17 @@ pub struct MadeOf {
     pub portions: Vec<Portion>,
     /// The kernel's random bytes are mixed in by XOR as well.
     pub mix_local: bool,
+}
+
+/// A seed on its way into a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Injection {
+    /// Its number.
+    pub job: JobId,
+    /// The bytes of the seed.
+    pub bytes: usize,
+    /// Where they come from.
+    pub made_of: MadeOf,
 }
 
 /// What one source delivered and no seed has taken yet.

@@ -19,6 +19,8 @@ pub struct Settings {
     pub mix_local: bool,
     /// Entropy kept for an outage; none: only what the next seeds need is downloaded.
     pub reserve: Option<Reserve>,
+    /// Whether a seed leaves only after the ledger has recorded that it will.
+    pub record_first: bool,
     /// The modules that partitions name.
     pub modules: Vec<ModuleSettings>,
     /// The partitions.

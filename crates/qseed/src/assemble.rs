@@ -142,6 +142,7 @@ impl Plan {
             sources,
             combine: self.config.combine,
             mix_local: self.config.mix_local,
+            record_first: false,
             reserve: self.config.reserve,
             modules: self
                 .modules

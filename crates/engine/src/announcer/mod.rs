@@ -244,8 +244,7 @@ impl Announcer {
             }
             PartitionFact::Failed { failure, .. } => return self.failed(now, id, failure.fault),
             PartitionFact::Seeded {
-                bytes,
-                made_of,
+                injection,
                 gap,
                 was_late,
                 ..
@@ -256,12 +255,13 @@ impl Announcer {
                     self.lateness.seeded_again(now, partition, gap, repeats);
                 }
                 self.opened.remove(&id);
-                self.made_of(now, made_of);
+                self.made_of(now, &injection.made_of);
                 let Some(injections) = &mut self.injections else {
                     return Announcement::NEWS;
                 };
-                injections.add(now, id, *bytes);
+                injections.add(now, id, injection.bytes);
             }
+            PartitionFact::SeedLost { .. } => {}
             PartitionFact::StateChanged { state, .. } => match state {
                 PartitionState::Starting | PartitionState::Seeded => {
                     self.troubled.remove(&id);

@@ -6,11 +6,11 @@ use qseed_entropy::Entropy;
 
 use super::{Engine, Start};
 use crate::{
-    Action, CallEvent, Combine, Event, Limits, ModuleId, ModuleSettings, Moment, PartitionId,
-    PartitionSettings, PartitionState, Settings, SourceId, SourceSettings,
+    Action, CallEvent, Combine, Event, Intent, Limits, ModuleId, ModuleSettings, Moment,
+    PartitionId, PartitionSettings, PartitionState, Settings, SourceId, SourceSettings,
 };
 
-fn settings(partitions: u32) -> Settings {
+fn settings(partitions: u32, record_first: bool) -> Settings {
     let partition = |number| PartitionSettings {
         id: PartitionId(number),
         name: format!("p{number}").into(),
@@ -30,6 +30,7 @@ fn settings(partitions: u32) -> Settings {
         }],
         combine: Combine::Failover,
         mix_local: false,
+        record_first,
         reserve: None,
         modules: vec![ModuleSettings {
             id: ModuleId(0),
@@ -44,9 +45,9 @@ fn settings(partitions: u32) -> Settings {
 
 /// Seeds every partition twice. Returns the seeds, and the partitions that walks came by, once the
 /// configuration was taken in.
-fn seed(partitions: u32) -> (usize, usize) {
+fn seed(partitions: u32, record_first: bool) -> (usize, usize) {
     let mut now = Moment::START;
-    let settings = settings(partitions);
+    let settings = settings(partitions, record_first);
     let mut engine = Engine::new(Start {
         settings,
         now,
@@ -102,6 +103,16 @@ fn seed(partitions: u32) -> (usize, usize) {
                         sent: 1,
                     }
                 }
+                Action::RecordIntent {
+                    partition,
+                    injection,
+                } => {
+                    let job = injection.job;
+                    Event::IntentsRecorded {
+                        intents: vec![Intent { partition, job }],
+                        recorded: true,
+                    }
+                }
                 _ => continue,
             };
             engine.handle(now, event);
@@ -119,8 +130,10 @@ fn seed(partitions: u32) -> (usize, usize) {
 #[test]
 fn starting_and_seeding_ten_thousand_partitions_walks_over_none_of_them() {
     for partitions in [100, 10_000] {
-        let (seeds, steps) = seed(partitions);
-        assert_eq!(seeds, 2 * partitions as usize);
-        assert_eq!(steps, 0, "{partitions} partitions");
+        for record_first in [false, true] {
+            let (seeds, steps) = seed(partitions, record_first);
+            assert_eq!(seeds, 2 * partitions as usize);
+            assert_eq!(steps, 0, "{partitions} partitions");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Fleet;
+use super::intents::NOT_RECORDED;
 use super::partition::{Phase, Trouble};
 use super::worker::{Call, SLOW};
 use crate::action::Next;
@@ -12,7 +13,7 @@ use crate::event::{TokenFailure, TokenFault};
 use crate::fact::PartitionFact;
 use crate::guard::PinKnown;
 use crate::ids::{JobId, PartitionId, WorkerId, WorkerKey, WorkerRole};
-use crate::reservoir::MadeOf;
+use crate::reservoir::Injection;
 use crate::timers::Timer;
 
 /// A token that takes no seeds is tried again this often.
@@ -52,8 +53,13 @@ impl Fleet {
     }
 
     pub(super) fn wait_for_seed(&mut self, context: &mut Context, id: PartitionId) {
+        if self.ledger.holds_back() {
+            self.give_up(context, id, NOT_RECORDED);
+        }
         let partition = self.partition(id);
-        if !partition.finished {
+        if partition.finished {
+            self.set_phase(context, id, Phase::Idle);
+        } else {
             let key = partition.worker;
             self.worker(key).ready.push_back(id);
             self.set_phase(context, id, Phase::Ready);
@@ -71,7 +77,7 @@ impl Fleet {
         let call = self.worker(key).calls.remove(&id)?;
         self.set_worker_timer(context, key);
         let partition = self.partitions.get(&id).filter(|p| p.worker == key)?;
-        if matches!(partition.phase, Phase::Opening | Phase::Seeding { .. }) {
+        if matches!(partition.phase, Phase::Opening | Phase::Seeding(_)) {
             return Some((key, call));
         }
         // It was removed and is back; what it was asked before says nothing about it.
@@ -129,14 +135,13 @@ impl Fleet {
         let Some((key, call)) = self.end_call(context, process, id) else {
             return;
         };
-        let Some((bytes, made_of)) = self.end_seeding(context, id, job) else {
+        let Some(injection) = self.end_seeding(context, id, job) else {
             return;
         };
         if let Err(failure) = result {
             self.set_phase(context, id, Phase::Closed);
             self.close(context, key, id);
-            let spent = Some((bytes, made_of));
-            self.partition_failed(context, (key, id, call), failure, spent, pin);
+            self.partition_failed(context, (key, id, call), failure, Some(injection), pin);
             return;
         }
         let now = context.now;
@@ -166,8 +171,7 @@ impl Fleet {
         }
         let duration = now.since(call.began);
         let fact = PartitionFact::Seeded {
-            bytes,
-            made_of,
+            injection,
             duration,
             gap,
             was_late,
@@ -186,19 +190,18 @@ impl Fleet {
         context: &mut Context,
         id: PartitionId,
         job: JobId,
-    ) -> Option<(usize, MadeOf)> {
+    ) -> Option<Injection> {
         let partition = self.partition(id);
-        match &mut partition.phase {
-            Phase::Seeding {
-                job: under_way,
-                bytes,
-                made_of,
-            } if *under_way == job => {
-                let seed = (*bytes, std::mem::take(made_of));
-                self.set_phase(context, id, Phase::Idle);
-                Some(seed)
+        let phase = std::mem::replace(&mut partition.phase, Phase::Idle);
+        match phase {
+            Phase::Seeding(injection) if injection.job == job => {
+                self.review(context, id);
+                Some(injection)
             }
-            _ => None,
+            other => {
+                partition.phase = other;
+                None
+            }
         }
     }
 
@@ -209,7 +212,7 @@ impl Fleet {
         context: &mut Context,
         (key, id, call): (WorkerKey, PartitionId, Call),
         failure: TokenFailure,
-        spent: Option<(usize, MadeOf)>,
+        spent: Option<Injection>,
         pin: PinKnown,
     ) {
         let fault = failure.fault;

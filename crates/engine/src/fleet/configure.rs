@@ -102,6 +102,8 @@ impl Fleet {
             self.ready_bytes -= partition.settings.size;
             self.ready_bytes += settings.size;
         }
+        let other_size =
+            matches!(&partition.phase, Phase::Intended { seed, .. } if seed.len() != settings.size);
         let new_period = partition.settings.period != settings.period;
         partition.settings = settings;
         if new_period && partition.due > context.now {
@@ -114,6 +116,9 @@ impl Fleet {
         }
         if !partition.late {
             self.expect_by(context, id);
+        }
+        if other_size {
+            self.wait_for_seed(context, id);
         }
         // Whatever the operator mended is tried at once; the guard still protects the token.
         self.retry_now(context, id);

@@ -4,6 +4,7 @@ mod answers;
 mod calls;
 mod configure;
 mod deadlines;
+mod intents;
 mod once;
 mod partition;
 mod partitions;
@@ -23,6 +24,7 @@ use crate::settings::ModuleSettings;
 use crate::timers::Timer;
 use crate::view::{PartitionView, WorkerView};
 
+use intents::Ledger;
 use partition::{Partition, Phase};
 use standing::Counts;
 use worker::{Worker, WorkerState};
@@ -40,6 +42,7 @@ pub(crate) struct Fleet {
     jobs_made: u64,
     /// The bytes that partitions which are due and open wait for.
     ready_bytes: usize,
+    ledger: Ledger,
     /// With `once`: partitions that were neither seeded nor given up.
     unfinished: usize,
 }
@@ -77,9 +80,10 @@ impl Fleet {
         let size = partition.settings.size;
         let was_ready = matches!(partition.phase, Phase::Ready);
         let is_ready = matches!(phase, Phase::Ready);
-        partition.phase = phase;
+        let before = std::mem::replace(&mut partition.phase, phase);
         self.ready_bytes += if is_ready { size } else { 0 };
         self.ready_bytes -= if was_ready { size } else { 0 };
+        self.lose_seed(context, id, before);
         self.review(context, id);
     }
 
@@ -148,7 +152,8 @@ impl Fleet {
     /// How many things it keeps track of.
     pub(crate) fn entries(&self) -> usize {
         let kept = |worker: &Worker| {
-            worker.calls.len() + worker.members.len() + worker.to_open.len() + worker.ready.len()
+            let waiting = worker.to_open.len() + worker.ready.len() + worker.recorded.len();
+            worker.calls.len() + worker.members.len() + waiting
         };
         let workers: usize = self.workers.values().map(kept).sum();
         self.modules.len() + self.partitions.len() + workers

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use qseed_entropy::Seed;
+
 use crate::backoff::Backoff;
 use crate::event::TokenFault;
-use crate::ids::{JobId, Named, PartitionId, WorkerKey, WorkerRole};
-use crate::reservoir::MadeOf;
+use crate::ids::{Named, PartitionId, WorkerKey, WorkerRole};
+use crate::reservoir::Injection;
 use crate::settings::PartitionSettings;
 use crate::time::Moment;
 use crate::view::{PartitionState, PartitionView};
@@ -23,13 +25,15 @@ pub(super) enum Phase {
     Idle,
     /// Open and due; waits for entropy and a free call slot.
     Ready,
-    /// Being seeded.
-    Seeding {
-        job: JobId,
-        /// The bytes of the seed; the settings may change meanwhile.
-        bytes: usize,
-        made_of: MadeOf,
+    /// Open and due; has its seed, which waits until the ledger has recorded it, and then for a free
+    /// call slot.
+    Intended {
+        injection: Injection,
+        seed: Seed,
+        recorded: bool,
     },
+    /// Being seeded; the settings may change meanwhile.
+    Seeding(Injection),
 }
 
 /// What a partition waits for.
@@ -37,6 +41,8 @@ pub(super) enum Phase {
 pub(super) enum Waits {
     ToOpen,
     ForSeed,
+    /// For the call that injects the seed that it has.
+    ForCall,
 }
 
 impl Phase {
@@ -44,6 +50,7 @@ impl Phase {
         match self {
             Self::ToOpen => Some(Waits::ToOpen),
             Self::Ready => Some(Waits::ForSeed),
+            Self::Intended { recorded: true, .. } => Some(Waits::ForCall),
             _ => None,
         }
     }

@@ -11,20 +11,19 @@ use super::worker::{Call, WorkerState};
 use crate::action::Action;
 use crate::context::Context;
 use crate::ids::{JobId, PartitionId, WorkerKey, WorkerRole};
-use crate::reservoir::MadeOf;
+use crate::reservoir::{Injection, MadeOf};
 use crate::time::Moment;
 
 impl Fleet {
-    /// The most urgent partition that can be seeded now, and the size of its seed.
+    /// The most urgent partition that can have a seed now, and the size of its seed.
     pub(crate) fn next_for_seed(&mut self, now: Moment) -> Option<(PartitionId, usize)> {
-        if self.ready_bytes == 0 {
+        if self.ready_bytes == 0 || self.ledger.holds_back() {
             return None;
         }
         let keys: Vec<_> = self.workers.keys().copied().collect();
         let mut best = None;
         for key in keys {
-            // Openings and seeds take turns.
-            if self.workers[&key].opens_next && self.next_to_open(key).is_some() {
+            if self.needs_slot(Waits::ForSeed) && self.opens_first(key) {
                 continue;
             }
             if let Some(id) = self.first_waiting(key, Waits::ForSeed) {
@@ -32,6 +31,16 @@ impl Fleet {
             }
         }
         best.map(|(_, id)| (id, self.partitions[&id].settings.size))
+    }
+
+    /// Openings and seeds take turns: whether a worker's next call is to open a partition.
+    pub(super) fn opens_first(&mut self, key: WorkerKey) -> bool {
+        self.workers[&key].opens_next && self.next_to_open(key).is_some()
+    }
+
+    /// Whether a call begins once a partition has what it waits for.
+    fn needs_slot(&self, waits: Waits) -> bool {
+        waits != Waits::ForSeed || !self.ledger.comes_first
     }
 
     pub(crate) fn seed(
@@ -42,14 +51,29 @@ impl Fleet {
         made_of: MadeOf,
     ) {
         self.jobs_made += 1;
-        let job = JobId(self.jobs_made);
-        let worker = self.begin_call(context, partition, Some(job));
-        let phase = Phase::Seeding {
-            job,
+        let injection = Injection {
+            job: JobId(self.jobs_made),
             bytes: seed.len(),
-            made_of: made_of.clone(),
+            made_of,
         };
-        self.set_phase(context, partition, phase);
+        if self.ledger.comes_first {
+            self.intend(context, partition, injection, seed);
+        } else {
+            self.inject(context, (partition, Waits::ForSeed), injection, seed);
+        }
+    }
+
+    /// Begins the call that injects a seed.
+    pub(super) fn inject(
+        &mut self,
+        context: &mut Context,
+        (partition, waited): (PartitionId, Waits),
+        injection: Injection,
+        seed: Seed,
+    ) {
+        let (job, made_of) = (injection.job, injection.made_of.clone());
+        let worker = self.begin_call(context, partition, waited, Some(job));
+        self.set_phase(context, partition, Phase::Seeding(injection));
         context.act(Action::Seed {
             worker,
             partition,
@@ -67,7 +91,7 @@ impl Fleet {
         let Some(partition) = next else {
             return false;
         };
-        let worker = self.begin_call(context, partition, None);
+        let worker = self.begin_call(context, partition, Waits::ToOpen, None);
         self.set_phase(context, partition, Phase::Opening);
         context.act(Action::Open { worker, partition });
         true
@@ -86,8 +110,15 @@ impl Fleet {
             return None;
         };
         let next_seed = self.first_waiting(key, Waits::ForSeed);
-        let others_wait = next_seed.is_some_and(|id| self.partitions[&id].last_seed < Some(since));
+        let waits = |id| self.partitions[&id].last_seed < Some(since);
+        let others_wait = next_seed.is_some_and(waits) || self.any_intended(key, waits);
         (!others_are_called && !others_wait).then_some(first)
+    }
+
+    /// Whether a worker has a member with a seed that the ledger is to record first.
+    fn any_intended(&self, key: WorkerKey, which: impl Fn(PartitionId) -> bool) -> bool {
+        let mut members = self.workers[&key].members.iter();
+        members.any(|id| matches!(self.partitions[id].phase, Phase::Intended { .. }) && which(*id))
     }
 
     /// Sorts the partitions that wait for entropy: if it is short, the one whose last seed is
@@ -101,13 +132,14 @@ impl Fleet {
 
     /// The first partition that waits for a call that its worker can make now. Suspects that wait
     /// for another suspect's call hold up nobody behind them.
-    fn first_waiting(&mut self, key: WorkerKey, waits: Waits) -> Option<PartitionId> {
+    pub(super) fn first_waiting(&mut self, key: WorkerKey, waits: Waits) -> Option<PartitionId> {
+        let needs_slot = self.needs_slot(waits);
         let worker = self.workers.get_mut(&key).filter(|worker| worker.is_up())?;
         let concurrency = self.modules.get(&key.module)?.concurrency;
-        if !worker.has_free_slot(concurrency, false) {
+        if needs_slot && !worker.has_free_slot(concurrency, false) {
             return None;
         }
-        let takes_suspects = worker.has_free_slot(concurrency, true);
+        let takes_suspects = !needs_slot || worker.has_free_slot(concurrency, true);
         let queue = worker.queue(waits);
         let mut at = 0;
         loop {
@@ -130,21 +162,14 @@ impl Fleet {
         &mut self,
         context: &mut Context,
         id: PartitionId,
+        waited: Waits,
         job: Option<JobId>,
     ) -> crate::WorkerId {
         let partition = self.partition(id);
         partition.last_call = context.now;
         let (key, suspect) = (partition.worker, partition.suspect);
         let worker = self.worker(key);
-        let waits = if job.is_some() {
-            Waits::ForSeed
-        } else {
-            Waits::ToOpen
-        };
-        let queue = worker.queue(waits);
-        if let Some(at) = queue.iter().position(|waiting| *waiting == id) {
-            queue.remove(at);
-        }
+        worker.leave_queue(waited, id);
         worker.opens_next = job.is_some();
         let call = Call {
             began: context.now,

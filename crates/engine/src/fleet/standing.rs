@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Fleet;
+use super::intents::NOT_RECORDED;
 use super::partition::{Partition, Phase, Trouble};
 use crate::context::Context;
 use crate::event::TokenFault;
@@ -52,8 +53,14 @@ impl Fleet {
     /// Notices when the state of a partition changed.
     pub(super) fn review(&mut self, context: &mut Context, id: PartitionId) {
         let out = self.counts.entropy_is_out;
+        let held_back = self.ledger.holds_back();
         let partition = self.partitions.get_mut(&id).expect("it is configured");
-        let state = state(partition, out);
+        let state = if partition.waits_for_ledger(held_back) {
+            partition.last_error = Some(NOT_RECORDED.into());
+            PartitionState::Error
+        } else {
+            state(partition, out)
+        };
         let before = partition.counted;
         if before == Some(state) {
             return;
@@ -75,6 +82,7 @@ impl Fleet {
     /// A partition may be late. It was seeded meanwhile if it is not.
     pub(super) fn may_be_late(&mut self, context: &mut Context, id: PartitionId, available: usize) {
         let now = context.now;
+        let held_back = self.ledger.holds_back();
         let partition = self.partition(id);
         if partition.late_at() > now {
             self.expect_by(context, id);
@@ -86,7 +94,9 @@ impl Fleet {
         let fact = PartitionFact::Late {
             unseeded: partition.last_seed.map(|last| now.since(last)),
             period: partition.settings.period,
-            cause: if lacks_entropy {
+            cause: if partition.waits_for_ledger(held_back) {
+                PartitionState::Error
+            } else if lacks_entropy {
                 PartitionState::WaitingForEntropy
             } else {
                 state(partition, false)
@@ -110,6 +120,16 @@ impl Fleet {
 }
 
 impl Partition {
+    /// Whether nothing else is wrong than that the ledger cannot be written, or does not answer.
+    fn waits_for_ledger(&self, held_back: bool) -> bool {
+        let waits = match self.phase {
+            Phase::Ready => held_back,
+            Phase::Intended { recorded, .. } => held_back || (!recorded && self.late),
+            _ => false,
+        };
+        waits && self.trouble.is_none()
+    }
+
     /// When it is late, if it is not seeded before.
     fn late_at(&self) -> Moment {
         let period = self.settings.period;

@@ -76,6 +76,8 @@ pub(super) struct Worker {
     pub(super) to_open: VecDeque<PartitionId>,
     /// Partitions that are due.
     pub(super) ready: VecDeque<PartitionId>,
+    /// Partitions whose seed the ledger has recorded.
+    pub(super) recorded: VecDeque<PartitionId>,
     pub(super) backoff: Backoff,
     /// It ended although it should not have, and has not stayed up for long since then.
     pub(super) is_failing: bool,
@@ -103,6 +105,7 @@ impl Worker {
             calls: BTreeMap::new(),
             to_open: VecDeque::new(),
             ready: VecDeque::new(),
+            recorded: VecDeque::new(),
             backoff: Backoff::default(),
             is_failing: false,
             checked_tokens: now,
@@ -119,6 +122,15 @@ impl Worker {
         match waits {
             Waits::ToOpen => &mut self.to_open,
             Waits::ForSeed => &mut self.ready,
+            Waits::ForCall => &mut self.recorded,
+        }
+    }
+
+    /// A partition waits no more.
+    pub(super) fn leave_queue(&mut self, waited: Waits, id: PartitionId) {
+        let queue = self.queue(waited);
+        if let Some(at) = queue.iter().position(|waiting| *waiting == id) {
+            queue.remove(at);
         }
     }
 

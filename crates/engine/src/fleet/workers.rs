@@ -151,6 +151,7 @@ impl Fleet {
         let worker = self.worker(key);
         worker.to_open.clear();
         worker.ready.clear();
+        worker.recorded.clear();
         let mut members: Vec<_> = worker.members.iter().copied().collect();
         members.retain(|id| !worker.calls.contains_key(id));
         for id in members {

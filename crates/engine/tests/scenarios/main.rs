@@ -2,6 +2,7 @@
 
 mod configuration;
 mod lateness;
+mod ledger;
 mod limits;
 mod once;
 mod pins;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use qseed_engine::guard::PinRecord;
 use qseed_engine::{
-    Action, CallEvent, Event, FetchFailure, FetchFault, JobId, PartitionId, RequestId, Shape,
-    SourceId, TokenFailure, TokenFault, WorkerId,
+    Action, CallEvent, Event, FetchFailure, FetchFault, Intent, JobId, PartitionId, RequestId,
+    Shape, SourceId, TokenFailure, TokenFault, WorkerId,
 };
 use qseed_entropy::Entropy;
 use qseed_model::pins::{HeldBack, PinAnswer, PinTag, PinTags};
 
-use crate::story::{Call, DAEMON, Did, Source, Story, secs};
+use crate::story::{Call, DAEMON, Did, Ledger, Source, Story, secs};
 
 impl Story {
     pub(crate) fn act(&mut self, action: Action) {
@@ -50,6 +50,21 @@ impl Story {
                 self.did(Did::Seed(partition, made_of));
                 let call = self.seeding.get(&partition).copied();
                 self.end(worker, partition, Some(job), call.unwrap_or(Call::Works));
+            }
+            Action::RecordIntent {
+                partition,
+                injection,
+            } => {
+                let job = injection.job;
+                self.did(Did::Intend(partition));
+                let recorded = self.ledger != Ledger::Fails;
+                let intents = vec![Intent { partition, job }];
+                if self.ledger == Ledger::Hangs {
+                    self.unrecorded.extend(intents);
+                } else {
+                    let event = Event::IntentsRecorded { intents, recorded };
+                    self.later(self.ledger_takes, None, event);
+                }
             }
             Action::PresentPin { partition, tags } => self.present(partition, &tags),
             Action::RecordPin { tag, answer, .. } => self.record(tag, answer),

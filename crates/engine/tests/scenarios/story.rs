@@ -7,9 +7,10 @@ use std::time::Duration;
 use qseed_engine::announcer::{Announcer, Summary};
 use qseed_engine::guard::{PinRecord, Records};
 use qseed_engine::{
-    CallEvent, Combine, Engine, Event, Fact, FetchFailure, FetchFault, Limits, MadeOf, ModuleId,
-    ModuleSettings, Moment, PartitionFact, PartitionId, PartitionSettings, PartitionState,
-    RequestId, Settings, SourceId, SourceSettings, Start, TokenFault, WorkerId, WorkerRole,
+    CallEvent, Combine, Engine, Event, Fact, FetchFailure, FetchFault, Intent, Limits, MadeOf,
+    ModuleId, ModuleSettings, Moment, PartitionFact, PartitionId, PartitionSettings,
+    PartitionState, RequestId, Settings, SourceId, SourceSettings, Start, TokenFault, WorkerId,
+    WorkerRole,
 };
 use qseed_model::pins::{
     DevicePinTag, DeviceTag, HeldBack, KeyTag, PinAnswer, PinTag, PinTags, ProcessTag, Standing,
@@ -94,10 +95,20 @@ pub(crate) enum Did {
     Start(WorkerId),
     End(WorkerId, bool),
     Open(PartitionId),
+    Intend(PartitionId),
     Seed(PartitionId, MadeOf),
     Record(PinTag, Option<Standing>),
     Present(PinTag),
     Hold(PinTag, HeldBack),
+}
+
+/// How the ledger takes records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ledger {
+    Works,
+    Fails,
+    /// It does not answer.
+    Hangs,
 }
 
 /// What a partition logs in with, and what its token says to it.
@@ -120,10 +131,15 @@ pub(crate) struct Story {
     pub(crate) ends_at_once: bool,
     pub(crate) disk_works: bool,
     pub(crate) disk_takes: Duration,
+    pub(crate) ledger: Ledger,
+    pub(crate) ledger_takes: Duration,
+    /// Intents that a hanging ledger got.
+    pub(crate) unrecorded: Vec<Intent>,
     /// What the guard's file holds.
     pub(crate) disk: Records,
     pub(crate) did: Vec<(Moment, Did)>,
     announcer: Announcer,
+    pub(crate) facts: Vec<Fact>,
     /// The facts that have a line of the log.
     pub(crate) news: Vec<Fact>,
     summaries: Vec<Summary>,
@@ -143,6 +159,7 @@ pub(crate) fn usual(partitions: u32) -> Settings {
         sources: vec![source(0)],
         combine: Combine::Failover,
         mix_local: false,
+        record_first: false,
         reserve: None,
         modules: vec![ModuleSettings {
             id: MODULE,
@@ -232,9 +249,13 @@ impl Story {
             ends_at_once: true,
             disk_works: true,
             disk_takes: Duration::from_millis(5),
+            ledger: Ledger::Works,
+            ledger_takes: Duration::from_millis(5),
+            unrecorded: Vec::new(),
             disk,
             did: Vec::new(),
             announcer: Announcer::default(),
+            facts: Vec::new(),
             news: Vec::new(),
             summaries: Vec::new(),
             seeded: BTreeMap::new(),
@@ -373,8 +394,9 @@ impl Story {
     fn carry_out(&mut self) {
         while let Some(fact) = self.engine.next_fact() {
             if self.announcer.take(self.now, &fact).is_news {
-                self.news.push(fact);
+                self.news.push(fact.clone());
             }
+            self.facts.push(fact);
         }
         self.summaries.extend(self.announcer.due(self.now));
         while let Some(action) = self.engine.next_action() {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use qseed_engine::{
-    Action, Combine, Event, Fact, Limits, PartitionFact, PartitionId, RequestId, Shape, SourceId,
-    TokenFault, WorkerId, WorkerRole,
+    Action, Combine, Event, Fact, Intent, JobId, Limits, PartitionFact, PartitionId, Portion,
+    RequestId, Shape, SourceId, TokenFault, WorkerId, WorkerRole,
 };
 use qseed_entropy::{Entropy, Seed};
 use qseed_model::pins::{HeldBack, PinTag};
@@ -48,7 +48,7 @@ impl World {
                 seed,
                 made_of,
             } => {
-                self.check_seed(partition, &seed, &made_of.portions)?;
+                self.check_seed((partition, job), &seed, &made_of.portions)?;
                 let Some(serial) = self.operate(worker, partition, Some(job))? else {
                     return Ok(());
                 };
@@ -57,6 +57,10 @@ impl World {
                 }
                 self.calls(worker, partition, serial, Step::Injects)
             }
+            Action::RecordIntent {
+                partition,
+                injection,
+            } => self.intend(partition, &injection),
             Action::PresentPin { partition, tags } => {
                 self.will_write(Write::Present(partition, tags));
                 Ok(())
@@ -196,18 +200,32 @@ impl World {
         }
     }
 
+    /// A seed leaves: it must be exact, and made of what it says.
     fn check_seed(
         &mut self,
-        partition: PartitionId,
+        (partition, job): (PartitionId, JobId),
         seed: &Seed,
-        made_of: &[qseed_engine::Portion],
+        made_of: &[Portion],
     ) -> Checked {
+        let size = self.size_of(partition)?;
+        let expected = if self.settings.record_first {
+            self.ledger.leaves(Intent { partition, job })?
+        } else {
+            self.bytes.seed(self.now, &self.settings, size, made_of)?
+        };
+        if seed.len() != size {
+            return Err(format!("P1: {} bytes instead of {size}", seed.len()));
+        }
+        if seed.expose() != expected {
+            return Err(format!("P1: the seed is not what {made_of:?} delivered"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn size_of(&self, partition: PartitionId) -> Result<usize, String> {
         let settings = self.settings.partitions.iter().find(|p| p.id == partition);
-        let size = settings
-            .ok_or("a partition is seeded that is not configured")?
-            .size;
-        self.bytes
-            .seed(self.now, &self.settings, size, seed.expose(), made_of)
+        let settings = settings.ok_or("a partition is seeded that is not configured")?;
+        Ok(settings.size)
     }
 
     fn open(&mut self, worker: WorkerId, partition: PartitionId) -> Checked {

@@ -94,21 +94,15 @@ impl Bytes {
         );
     }
 
-    /// A seed leaves: it must be made of what it says, and of nothing that was used before.
+    /// A seed is made: it must be made of what it says, and of nothing that was used before.
+    /// Returns its bytes.
     pub(crate) fn seed(
         &mut self,
         now: Moment,
         settings: &Settings,
         size: usize,
-        seed: &[u8],
         made_of: &[Portion],
-    ) -> Checked {
-        if seed.len() != size {
-            return Err(format!(
-                "P1: a seed of {} bytes instead of {size}",
-                seed.len()
-            ));
-        }
+    ) -> Result<Vec<u8>, String> {
         let max_age = settings.reserve.map(|reserve| reserve.max_age);
         let mut from_each: BTreeMap<SourceId, Vec<u8>> = BTreeMap::new();
         let mut in_turn = Vec::with_capacity(size);
@@ -131,10 +125,7 @@ impl Bytes {
                 })?
             }
         };
-        if expected != seed {
-            return Err(format!("P1: the seed is not what {made_of:?} delivered"));
-        }
-        Ok(())
+        Ok(expected)
     }
 
     fn take(

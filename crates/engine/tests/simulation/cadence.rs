@@ -31,6 +31,8 @@ pub(crate) struct Cadence {
     slack: Duration,
     rhythms: BTreeMap<PartitionId, Rhythm>,
     pub(crate) entropy: Option<Moment>,
+    /// The ledger, where seeds need it.
+    pub(crate) ledger: Option<Moment>,
     pub(crate) modules: BTreeMap<ModuleId, Option<Moment>>,
     pub(crate) tokens: Vec<Option<Moment>>,
     pub(crate) longest: Duration,
@@ -42,6 +44,7 @@ impl Cadence {
             slack,
             rhythms: BTreeMap::new(),
             entropy: Some(Moment::START),
+            ledger: Some(Moment::START),
             modules: BTreeMap::new(),
             tokens: vec![Some(Moment::START); tokens],
             longest: Duration::ZERO,
@@ -112,7 +115,7 @@ impl Cadence {
     fn due(&self, rhythm: &Rhythm) -> Option<Moment> {
         let token = self.tokens[rhythm.token]?;
         let module = self.modules[&rhythm.module]?;
-        let healthy = self.entropy?.max(token).max(module);
+        let healthy = self.entropy?.max(self.ledger?).max(token).max(module);
         let due = |since: Moment| {
             let on_the_grid = rhythm
                 .last_seed
@@ -130,12 +133,13 @@ impl Cadence {
         match self.due(rhythm) {
             Some(due) if now > due + self.slack => Err(format!(
                 "P5/P6: {id:?} was not seeded by {:?}, due {due:?}, slack {:?}: {rhythm:?}, token \
-                 {:?}, module {:?}, entropy {:?}",
+                 {:?}, module {:?}, entropy {:?}, ledger {:?}",
                 due + self.slack,
                 self.slack,
                 self.tokens[rhythm.token],
                 self.modules[&rhythm.module],
                 self.entropy,
+                self.ledger,
             )),
             _ => Ok(()),
         }

@@ -37,6 +37,13 @@ pub(crate) enum ModuleTrouble {
     SurvivesKill,
 }
 
+/// How the ledger's disk is in trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LedgerTrouble {
+    Fails,
+    Hangs,
+}
+
 /// Something that goes wrong for a while.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -46,6 +53,7 @@ pub(crate) enum Fault {
     NewPin(usize),
     Module(ModuleId, ModuleTrouble),
     Disk,
+    Ledger(LedgerTrouble),
 }
 
 const TOKEN_TROUBLES: [TokenTrouble; 20] = [
@@ -139,6 +147,7 @@ impl World {
             let (at, _) = self.window(longest);
             self.after_in_any_case(at, Happening::Reconfigures);
         }
+        self.plan_ledger_faults(longest);
         for _ in 0..self.dice.between(0, 4) {
             let (at, _) = self.window(longest);
             let token = self.dice.index(self.tokens.len());
@@ -212,6 +221,7 @@ impl World {
                 self.disk_works = false;
                 self.look_at_all_tokens()?;
             }
+            Fault::Ledger(trouble) => return self.ledger_fails(trouble, lasts),
         }
         self.after_in_any_case(lasts, Happening::Ends(fault));
         Ok(())
@@ -266,6 +276,7 @@ impl World {
                 self.look_at_token(token)
             }
             Fault::NewPin(_) => Ok(()),
+            Fault::Ledger(_) => self.ledger_heals(),
             Fault::Module(module, _) => {
                 self.module_troubles.remove(&module);
                 self.cadence

@@ -16,6 +16,7 @@ mod cadence;
 mod dice;
 mod faults;
 mod health;
+mod ledger;
 mod operator;
 mod pins;
 mod processes;

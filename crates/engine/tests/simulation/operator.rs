@@ -110,11 +110,12 @@ impl World {
         self.cadence.retain(&kept);
         self.configure_cadence();
         self.look_at_sources()?;
+        self.look_at_ledger()?;
         self.tell(Event::Configured(self.settings.clone()))
     }
 
     fn change_something(&mut self) {
-        match self.dice.below(7) {
+        match self.dice.below(8) {
             0 if self.settings.partitions.len() > 1 => {
                 let index = self.dice.index(self.settings.partitions.len());
                 self.removed.push(self.settings.partitions.remove(index));
@@ -157,6 +158,7 @@ impl World {
                     service.settings = source.clone();
                 }
             }
+            7 => self.settings.record_first = !self.settings.record_first,
             5 => {
                 let index = self.dice.index(self.settings.modules.len());
                 self.settings.modules[index].revision += 1;

@@ -10,6 +10,8 @@ pub(crate) struct Summary {
     pub(crate) events: u64,
     pub(crate) seeds: u64,
     pub(crate) failed_seeds: u64,
+    pub(crate) intents: u64,
+    pub(crate) dropped_seeds: u64,
     pub(crate) fetches: u64,
     pub(crate) lies: u64,
     pub(crate) presentations: u64,
@@ -30,6 +32,8 @@ impl Summary {
         self.events += other.events;
         self.seeds += other.seeds;
         self.failed_seeds += other.failed_seeds;
+        self.intents += other.intents;
+        self.dropped_seeds += other.dropped_seeds;
         self.fetches += other.fetches;
         self.lies += other.lies;
         self.presentations += other.presentations;

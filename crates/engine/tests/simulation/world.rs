@@ -18,6 +18,7 @@ use crate::bytes::Bytes;
 use crate::cadence::Cadence;
 use crate::dice::Dice;
 use crate::faults::{Fault, ModuleTrouble, TokenTrouble};
+use crate::ledger::Ledger;
 use crate::pins::Pins;
 use crate::processes::Process;
 use crate::scenario::{Reach, Scenario};
@@ -38,6 +39,8 @@ pub(crate) enum Happening {
     Answers(SourceId, RequestId, Answer, u32),
     /// The disk is done with the records that wait.
     Writes,
+    /// The ledger's disk is done with the intents that wait, or has failed.
+    LedgerWrites,
     /// A worker's operation goes on.
     Goes(WorkerId, PartitionId, u64, Step),
     /// A worker's process has loaded its module, or could not.
@@ -123,6 +126,7 @@ pub(crate) struct World {
     /// Records on their way to the disk, in order.
     pub(crate) writes: VecDeque<Write>,
     pub(crate) disk_works: bool,
+    pub(crate) ledger: Ledger,
     /// Requests that were given up when a source was configured otherwise.
     pub(crate) abandoned: BTreeSet<RequestId>,
     /// The PINs that workers asked about, by the number of the question.
@@ -180,6 +184,7 @@ impl World {
             gone: BTreeSet::new(),
             writes: VecDeque::new(),
             disk_works: true,
+            ledger: Ledger::default(),
             abandoned: BTreeSet::new(),
             asked: BTreeMap::new(),
             removed: Vec::new(),
@@ -290,6 +295,7 @@ impl World {
                 self.answers(source, request, answer, sent)
             }
             Happening::Writes => self.write(),
+            Happening::LedgerWrites => self.ledger_writes(),
             Happening::Goes(worker, partition, serial, step) => {
                 self.goes(worker, partition, serial, step)
             }
@@ -373,6 +379,10 @@ impl World {
                 Fact::Partition(partition, PartitionFact::Removed) => {
                     self.roles.remove(&partition.id);
                 }
+                Fact::Partition(partition, PartitionFact::SeedLost { given: false, .. }) => {
+                    self.ledger.drops(partition.id)?;
+                    self.summary.dropped_seeds += 1;
+                }
                 _ => {}
             }
             if self.announcements.take(self.now, &fact) {
@@ -412,6 +422,7 @@ impl World {
         }
         self.pins.daemon_died();
         self.bytes.forget_all();
+        self.ledger.forget_all();
         let services = self.services.iter_mut();
         let sent_before = services
             .map(|(id, service)| (*id, service.restarted(self.now)))

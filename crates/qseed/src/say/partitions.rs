@@ -3,7 +3,7 @@
 use qseed_config::{Form, Level};
 use qseed_engine::announcer::Repeats;
 use qseed_engine::{
-    MadeOf, Named, Next, PartitionFact, PartitionId, TokenFailure, TokenFault, WorkerRole,
+    Injection, Named, Next, PartitionFact, PartitionId, TokenFailure, TokenFault, WorkerRole,
 };
 use qseed_tokens::directory::TokenInfo;
 
@@ -25,14 +25,13 @@ pub(super) fn entry(
         PartitionFact::Opened { .. } => {
             return tokens.get(&partition.id).map(|token| opened(name, token));
         }
-        PartitionFact::Seeded { bytes, made_of, .. } => {
-            return Some(seeded(name, *bytes, made_of, plan));
-        }
+        PartitionFact::Seeded { injection, .. } => return Some(seeded(name, injection, plan)),
         PartitionFact::Failed { failure, next, .. } => {
             let planned = plan.partitions.get(&partition.id);
             let advice = planned.map_or(String::new(), |it| advice(failure, it));
             failed(&advice, failure, repeats, *next)
         }
+        PartitionFact::SeedLost { injection, given } => seed_lost(injection.bytes, *given),
         PartitionFact::StateChanged { state, before } => {
             let before = before.map_or(String::new(), |before| format!("{} -> ", before.name()));
             let message = format!("state {before}{}.", state.name());
@@ -67,7 +66,8 @@ fn opened(name: &str, token: &TokenInfo) -> Entry {
 }
 
 /// An injection, in the original's words.
-fn seeded(name: &str, bytes: usize, made_of: &MadeOf, plan: &Plan) -> Entry {
+fn seeded(name: &str, injection: &Injection, plan: &Plan) -> Entry {
+    let Injection { bytes, made_of, .. } = injection;
     let target = if plan.config.form == Form::Flat {
         "the HSM"
     } else {
@@ -83,8 +83,18 @@ fn seeded(name: &str, bytes: usize, made_of: &MadeOf, plan: &Plan) -> Entry {
     sources.dedup();
     Entry::info("seeded", message)
         .with("partition", name)
-        .with("bytes", bytes)
+        .with("bytes", *bytes)
         .with("sources", sources)
+}
+
+/// Other lines say why.
+fn seed_lost(bytes: usize, given: bool) -> Entry {
+    let message = if given {
+        format!("its worker did not answer for a seed of {bytes} bytes.")
+    } else {
+        format!("dropped a seed of {bytes} bytes that was not injected.")
+    };
+    Entry::new(Level::Debug, "seed-lost", message).with("bytes", bytes)
 }
 
 fn failed(advice: &str, failure: &TokenFailure, repeats: Option<Repeats>, next: Next) -> Entry {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use qseed_engine::{
-    Action, CallEvent, Event, Fact, ModuleId, PartitionFact, PartitionId, WorkerId,
+    Action, CallEvent, Event, Fact, Intent, ModuleId, PartitionFact, PartitionId, WorkerId,
 };
 use qseed_entropy::Seed;
 use qseed_model::TokenChoice;
@@ -48,6 +48,17 @@ impl Daemon {
                     spare_attempt,
                 };
                 self.sources.fetch(source, request, ask, counted);
+            }
+            // There is no ledger yet.
+            Action::RecordIntent {
+                partition,
+                injection,
+            } => {
+                let job = injection.job;
+                self.handle(Event::IntentsRecorded {
+                    intents: vec![Intent { partition, job }],
+                    recorded: false,
+                });
             }
             Action::PresentPin { partition, tags } => {
                 let partition = self.plan.partitions.get(&partition);
