@@ -28,6 +28,9 @@ pub enum Error {
     /// The text is not a proof of one record.
     #[error("not a proof: {0}")]
     Proof(&'static str),
+    /// The text is not an export.
+    #[error("not an export: {0}")]
+    Export(&'static str),
     /// A proof does not lead from its record to its checkpoint's root.
     #[error("record {index} is not in the tree of the checkpoint")]
     NotIncluded {
