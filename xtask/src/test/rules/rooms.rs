@@ -41,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("qseed-entropy-service", &[]),
     ("qseed-faulty-token", &[]),
     ("qseed-real-tokens", &[]),
+    ("qseed-witness", &[]),
     ("qseed-checks-speed", &["qseed-engine", "qseed-entropy"]),
     ("xtask", &[]),
 ];
