@@ -43,6 +43,9 @@ pub enum Error {
         /// The line's length.
         length: usize,
     },
+    /// The text is not what a witness answers.
+    #[error("not an answer of a witness: {0}")]
+    Witness(&'static str),
     /// A key that is known made none of the signatures.
     #[error("no signature by a key that was given")]
     Unsigned,

@@ -16,5 +16,6 @@ pub mod record;
 pub mod tiles;
 pub mod tree;
 pub mod verify;
+pub mod witness;
 
 pub use error::Error;
