@@ -13,7 +13,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("qseed-entropy", &[]),
     ("qseed-secrets", &[]),
     ("qseed-engine", &["qseed-entropy", "qseed-model"]),
-    ("qseed-config", &["qseed-model", "qseed-secrets"]),
+    (
+        "qseed-config",
+        &["qseed-ledger", "qseed-model", "qseed-secrets"],
+    ),
     ("qseed-http", &["qseed-model", "qseed-secrets"]),
     ("qseed-ledger", &[]),
     (
