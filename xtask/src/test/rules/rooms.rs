@@ -43,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("qseed-entropy-service", &[]),
     ("qseed-faulty-token", &[]),
+    ("qseed-log-client", &[]),
     ("qseed-real-tokens", &[]),
     ("qseed-witness", &[]),
     ("qseed-checks-speed", &["qseed-engine", "qseed-entropy"]),
@@ -82,6 +83,7 @@ const CLOSED_TO: &[(&str, &[&str])] = &[
     ("qseed-engine", RUNTIMES),
     ("qseed-engine", NETWORK),
     ("qseed-config", NETWORK),
+    ("qseed-ledger", RUNTIMES),
     ("qseed-ledger", NETWORK),
     ("qseed-sources", &["cryptoki", "cryptoki-sys", "libloading"]),
 ];
