@@ -3,13 +3,15 @@
 
 mod error;
 mod shared_file;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid};
 
 pub(crate) use error::StateDirError;
 pub(crate) use shared_file::{Found, SharedFile};
@@ -198,6 +200,15 @@ impl StateDir {
     /// Puts a file with this content in the place of another, or of none. The content is on the
     /// disk before the file gets its name. The file comes back open for appending, locked.
     pub(crate) fn replace(&self, name: &str, content: &[u8]) -> Result<File, StateDirError> {
+        self.put(name, content, RenameFlags::empty())
+    }
+
+    /// The same where no file has the name yet.
+    pub(crate) fn make(&self, name: &str, content: &[u8]) -> Result<File, StateDirError> {
+        self.put(name, content, RenameFlags::NOREPLACE)
+    }
+
+    fn put(&self, name: &str, content: &[u8], how: RenameFlags) -> Result<File, StateDirError> {
         let (new, file) = loop {
             let new = format!("{NEW}{:016x}", crate::random::random_number());
             if let Some(file) = self.create_new(&new)? {
@@ -205,20 +216,57 @@ impl StateDir {
             }
         };
         let written = (&file).write_all(content).and_then(|()| file.sync_all());
-        let named = written.and_then(|()| {
-            Ok(rustix::fs::renameat(
-                &self.folder,
-                &new,
-                &self.folder,
-                name,
-            )?)
-        });
-        if let Err(why) = named {
+        let written = written.map_err(|why| self.error(name, why));
+        if let Err(why) = written.and_then(|()| self.rename(&new, name, how)) {
             let _ = self.remove(&new);
-            return Err(self.error(name, why));
+            return Err(why);
         }
         self.sync(name)?;
         Ok(file)
+    }
+
+    /// Gives a file another name, which no file has yet.
+    pub(crate) fn move_to(&self, name: &str, new: &str) -> Result<(), StateDirError> {
+        self.rename(name, new, RenameFlags::NOREPLACE)?;
+        self.sync(new)
+    }
+
+    fn rename(&self, name: &str, new: &str, how: RenameFlags) -> Result<(), StateDirError> {
+        let (from, to) = (&self.folder, &self.folder);
+        let renamed = match rustix::fs::renameat_with(from, name, to, new, how) {
+            // Some network file systems cannot.
+            Err(rustix::io::Errno::INVAL) if self.exists(new) => Err(rustix::io::Errno::EXIST),
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                rustix::fs::renameat(from, name, to, new)
+            }
+            renamed => renamed,
+        };
+        renamed.map_err(|why| self.error(new, why))
+    }
+
+    /// The length of an open file in bytes, if it still has its name and nobody else can write it.
+    pub(crate) fn named_length(&self, name: &str, file: &File) -> Option<u64> {
+        let path = self.path.join(name);
+        let named = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let open = rustix::fs::fstat(file).ok()?;
+        let same = (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino);
+        let length = u64::try_from(open.st_size).ok()?;
+        (same && open.st_mode & 0o022 == 0).then_some(length)
+    }
+
+    /// The names of what is in it that begin with `prefix`, in order.
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>, StateDirError> {
+        let io = |source| StateDirError::Io {
+            path: self.path.clone(),
+            source,
+        };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(io)? {
+            let name = entry.map_err(io)?.file_name().into_string();
+            names.extend(name.ok().filter(|name| name.starts_with(prefix)));
+        }
+        names.sort();
+        Ok(names)
     }
 
     /// A file's name is on the disk only when its folder is.
@@ -278,15 +326,8 @@ impl StateDir {
 
     /// Removes the files that begin with `prefix` and whose processes are gone.
     pub(crate) fn remove_abandoned(&self, prefix: &str) {
-        let entries = std::fs::read_dir(&self.path).into_iter().flatten();
-        for entry in entries.flatten() {
-            if let Some(name) = entry
-                .file_name()
-                .to_str()
-                .filter(|it| it.starts_with(prefix))
-            {
-                self.is_in_use(name);
-            }
+        for name in self.names(prefix).unwrap_or_default() {
+            self.is_in_use(&name);
         }
     }
 }
@@ -299,159 +340,4 @@ fn not_writable_by_others(path: &Path, mode: u32) -> Result<(), StateDirError> {
         path: path.to_owned(),
         mode: mode & 0o7777,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::path::Path;
-
-    use super::{Acting, Found, SharedFile, StateDir, StateDirError};
-    use crate::exit::Code;
-
-    fn folder() -> tempfile::TempDir {
-        tempfile::tempdir().expect("a folder")
-    }
-
-    fn open(path: &Path) -> Result<StateDir, StateDirError> {
-        StateDir::open(path, Acting::ForItself)
-    }
-
-    fn set_mode(path: &Path, mode: u32) {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("changed");
-    }
-
-    #[test]
-    fn a_file_behind_a_link_is_neither_read_nor_written() {
-        let (folder, elsewhere) = (folder(), folder());
-        let victim = elsewhere.path().join("victim");
-        std::fs::write(&victim, "precious").expect("written");
-        symlink(&victim, folder.path().join("file")).expect("linked");
-        let state = open(folder.path()).expect("a state directory");
-        for append in [false, true] {
-            let opened = state.open_file("file", append);
-            assert!(matches!(opened, Err(StateDirError::NotAFile { .. })));
-        }
-        let judged = state.judge("file");
-        assert!(matches!(judged, Err(StateDirError::NotAFile { .. })));
-        state.replace("file", b"new").expect("replaced");
-        assert_eq!(std::fs::read(&victim).expect("there"), b"precious");
-        let content = state.read("file", 10).expect("readable");
-        assert_eq!(content.as_deref(), Some(&b"new"[..]));
-        let left = std::fs::read_dir(folder.path()).expect("a folder");
-        assert_eq!(left.count(), 1, "nothing else is left");
-    }
-
-    /// As systemd makes it for a service with `DynamicUser=`.
-    #[test]
-    fn the_folder_itself_may_be_a_link() {
-        let folder = folder();
-        let link = folder.path().join("link");
-        std::fs::create_dir(folder.path().join("private")).expect("made");
-        symlink("private", &link).expect("linked");
-        let state = StateDir::create(&link).expect("a state directory");
-        let mut file = SharedFile::open(state, "file", 10);
-        let file = file.as_mut().expect("made");
-        let found = file.lock().expect("locked");
-        assert!(matches!(found, Found::Replaced(text) if text.is_empty()));
-        file.append("b\n", true).expect("written");
-        assert!(file.is_known() && link.join("file").exists());
-    }
-
-    #[test]
-    fn a_pipe_or_folder_in_the_place_of_a_file_holds_nothing_up() {
-        let folder = folder();
-        let state = open(folder.path()).expect("a state directory");
-        std::fs::create_dir(folder.path().join("folder")).expect("made");
-        let pipe = rustix::fs::CWD;
-        let path = folder.path().join("pipe");
-        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
-        rustix::fs::mknodat(pipe, &path, rustix::fs::FileType::Fifo, mode, 0).expect("made");
-        for name in ["folder", "pipe"] {
-            for append in [false, true] {
-                let opened = state.open_file(name, append);
-                assert!(
-                    matches!(opened, Err(StateDirError::NotAFile { .. })),
-                    "{name}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_others_can_write_is_refused_with_the_chmod() {
-        let folder = folder();
-        let path = folder.path().join("state");
-        let state = StateDir::create(&path).expect("made");
-        state.replace("file", b"x").expect("made");
-        set_mode(&path.join("file"), 0o644);
-        state.judge("file").expect("only readable");
-        let why = state.judge_secret("file").expect_err("readable by others");
-        assert!(why.fix().is_some_and(|fix| fix.contains("go-rwx")));
-        set_mode(&path.join("file"), 0o622);
-        for opened in [state.read("file", 10).map(drop), state.judge("file")] {
-            let why = opened.expect_err("writable by others");
-            assert!(why.to_string().contains("chmod go-w"), "{why}");
-        }
-        set_mode(&path, 0o777);
-        let why = open(&path).expect_err("writable by others");
-        set_mode(&path, 0o1777);
-        let shared = open(&path).expect_err("a shared folder").to_string();
-        assert!(!shared.contains("chmod"), "{shared}");
-        assert!(
-            why.code() == Code::Permission && why.to_string().contains("0777"),
-            "{why}"
-        );
-    }
-
-    #[test]
-    fn root_does_not_use_a_strangers_directory_for_itself_and_gives_him_what_it_makes_for_him() {
-        let is_root = rustix::process::geteuid().is_root();
-        assert!(is_root, "this test needs root");
-        let folder = folder();
-        std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).expect("given away");
-        let why = open(folder.path()).expect_err("a stranger's");
-        assert!(matches!(why, StateDirError::NotOurs { owner: 65534, .. }));
-        let state = StateDir::open(folder.path(), Acting::ForOwner).expect("for him");
-        let file = state.replace("file", b"x").expect("made");
-        let meta = file.metadata().expect("a file");
-        assert_eq!(std::os::unix::fs::MetadataExt::uid(&meta), 65534);
-    }
-
-    #[test]
-    fn the_next_start_removes_what_a_killed_process_left_and_nothing_else() {
-        let folder = folder();
-        let state = StateDir::create(folder.path()).expect("a state directory");
-        let in_use = state.create_new(".qseed-1").expect("made").expect("new");
-        for name in [".qseed-2", ".other"] {
-            std::fs::write(folder.path().join(name), "").expect("written");
-        }
-        StateDir::create(folder.path()).expect("a state directory");
-        let left = [".qseed-1", ".qseed-2", ".other"].map(|name| state.exists(name));
-        assert_eq!(left, [true, false, true]);
-        drop(in_use);
-        StateDir::create(folder.path()).expect("a state directory");
-        assert!(!state.exists(".qseed-1"));
-    }
-
-    #[test]
-    fn the_advice_can_be_pasted_into_a_shell() {
-        let folder = folder();
-        let path = folder.path().join("a state's folder");
-        StateDir::create(&path).expect("made");
-        set_mode(&path, 0o777);
-        let why = open(&path).expect_err("writable by others").to_string();
-        assert!(why.contains(r"run: chmod go-w '/"), "{why}");
-        assert!(why.ends_with(r"/a state'\''s folder'"), "{why}");
-    }
-
-    #[test]
-    fn a_long_file_is_not_read() {
-        let folder = folder();
-        let state = open(folder.path()).expect("a state directory");
-        state.replace("file", &[7; 11]).expect("written");
-        let read = state.read("file", 10);
-        assert!(matches!(read, Err(StateDirError::TooLong { .. })));
-        assert!(state.read("other", 10).expect("no file").is_none());
-    }
 }

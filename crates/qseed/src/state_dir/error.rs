@@ -96,6 +96,8 @@ impl fmt::Display for StateDirError {
     }
 }
 
+impl std::error::Error for StateDirError {}
+
 fn quoted(path: &Path) -> String {
     shell_quoted(&path.to_string_lossy())
 }

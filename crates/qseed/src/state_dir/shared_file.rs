@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation};
 
 use super::{StateDir, StateDirError};
 
@@ -61,12 +61,7 @@ impl SharedFile {
 
     /// The length of the file, if it still has its name and nobody else can write it.
     fn length(&self) -> Option<u64> {
-        let path = self.dir.path().join(self.name);
-        let named = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let open = rustix::fs::fstat(&self.file).ok()?;
-        let same = (named.st_dev, named.st_ino) == (open.st_dev, open.st_ino);
-        let length = u64::try_from(open.st_size).ok()?;
-        (same && open.st_mode & 0o022 == 0).then_some(length)
+        self.dir.named_length(self.name, &self.file)
     }
 
     /// Whether this process knows the whole file.
