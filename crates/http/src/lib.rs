@@ -37,8 +37,7 @@ mod retry_after;
 mod settings;
 mod tls;
 
-pub use answer::Exchange;
-pub use client::{Answer, Call, HttpClient};
+pub use client::{Call, HttpClient};
 pub use error::{HttpError, Phase};
 pub use helper::Helper;
 pub use hyper::Method;

@@ -14,6 +14,8 @@ pub(crate) enum Code {
     Unavailable = 69,
     /// A fault of qseed's own or of the system.
     Internal = 70,
+    /// Something may be different later.
+    TryLater = 75,
     /// Permission.
     Permission = 77,
     /// The configuration is wrong.

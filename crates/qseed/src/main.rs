@@ -10,6 +10,7 @@ mod exit;
 mod guard;
 mod guard_file;
 mod harden;
+mod ledger;
 mod log;
 mod module_worker;
 mod print;

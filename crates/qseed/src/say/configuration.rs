@@ -32,18 +32,9 @@ pub(crate) fn warnings(plan: &Plan, found: &[Warning]) -> Vec<Entry> {
 
 /// What the configuration asks for and this version does not do yet, and what it gives away.
 fn cautions(config: &Config) -> Vec<String> {
-    let asked = [
-        (
-            "listen",
-            config.listen.is_some(),
-            "no web page or metrics are served",
-        ),
-        ("audit", config.audit.is_some(), "no ledger is written"),
-    ];
-    let without_effect = asked
-        .into_iter()
-        .filter(|(_, asked, _)| *asked)
-        .map(|(key, _, what)| format!("`{key}` has no effect in this version: {what}."));
+    let without_effect = config.listen.map(|_| {
+        "`listen` has no effect in this version: no web page or metrics are served.".to_owned()
+    });
     let in_the_clear = config.sources.iter().filter_map(|source| {
         let url = &source.kind.http()?.url;
         let open = url.scheme == Scheme::Http && !url.host.is_loopback();
@@ -55,7 +46,7 @@ fn cautions(config: &Config) -> Vec<String> {
             )
         })
     });
-    let mut cautions: Vec<_> = without_effect.chain(in_the_clear).collect();
+    let mut cautions: Vec<_> = without_effect.into_iter().chain(in_the_clear).collect();
     cautions.extend(excluding_logins(config));
     cautions
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod configuration;
 mod lateness;
+pub(crate) mod ledger;
 mod partitions;
 pub(crate) mod shell;
 mod sources;

@@ -7,6 +7,7 @@ mod edits;
 mod exit_codes;
 mod host;
 mod hostile;
+mod ledger;
 mod link;
 mod logins;
 mod modules;

@@ -14,6 +14,7 @@ pub mod daemon;
 pub mod disk;
 pub mod faulty;
 pub mod figures;
+pub mod ledger;
 pub mod lines;
 pub mod site;
 pub mod tpm;

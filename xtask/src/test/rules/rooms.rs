@@ -13,10 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("qseed-entropy", &[]),
     ("qseed-secrets", &[]),
     ("qseed-engine", &["qseed-entropy", "qseed-model"]),
-    (
-        "qseed-config",
-        &["qseed-ledger", "qseed-model", "qseed-secrets"],
-    ),
+    ("qseed-config", &["qseed-model", "qseed-secrets"]),
     ("qseed-http", &["qseed-model", "qseed-secrets"]),
     ("qseed-ledger", &[]),
     (
@@ -43,9 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("qseed-entropy-service", &[]),
     ("qseed-faulty-token", &[]),
-    ("qseed-log-client", &[]),
     ("qseed-real-tokens", &[]),
-    ("qseed-witness", &[]),
     ("qseed-checks-speed", &["qseed-engine", "qseed-entropy"]),
     ("xtask", &[]),
 ];
@@ -83,7 +78,6 @@ const CLOSED_TO: &[(&str, &[&str])] = &[
     ("qseed-engine", RUNTIMES),
     ("qseed-engine", NETWORK),
     ("qseed-config", NETWORK),
-    ("qseed-ledger", RUNTIMES),
     ("qseed-ledger", NETWORK),
     ("qseed-sources", &["cryptoki", "cryptoki-sys", "libloading"]),
 ];

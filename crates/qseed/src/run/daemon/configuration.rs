@@ -47,6 +47,7 @@ impl Daemon {
         // The files in the old one are open.
         let state_dir = std::mem::take(&mut self.plan.config.state_dir);
         let moved = state_dir != plan.config.state_dir;
+        let audit = self.plan.config.audit.take();
         self.plan = plan;
         self.reports.configure(&self.plan);
         if moved {
@@ -58,6 +59,7 @@ impl Daemon {
                 .write(Entry::new(Level::Warn, "configuration", message));
             self.plan.config.state_dir = state_dir;
         }
+        self.configure_ledger(audit);
         for warning in say::configuration::warnings(&self.plan, &warnings) {
             self.reports.write(warning);
         }

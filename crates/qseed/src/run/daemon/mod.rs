@@ -2,6 +2,7 @@
 
 mod actions;
 mod configuration;
+mod ledger;
 mod messages;
 mod once;
 mod sources;
@@ -28,10 +29,12 @@ use super::usage::{Usage, UsageFile};
 use crate::assemble::Plan;
 use crate::cli::RunArgs;
 use crate::exit::Failure;
+use crate::ledger::Ledger;
 use crate::log::Entry;
 use crate::random::random_number;
 use crate::say;
 use configuration::{open_guard, open_state_dir};
+use ledger::{next_report, start_ledger};
 use sources::requests_before;
 
 /// Everything that the daemon holds.
@@ -48,6 +51,7 @@ pub(super) struct Daemon {
     workers: Processes,
     state_files: StateFiles,
     usage: Usage,
+    ledger: Option<Ledger>,
     secret_files: SecretFiles,
     to_handle: UnboundedReceiver<Incoming>,
     service: Service,
@@ -87,6 +91,7 @@ impl Daemon {
         let guard = open_guard(&plan, dir)?;
         let good_pins = guard.as_ref().ok().and_then(Option::as_ref);
         let good_pins = good_pins.map(|file| file.contents().records.good().collect());
+        let ledger = start_ledger(&plan)?;
         let engine = Engine::new(Start {
             settings: plan.engine_settings(),
             now: Moment::START,
@@ -112,6 +117,7 @@ impl Daemon {
             workers: Processes::default(),
             state_files,
             usage,
+            ledger,
             to_handle,
             service,
             stopping: false,
@@ -139,7 +145,9 @@ impl Daemon {
                 break result;
             }
             let wakes = [self.engine.wake(), self.reports.wake()];
-            let wake = wakes.into_iter().flatten().min().map(|at| self.instant(at));
+            let wakes = wakes.into_iter().flatten().map(|at| self.instant(at));
+            let of_ledger = self.ledger.as_ref().and_then(Ledger::wake);
+            let wake = wakes.chain(of_ledger).min();
             let waits_for_files = self.engine.waits_for_operator();
             tokio::select! {
                 biased;
@@ -149,9 +157,10 @@ impl Daemon {
                     Wish::Reap => orphans::reap(|pid| self.workers.is_worker(pid)),
                 },
                 Some(event) = self.workers.next() => self.worker_event(event),
+                Some(report) = next_report(&mut self.ledger) => self.ledger_reports(report),
                 Some(event) = self.to_handle.recv() => self.take_in(event),
                 fired = timer.fires(wake) => match fired {
-                    Ok(()) => self.handle(Event::Tick),
+                    Ok(()) => self.tick(),
                     Err(error) => break Err(Failure::internal("the timer fails", error)),
                 },
                 _ = files.tick(), if waits_for_files => self.look_at_files(),
@@ -172,6 +181,13 @@ impl Daemon {
     /// Hands an event to the engine.
     fn handle(&mut self, event: Event) {
         self.engine.handle(self.now(), event);
+    }
+
+    fn tick(&mut self) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.due();
+        }
+        self.handle(Event::Tick);
     }
 
     fn take_in(&mut self, incoming: Incoming) {

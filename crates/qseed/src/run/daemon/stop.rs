@@ -30,6 +30,14 @@ impl Daemon {
         self.workers.kill_all();
         self.wait_for_workers(Instant::now() + KILLED_WITHIN).await;
         self.state_files.finish();
+        if let Some(ledger) = &self.ledger {
+            let because = if self.once {
+                "every partition was tried once"
+            } else {
+                "it was asked to"
+            };
+            ledger.finish(because);
+        }
         self.reports.write(Entry::info("stopped", "qseed stops."));
     }
 

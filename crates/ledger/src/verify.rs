@@ -1,0 +1,1 @@
+//! Checks a ledger line by line.

@@ -1,4 +1,0 @@
-//! Verifies ledgers as daemons write them, and as attackers leave them.
-
-mod holds;
-mod maker;
