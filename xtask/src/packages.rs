@@ -28,8 +28,8 @@ pub(crate) const BENCH: &[Package] = &[
     package("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
 ];
 
-/// What the tests use: four kinds of token, a recorder of calls, clocks to set wrong, and a compiler
-/// for the fuzzer.
+/// What the tests use: four kinds of token, a recorder of calls, clocks to set wrong, a check of
+/// signatures, and a compiler for the fuzzer.
 pub(crate) const TEST: &[Package] = &[
     package("softhsm2", "softhsm2-util"),
     package("opensc-pkcs11", "/usr/lib/*/pkcs11-spy.so"),
@@ -49,6 +49,7 @@ pub(crate) const TEST: &[Package] = &[
     package("p11-kit-modules", "/usr/lib/*/p11-kit-proxy.so"),
     package("libfaketime", "/usr/lib/*/faketime/libfaketimeMT.so.1"),
     package("npm", "npm"),
+    package("openssl", "openssl"),
     package("util-linux", "unshare"),
     package("g++", "c++"),
 ];

@@ -2,7 +2,12 @@
 
 use std::path::PathBuf;
 
+use qseed_ledger::key::VerifierKey;
+use qseed_model::Url;
 use qseed_secrets::SecretRef;
+
+use crate::exposure::NamedSecret;
+use crate::source::Tls;
 
 /// The audit ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +21,48 @@ pub struct Audit {
     pub mode: AuditMode,
     /// When the file is rotated.
     pub rotate: Rotate,
+    /// Who cosigns its checkpoints.
+    pub witnesses: Vec<Witness>,
+    /// A program and its arguments, which get each hour's checkpoint; `None`: no program does.
+    pub anchor: Option<Anchor>,
+}
+
+impl Audit {
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = NamedSecret<'_>> {
+        let key = self.signing_key.iter().map(|reference| NamedSecret {
+            what: "the ledger's signing key".to_owned(),
+            reference,
+        });
+        let witnesses = self.witnesses.iter().filter_map(|witness| {
+            Some(NamedSecret {
+                what: format!("the client key for the witness {}", witness.key.name()),
+                reference: witness.tls.client_key.as_ref()?,
+            })
+        });
+        key.chain(witnesses)
+    }
+}
+
+/// A witness of transparency logs that cosigns the ledger's checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Its submission prefix: what stands before `/add-checkpoint`.
+    pub url: Url,
+    /// The key that verifies its cosignatures; each witness has another.
+    pub key: VerifierKey,
+    /// What the TLS connection must be like.
+    pub tls: Tls,
+    /// Whether `http://` is wanted for a witness that is not on loopback.
+    pub insecure_http: bool,
+}
+
+/// A program that carries checkpoints out of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Its absolute path.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
 }
 
 /// What happens while the ledger cannot be written.

@@ -81,13 +81,8 @@ impl Config {
     pub fn secrets(&self) -> Vec<NamedSecret<'_>> {
         let sources = self.sources.iter().flat_map(Source::secrets);
         let partitions = self.partitions.iter().filter_map(Partition::secret);
-        let key = self.audit.as_ref().and_then(|audit| {
-            Some(NamedSecret {
-                what: "the ledger's signing key".to_owned(),
-                reference: audit.signing_key.as_ref()?,
-            })
-        });
-        sources.chain(partitions).chain(key).collect()
+        let audit = self.audit.iter().flat_map(Audit::secrets);
+        sources.chain(partitions).chain(audit).collect()
     }
 }
 

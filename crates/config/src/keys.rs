@@ -77,6 +77,14 @@ pub(crate) const MODULE: Keys = &[
     "output",
 ];
 pub(crate) const RESERVE: Keys = &["cover", "max_age"];
-pub(crate) const AUDIT: Keys = &["file", "signing_key", "mode", "rotate"];
+pub(crate) const AUDIT: Keys = &[
+    "file",
+    "signing_key",
+    "mode",
+    "rotate",
+    "witnesses",
+    "anchor",
+];
+pub(crate) const WITNESS: Keys = &["url", "key", "tls", "insecure_http"];
 pub(crate) const ROTATE: Keys = &["size", "keep"];
 pub(crate) const LOG: Keys = &["format", "level", "seeds"];

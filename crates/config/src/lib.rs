@@ -25,7 +25,7 @@ mod source;
 mod suggest;
 mod yaml;
 
-pub use audit::{Audit, AuditMode, Rotate};
+pub use audit::{Anchor, Audit, AuditMode, Rotate, Witness};
 pub use config::{Config, Form, Level, Log, LogFormat, Seeds};
 pub use exposure::{Exposure, NamedSecret, shell_quoted};
 pub use load::{LoadError, LoadOptions, Warning, load};

@@ -76,7 +76,10 @@ modules:
     concurrency: 1
   - path: /usr/lib/unused.so
 state_dir: /srv/qseed
-audit: { file: ledger.jsonl, signing_key: file:/etc/qseed/audit.key, mode: required, rotate: { size: 1MiB, keep: 3 } }
+audit: { file: ledger.jsonl, signing_key: file:/etc/qseed/audit.key, mode: required, rotate: { size: 1MiB, keep: 3 },
+  witnesses: [{ url: https://witness.example/submit, key: witness.example/w1+7e136b5c+BAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f, tls: { post_quantum: require } },
+    { url: 'http://witness.example', key: witness.example/w2+d57fc94c+BAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g, insecure_http: true }],
+  anchor: [/usr/local/bin/anchor, --log, \"\"] }
 listen: 127.0.0.1:9464
 control_socket: /tmp/qseed.sock
 log: { format: json, level: debug, seeds: summary }
@@ -185,6 +188,7 @@ fn general_keys_are_allowed_in_the_flat_form() {
     );
     assert_eq!(audit.mode, AuditMode::BestEffort);
     assert_eq!((audit.rotate.size, audit.rotate.keep), (256 << 20, 12));
+    assert!(audit.witnesses.is_empty() && audit.anchor.is_none());
     assert_eq!(config.log.level, Level::Warn);
     assert_eq!(config.modules.len(), 1);
     assert_eq!(config.modules[0].concurrency, 2);
@@ -323,6 +327,16 @@ fn general_settings_of_the_full_form_arrive() {
     assert_eq!(audit.file, Path::new("ledger.jsonl"));
     assert_eq!(audit.mode, AuditMode::Required);
     assert_eq!((audit.rotate.size, audit.rotate.keep), (1 << 20, 3));
+    let [first, second] = &audit.witnesses[..] else {
+        panic!("two witnesses")
+    };
+    assert_eq!(first.url.to_string(), "https://witness.example/submit");
+    assert_eq!(first.key.name(), "witness.example/w1");
+    assert_eq!(first.tls.post_quantum, PostQuantum::Require);
+    assert!(second.insecure_http && !first.insecure_http);
+    let anchor = audit.anchor.expect("a command");
+    assert_eq!(anchor.program, Path::new("/usr/local/bin/anchor"));
+    assert_eq!(anchor.arguments, ["--log", ""]);
     let log = Log {
         format: LogFormat::Json,
         level: Level::Debug,

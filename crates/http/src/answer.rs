@@ -9,17 +9,29 @@ use zeroize::Zeroizing;
 use crate::error::HttpError;
 use crate::retry_after::retry_after;
 
-/// Whether the head announces JSON with status 200 and nothing else.
-pub(crate) fn check_head(answer: &Response<Incoming>) -> Result<(), HttpError> {
+/// What a request's body is, and what its answer may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// JSON for JSON, with status 200.
+    Json,
+    /// Text for text, with status 200 or this one.
+    Text(u16),
+}
+
+/// Whether the head announces such an answer.
+pub(crate) fn check_head(answer: &Response<Incoming>, exchange: Exchange) -> Result<(), HttpError> {
     let (status, headers) = (answer.status(), answer.headers());
-    if status != StatusCode::OK {
+    let wanted = exchange == Exchange::Text(status.as_u16());
+    if status != StatusCode::OK && !wanted {
         return Err(HttpError::Status {
             status: status.as_u16(),
             retry_after: retry_after(headers),
             token_changed: false,
         });
     }
-    if let Some(found) = other_than_json(headers) {
+    if let Some(found) = other_than_json(headers)
+        && exchange == Exchange::Json
+    {
         return Err(HttpError::NotJson(found));
     }
     match text(headers, &AGE).and_then(|age| age.parse().ok()) {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use crate::answer;
+use crate::answer::{self, Exchange};
 use crate::connection::Connection;
 use crate::dial::{self, Resolver};
 use crate::endpoint::Endpoint;
@@ -36,8 +36,10 @@ pub struct Call {
     pub method: Method,
     /// Path and query behind the base path, beginning with a slash.
     pub path: String,
-    /// JSON; empty for none.
+    /// Empty for none.
     pub body: String,
+    /// What the body is, and what the answer may be.
+    pub exchange: Exchange,
     /// The longest body, in bytes, that the answer can need.
     pub answer_limit: usize,
     /// Whether a second request may follow if the kept connection turns out to be closed.
@@ -45,17 +47,27 @@ pub struct Call {
 }
 
 impl Call {
-    /// A request without a body.
+    /// A request without a body that wants JSON.
     #[must_use]
     pub fn get(path: String, answer_limit: usize) -> Self {
         Self {
             method: Method::GET,
             path,
             body: String::new(),
+            exchange: Exchange::Json,
             answer_limit,
             spare_attempt: true,
         }
     }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// 200, or the other one that was asked for.
+    pub status: u16,
+    /// The body, within its limit.
+    pub body: Zeroizing<Vec<u8>>,
 }
 
 /// An HTTP service and the connection to it.
@@ -138,15 +150,14 @@ impl HttpClient {
         Ok(())
     }
 
-    /// Sends the request and reads the whole answer, all within the time-out: its body, with
-    /// status 200 and declared to be JSON.
+    /// Sends the request and reads the whole answer, all within the time-out.
     ///
     /// The connection is kept only if the answer was read to its end: if this future is dropped or
     /// fails, the next call starts on a new one.
     ///
     /// # Errors
     /// [`HttpError`]; whatever of the answer had arrived is wiped.
-    pub async fn call(&mut self, call: &Call) -> Result<Zeroizing<Vec<u8>>, HttpError> {
+    pub async fn call(&mut self, call: &Call) -> Result<Answer, HttpError> {
         let limit = self.settings.timeout;
         match timeout(limit, self.attempt(call)).await {
             Ok(answered) => answered,
@@ -162,7 +173,7 @@ impl HttpClient {
         }
     }
 
-    async fn attempt(&mut self, call: &Call) -> Result<Zeroizing<Vec<u8>>, HttpError> {
+    async fn attempt(&mut self, call: &Call) -> Result<Answer, HttpError> {
         self.read_files().await?;
         loop {
             let request = self.request(call)?;
@@ -183,13 +194,14 @@ impl HttpClient {
                     return Err(failure.error);
                 }
             };
-            let mut error = match answer::check_head(&answer) {
+            let mut error = match answer::check_head(&answer, call.exchange) {
                 Ok(()) => {
+                    let status = answer.status().as_u16();
                     self.phase = Phase::Body;
                     let broke_off = |error: &hyper::Error| connection.failure(error);
                     let body = answer::read_body(answer, call.answer_limit, broke_off).await?;
                     self.kept = Some(connection);
-                    return Ok(body);
+                    return Ok(Answer { status, body });
                 }
                 Err(error) => error,
             };
@@ -307,14 +319,17 @@ impl HttpClient {
         let path = PathAndQuery::from_maybe_shared(path)
             .expect("the base path was checked, and what follows it is ours");
         *request.uri_mut() = Uri::from(path);
-        let json = HeaderValue::from_static("application/json");
+        let (sent, accepted) = match call.exchange {
+            Exchange::Json => ("application/json", "application/json"),
+            Exchange::Text(_) => ("text/plain; charset=utf-8", "*/*"),
+        };
         let headers = request.headers_mut();
         headers.insert(header::HOST, self.endpoint.host.clone());
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        headers.insert(header::ACCEPT, json.clone());
+        headers.insert(header::ACCEPT, HeaderValue::from_static(accepted));
         // A cache that answers would give several clients the same entropy.
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(header::CONTENT_TYPE, json);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sent));
         if let Some((name, value)) = credential {
             headers.insert(name, value);
         }

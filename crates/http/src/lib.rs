@@ -37,7 +37,8 @@ mod retry_after;
 mod settings;
 mod tls;
 
-pub use client::{Call, HttpClient};
+pub use answer::Exchange;
+pub use client::{Answer, Call, HttpClient};
 pub use error::{HttpError, Phase};
 pub use helper::Helper;
 pub use hyper::Method;

@@ -5,8 +5,10 @@
 //! other people's tools can check it. This crate makes and checks all of these; it reads no file, no clock
 //! and no network.
 
+pub mod blocks;
 pub mod checkpoint;
 mod error;
+pub mod export;
 pub mod key;
 pub mod note;
 pub mod proof;
@@ -14,5 +16,6 @@ pub mod record;
 pub mod tiles;
 pub mod tree;
 pub mod verify;
+pub mod witness;
 
 pub use error::Error;

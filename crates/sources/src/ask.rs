@@ -12,6 +12,6 @@ pub(crate) async fn ask<T>(
     asked: &'static str,
     parse: impl Fn(&[u8]) -> Result<T, AnswerError>,
 ) -> Result<T, FetchError> {
-    let body = client.call(call).await?;
-    parse(&body).map_err(|fault| FetchError::Answer { asked, fault })
+    let answer = client.call(call).await?;
+    parse(&answer.body).map_err(|fault| FetchError::Answer { asked, fault })
 }

@@ -3,7 +3,7 @@
 //! its cloud. The on-premises appliance serves the first one without a token.
 
 use qseed_entropy::Entropy;
-use qseed_http::{Call, Http, HttpClient, Method, SystemRoots, Traffic};
+use qseed_http::{Call, Exchange, Http, HttpClient, Method, SystemRoots, Traffic};
 use qseed_model::{Limits, Shape};
 
 use crate::answer::{entropy_limit, parse_entropy, parse_random};
@@ -155,6 +155,7 @@ pub(crate) fn post(path: &str, ask: Ask) -> Call {
         method: Method::POST,
         path: path.to_owned(),
         body: format!(r#"{{"block_size":{block_size},"block_count":{block_count}}}"#),
+        exchange: Exchange::Json,
         answer_limit: entropy_limit(ask.shape),
         spare_attempt: ask.spare_attempt,
     }

@@ -23,7 +23,7 @@ fn source(file: &Section<'_>) -> Reading<Source> {
     let help = "write the token from Qrypt's portal, or file:PATH";
     let access_token = file.require("qrypt_token", help, http::access_token);
     let url = file.or("qrypt_url", http::default_url(), |field| {
-        http::url(field, false, http::QRYPT_ENDPOINTS)
+        http::url(field, false, http::QRYPT_ENDPOINTS, http::RISK)
     });
     Ok(Source {
         name: "qrypt".to_owned(),

@@ -19,6 +19,9 @@ pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const QRYPT_ENDPOINTS: &[&str] = &["/api/v1/entropy", "/api/v1/quantum-entropy"];
 const OPEN_API_ENDPOINTS: &[&str] = &["/entropy", "/capabilities", "/healthtest"];
 
+/// What a source over plain HTTP risks.
+pub(super) const RISK: &str = "sends entropy and token unprotected";
+
 /// Where Qrypt's cloud is.
 pub(super) fn default_url() -> Url {
     Url {
@@ -33,7 +36,7 @@ pub(super) fn default_url() -> Url {
 pub(super) fn qrypt(section: &Section<'_>) -> Reading<Http> {
     let insecure_http = section.or("insecure_http", false, Field::boolean);
     let url = section.or("url", default_url(), |field| {
-        url(field, insecure_http.unwrap_or(true), QRYPT_ENDPOINTS)
+        url(field, insecure_http.unwrap_or(true), QRYPT_ENDPOINTS, RISK)
     });
     // The cloud always asks for a token; an appliance on the user's premises has none.
     let is_cloud = url.as_ref().is_ok_and(|url| url.host == default_url().host);
@@ -52,7 +55,12 @@ pub(super) fn open_api(section: &Section<'_>) -> Reading<Http> {
     let insecure_http = section.or("insecure_http", false, Field::boolean);
     let help = "write the server's url with the API's base path";
     let url = section.require("url", help, |field| {
-        url(field, insecure_http.unwrap_or(true), OPEN_API_ENDPOINTS)
+        url(
+            field,
+            insecure_http.unwrap_or(true),
+            OPEN_API_ENDPOINTS,
+            RISK,
+        )
     });
     let auth = section.or("auth", Auth::Bearer, authentication);
     let token = auth.and_then(|auth| token_for(section, auth));
@@ -66,7 +74,7 @@ pub(super) fn open_api(section: &Section<'_>) -> Reading<Http> {
 pub(super) fn judge_values(section: &Section<'_>) {
     let insecure_http = section.or("insecure_http", false, Field::boolean);
     let _ = section.optional("url", |field| {
-        url(field, insecure_http.unwrap_or(true), &[])
+        url(field, insecure_http.unwrap_or(true), &[], RISK)
     });
     let _ = section.optional("access_token", access_token);
     let _ = section.optional("auth", authentication);
@@ -132,6 +140,23 @@ fn complete(
     let timeout = timeout(section);
     let tls = section.optional("tls", tls);
     let url = url?;
+    judge_scheme(section, &url, insecure_http)?;
+    Ok(Http {
+        url,
+        auth: auth?,
+        access_token: access_token?,
+        tls: tls?.unwrap_or_default(),
+        timeout: timeout?,
+        insecure_http: insecure_http?,
+    })
+}
+
+/// Whether what the section says goes with the scheme of its url.
+pub(super) fn judge_scheme(
+    section: &Section<'_>,
+    url: &Url,
+    insecure_http: Reading<bool>,
+) -> Reading<()> {
     if url.scheme == Scheme::Http && section.get("tls").is_some() {
         return Err(section.contradiction(
             "tls",
@@ -144,14 +169,7 @@ fn complete(
         let message = "`insecure_http` has no effect on an https url";
         section.findings.warn(place, message);
     }
-    Ok(Http {
-        url,
-        auth: auth?,
-        access_token: access_token?,
-        tls: tls?.unwrap_or_default(),
-        timeout: timeout?,
-        insecure_http: insecure_http?,
-    })
+    Ok(())
 }
 
 /// The longest that one request may take.
@@ -162,7 +180,12 @@ pub(super) fn timeout(section: &Section<'_>) -> Reading<Duration> {
 }
 
 /// A server's url. It is never shown in a fault: people paste tokens into urls.
-pub(super) fn url(field: Field<'_>, insecure_http: bool, endpoints: &[&str]) -> Reading<Url> {
+pub(super) fn url(
+    field: Field<'_>,
+    insecure_http: bool,
+    endpoints: &[&str],
+    risk: &str,
+) -> Reading<Url> {
     let url = match Url::parse(field.text()?) {
         Ok(url) => url,
         Err(why) => return field.refuse_unshown(why, None),
@@ -173,9 +196,9 @@ pub(super) fn url(field: Field<'_>, insecure_http: bool, endpoints: &[&str]) -> 
         return field.refuse_unshown(&why, Some("write the part before it"));
     }
     if url.scheme == Scheme::Http && !url.host.is_loopback() && !insecure_http {
-        let why = "http:// to another machine sends entropy and token unprotected";
-        let help = "write https://, or in the full form `insecure_http: true` with this source";
-        return field.refuse_unshown(why, Some(help));
+        let why = format!("http:// to another machine {risk}");
+        let help = "write https://, or in the full form `insecure_http: true` beside it";
+        return field.refuse_unshown(&why, Some(help));
     }
     Ok(url)
 }
@@ -192,7 +215,7 @@ pub(super) fn access_token(field: Field<'_>) -> Reading<SecretRef> {
     Ok(token)
 }
 
-fn tls(field: Field<'_>) -> Reading<Tls> {
+pub(super) fn tls(field: Field<'_>) -> Reading<Tls> {
     let section = field.section(keys::TLS)?;
     let ca = section.optional("ca", Field::path);
     let client_cert = section.optional("client_cert", Field::path);

@@ -28,7 +28,7 @@ macro_rules! events {
             }
 
             /// Reads the fields of this event from a whole line; none: no such event.
-            pub(super) fn parse(event: &str, line: &[u8]) -> serde_json::Result<Option<Self>> {
+            pub(crate) fn parse(event: &str, line: &[u8]) -> serde_json::Result<Option<Self>> {
                 Ok(Some(match event {
                     $($name => Self::$variant(serde_json::from_slice(line)?),)*
                     _ => return Ok(None),

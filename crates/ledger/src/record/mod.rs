@@ -16,6 +16,7 @@ pub use body::{
     Started, State, Stopped, Witnessed, Worker,
 };
 pub use chain::Chain;
+pub(crate) use encoding::base64_list;
 pub use encoding::line_hash;
 pub use injection::{Injection, Intent, Outcome, Partitions, Refused, Seed, Serial, Source, Token};
 

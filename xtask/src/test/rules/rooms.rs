@@ -13,7 +13,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("qseed-entropy", &[]),
     ("qseed-secrets", &[]),
     ("qseed-engine", &["qseed-entropy", "qseed-model"]),
-    ("qseed-config", &["qseed-model", "qseed-secrets"]),
+    (
+        "qseed-config",
+        &["qseed-ledger", "qseed-model", "qseed-secrets"],
+    ),
     ("qseed-http", &["qseed-model", "qseed-secrets"]),
     ("qseed-ledger", &[]),
     (
@@ -40,7 +43,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("qseed-entropy-service", &[]),
     ("qseed-faulty-token", &[]),
+    ("qseed-log-client", &[]),
     ("qseed-real-tokens", &[]),
+    ("qseed-witness", &[]),
     ("qseed-checks-speed", &["qseed-engine", "qseed-entropy"]),
     ("xtask", &[]),
 ];
@@ -78,6 +83,7 @@ const CLOSED_TO: &[(&str, &[&str])] = &[
     ("qseed-engine", RUNTIMES),
     ("qseed-engine", NETWORK),
     ("qseed-config", NETWORK),
+    ("qseed-ledger", RUNTIMES),
     ("qseed-ledger", NETWORK),
     ("qseed-sources", &["cryptoki", "cryptoki-sys", "libloading"]),
 ];

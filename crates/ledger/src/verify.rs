@@ -1,1 +1,0 @@
-//! Checks a ledger line by line.
