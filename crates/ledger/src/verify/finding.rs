@@ -72,7 +72,7 @@ pub enum Fault {
     #[error("the file ends within a record")]
     Cut,
     /// Records are missing before this one.
-    #[error("the records {first} to {last} before this one are missing")]
+    #[error("{} before this one", missing(*first, *last))]
     Missing {
         /// The first.
         first: u64,
@@ -161,4 +161,12 @@ pub enum Fault {
     /// A file that is cut short.
     #[error("the file is cut short: {0}")]
     Short(String),
+}
+
+fn missing(first: u64, last: u64) -> String {
+    if first == last {
+        format!("record {first} is missing")
+    } else {
+        format!("the records {first} to {last} are missing")
+    }
 }

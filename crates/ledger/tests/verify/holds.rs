@@ -18,14 +18,14 @@ fn a_whole_set_holds() {
     assert_eq!((report.files, report.first), (3, 0));
     assert_eq!(report.size, made.chain.seq());
     assert_eq!(report.records, made.chain.seq());
-    assert_eq!((report.seeds, report.refusals), (120, 60));
-    assert_eq!(report.events["checkpoint"], 15);
+    assert_eq!((report.seeds, report.refusals), (72, 36));
+    assert_eq!(report.events["checkpoint"], 9);
     assert_eq!(report.authenticated, made.chain.seq() - 1);
     assert_eq!(report.confirmed.len(), 1);
     assert_eq!(report.open_intents, []);
     let notes: Vec<_> = report.signers.iter().map(|signer| signer.notes).collect();
     // Each checkpoint, each file's first record and the given one; of them the strong ones.
-    assert_eq!(notes, [15 + 2 + 1, 6 + 2 + 1]);
+    assert_eq!(notes, [9 + 2 + 1, 6 + 2 + 1]);
 }
 
 #[test]

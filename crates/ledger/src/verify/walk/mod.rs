@@ -1,5 +1,7 @@
 //! The way through the records, one after the other.
 
+mod notes;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -9,8 +11,8 @@ use super::given::GivenCheckpoints;
 use super::intents::Intents;
 use super::lines::Line;
 use super::report::{Doubt, Report};
-use super::signatures::{Kind, Signatures, Signed};
-use crate::record::{Began, Body, Checkpoint, Continued, Head, RecordError, Witnessed, line_hash};
+use super::signatures::Signatures;
+use crate::record::{Began, Body, Head, RecordError, line_hash};
 use crate::tree::{Frontier, Hash, leaf_hash};
 
 /// How many roots are kept to compare with what witnesses cosigned: those of a week of minutes.
@@ -21,6 +23,10 @@ pub(super) struct Walk {
     here: Place,
     /// The rest of this file is of no use.
     skips: bool,
+    /// A record whose number is too large: it stands too early, or others are missing before it.
+    held: Option<Held>,
+    /// The record before stood too late.
+    disorder: bool,
     /// The next record's number; none: no record so far.
     next: Option<u64>,
     /// The hash of the line before; none: not known, or nothing can be compared with it.
@@ -45,6 +51,8 @@ impl Walk {
         Self {
             here: Place::file(&Arc::from("")),
             skips: false,
+            held: None,
+            disorder: false,
             next: None,
             prev: None,
             tree: None,
@@ -60,8 +68,10 @@ impl Walk {
 
     /// The next file begins; the one before ended with so many bytes that are no line.
     pub(super) fn file(&mut self, name: &str, torn: usize) {
+        self.release();
         if torn > 0 {
-            self.find_in_file(Fault::Cut);
+            self.here = Place::file(&self.here.file);
+            self.find(Fault::Cut);
         }
         self.report.files += 1;
         self.here = Place::file(&Arc::from(name));
@@ -79,12 +89,13 @@ impl Walk {
             Line::TooLong => return self.unreadable(b"", Fault::TooLong),
         };
         match Head::parse(line) {
-            Ok(head) => self.record(line, &head),
+            Ok(head) => self.arrive(line, head),
             Err(error) => self.unreadable(line, Fault::Form(error.to_string())),
         }
     }
 
     pub(super) fn finish(&mut self, torn: usize) -> Report {
+        self.release();
         let mut report = std::mem::take(&mut self.report);
         report.torn = torn as u64;
         report.size = self.next.unwrap_or(0);
@@ -100,8 +111,43 @@ impl Walk {
         report
     }
 
+    /// The record after one that is held back shows whether that one stands too early.
+    fn arrive(&mut self, line: &[u8], head: Head) {
+        self.here.seq = Some(head.seq);
+        if let Some(held) = &self.held
+            && head.seq <= held.head.seq
+        {
+            let expected = self.next.unwrap_or(0);
+            let finding = held.place.finding(Fault::OutOfOrder { expected });
+            self.report.find(finding);
+            self.held = None;
+        }
+        self.release();
+        let too_large = self.next.is_some_and(|expected| head.seq > expected);
+        // A file's first record says itself what is before it.
+        if too_large && head.event != "continued" {
+            self.held = Some(Held {
+                place: self.here.clone(),
+                line: line.to_vec(),
+                head,
+            });
+        } else {
+            self.record(line, &head);
+        }
+    }
+
+    /// The record that is held back stands after a gap.
+    fn release(&mut self) {
+        if let Some(Held { place, line, head }) = self.held.take() {
+            let here = std::mem::replace(&mut self.here, place);
+            self.record(&line, &head);
+            self.here = here;
+        }
+    }
+
     /// A line that is no record stands where one should be.
     fn unreadable(&mut self, line: &[u8], fault: Fault) {
+        self.release();
         self.find(fault);
         if self.next.is_none() {
             self.find(Fault::NoStart);
@@ -112,7 +158,9 @@ impl Walk {
     }
 
     fn record(&mut self, line: &[u8], head: &Head) {
-        self.here.seq = Some(head.seq);
+        if self.skips {
+            return;
+        }
         let body = Body::parse(&head.event, line).unwrap_or_else(|error| {
             self.find(Fault::Form(RecordError::from(error).to_string()));
             None
@@ -176,10 +224,16 @@ impl Walk {
                 Order::AfterGap
             }
             Some(expected) => {
-                self.find(Fault::OutOfOrder { expected });
+                if self.disorder {
+                    self.report.more_findings += 1;
+                } else {
+                    self.find(Fault::OutOfOrder { expected });
+                }
+                self.disorder = true;
                 return Order::Before;
             }
         };
+        self.disorder = false;
         self.next = Some(head.seq.saturating_add(1));
         order
     }
@@ -209,42 +263,6 @@ impl Walk {
         self.know(&began.origin, &began.keys);
         self.report.previous.clone_from(&began.previous);
         self.enter(Frontier::new());
-    }
-
-    fn continued(&mut self, continued: &Continued, order: Order, begins: bool) {
-        if begins {
-            self.know(&continued.origin, &continued.keys);
-        }
-        match self.frontier_of(continued) {
-            Ok((signed, frontier)) => {
-                let is_whole = order == Order::Next && !begins && !self.unsound;
-                let holds = self.tree.as_ref() == Some(&frontier);
-                if is_whole && self.tree.is_some() && !holds {
-                    self.find(Fault::Root { from: self.sound });
-                }
-                self.sign(&signed, Kind::Strong);
-                if !holds {
-                    self.enter(frontier);
-                }
-                self.agree(continued.size, continued.root);
-            }
-            Err(fault) => self.find(fault),
-        }
-    }
-
-    /// The frontier that a file begins with, if its note is of the ledger and of this frontier.
-    fn frontier_of(&self, continued: &Continued) -> Result<(Signed, Frontier), Fault> {
-        let Continued { size, root, .. } = continued;
-        let signed = self.note(&continued.note, *size, root)?;
-        if self.here.seq != Some(*size) {
-            return Err(Fault::CheckpointFields);
-        }
-        let frontier = Frontier::from_parts(*size, continued.frontier.clone());
-        let frontier = frontier.map_err(|_| Fault::Frontier)?;
-        if frontier.root() != *root {
-            return Err(Fault::Frontier);
-        }
-        Ok((signed, frontier))
     }
 
     /// Goes on with this tree, whose records before are not known.
@@ -291,91 +309,17 @@ impl Walk {
         }
     }
 
-    fn checkpoint(&mut self, checkpoint: &Checkpoint) {
-        let Checkpoint { size, root, note } = checkpoint;
-        let signed = match self.note(note, *size, root) {
-            Ok(signed) if self.here.seq == Some(*size) => signed,
-            Ok(_) => return self.find(Fault::CheckpointFields),
-            Err(fault) => return self.find(fault),
-        };
-        let Some(tree) = &self.tree else { return };
-        if tree.size() == *size && tree.root() == *root {
-            self.agree(*size, *root);
-            self.sign(&signed, Kind::Regular);
-        } else if !self.unsound {
-            self.unsound = true;
-            self.find(Fault::Root { from: self.sound });
-        }
-    }
-
-    fn witnessed(&mut self, witnessed: &Witnessed) {
-        let Witnessed { size, note, .. } = witnessed;
-        let known = self.roots.binary_search_by_key(size, |(size, _)| *size);
-        let root = known.ok().map(|index| self.roots[index].1);
-        let signed = match Signed::parse(note) {
-            Ok(signed) => signed,
-            Err(error) => return self.find(Fault::Note(error)),
-        };
-        if signed.checkpoint.size != *size {
-            self.find(Fault::CheckpointFields);
-        } else if let Some(fault) = self.another_origin(&signed) {
-            self.find(fault);
-        } else if let Some(root) = root {
-            // Without the root of that size the cosignature proves nothing, so it does not count.
-            if root == signed.checkpoint.root {
-                self.sign(&signed, Kind::Elsewhere);
-            } else {
-                self.find(Fault::WitnessedRoot { size: *size });
-            }
-        }
-    }
-
-    /// Reads a note that must say this of this ledger.
-    fn note(&self, note: &str, size: u64, root: &Hash) -> Result<Signed, Fault> {
-        let signed = Signed::parse(note).map_err(Fault::Note)?;
-        if let Some(fault) = self.another_origin(&signed) {
-            return Err(fault);
-        }
-        if signed.checkpoint.size != size || signed.checkpoint.root != *root {
-            return Err(Fault::CheckpointFields);
-        }
-        Ok(signed)
-    }
-
-    fn another_origin(&self, signed: &Signed) -> Option<Fault> {
-        let expected = self.report.origin.as_ref()?;
-        let found = &signed.checkpoint.origin;
-        (found != expected).then(|| Fault::Origin {
-            found: found.clone(),
-            expected: expected.clone(),
-        })
-    }
-
-    fn sign(&mut self, signed: &Signed, kind: Kind) {
-        if let Err(fault) = self.signatures.check(signed, kind, &self.here) {
-            self.find(fault);
-        }
-    }
-
-    /// The records so far are those of this root.
-    fn agree(&mut self, size: u64, root: Hash) {
-        self.sound = size;
-        self.unsound = false;
-        if self.roots.len() == ROOTS {
-            self.roots.pop_front();
-        }
-        self.roots.push_back((size, root));
-    }
-
     fn find(&mut self, fault: Fault) {
         let finding = self.here.finding(fault);
         self.report.find(finding);
     }
+}
 
-    fn find_in_file(&mut self, fault: Fault) {
-        let finding = Place::file(&self.here.file).finding(fault);
-        self.report.find(finding);
-    }
+/// A record that waits for the next one.
+struct Held {
+    place: Place,
+    line: Vec<u8>,
+    head: Head,
 }
 
 /// Where a record stands, by its number.
