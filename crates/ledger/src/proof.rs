@@ -11,7 +11,8 @@ use crate::checkpoint::{Checkpoint, decimal, hash};
 use crate::note::Note;
 use crate::tree::{Hash, leaf_hash, verify_inclusion};
 
-const HEADER: &str = "c2sp.org/tlog-proof@v1";
+/// The first line.
+pub(crate) const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
 /// Most hashes on the way to a root: the height of the largest tree.
 const MOST_HASHES: usize = 64;

@@ -13,6 +13,16 @@ pub(super) enum Line<'a> {
     TooLong,
 }
 
+impl<'a> Line<'a> {
+    /// The line, if it is whole.
+    pub(super) fn start(&self) -> &'a [u8] {
+        match self {
+            Self::Whole(line) => line,
+            Self::TooLong => b"",
+        }
+    }
+}
+
 impl Lines {
     /// Calls `each` for each line that ends in `bytes`. Keeps `longest + 1` bytes at most, however
     /// long a line is.
@@ -31,11 +41,9 @@ impl Lines {
         self.keep(bytes, longest);
     }
 
-    /// The bytes of a last line that has no newline; forgets them.
-    pub(super) fn torn(&mut self) -> usize {
-        let torn = self.begun.len();
-        self.begun.clear();
-        torn
+    /// What comes after the last newline, up to one byte more than the limit; forgets it.
+    pub(super) fn rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.begun)
     }
 
     fn keep(&mut self, bytes: &[u8], longest: usize) {
@@ -71,7 +79,7 @@ mod tests {
                 });
             }
             assert_eq!(found, ["one", "", "too long", "four"]);
-            assert_eq!(lines.torn(), 4);
+            assert_eq!(lines.rest(), b"rest");
         }
     }
 }

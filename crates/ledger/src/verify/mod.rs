@@ -8,6 +8,7 @@ mod finding;
 mod given;
 mod intents;
 mod lines;
+mod proven;
 mod report;
 mod signatures;
 mod walk;
@@ -15,9 +16,12 @@ mod walk;
 pub use finding::{Fault, Finding, Place};
 pub use report::{Confirmed, Doubt, OpenIntent, Report, Signer, Trust, Verdict};
 
+use std::sync::Arc;
+
+use crate::export::Entry;
 use crate::key::VerifierKey;
-use crate::record::MAX_ENTRY;
-use lines::Lines;
+use lines::{Line, Lines};
+use proven::Proven;
 use walk::Walk;
 
 /// What the verifier has from elsewhere.
@@ -31,10 +35,20 @@ pub struct Given {
     pub checkpoints: Vec<(String, String)>,
 }
 
-/// Verifies the files of one ledger.
+/// Verifies the files of one ledger, or an export or a `.tlog-proof` file, which it knows by its
+/// first line.
 pub struct Verifier {
     lines: Lines,
-    walk: Walk,
+    here: Place,
+    stage: Stage,
+}
+
+/// What the files are.
+enum Stage {
+    /// Nothing was read yet.
+    Start(Given),
+    Ledger(Box<Walk>),
+    Proven(Box<Proven>),
 }
 
 impl Verifier {
@@ -43,24 +57,69 @@ impl Verifier {
     pub fn new(given: Given) -> Self {
         Self {
             lines: Lines::default(),
-            walk: Walk::new(given),
+            here: Place::file(&Arc::from("")),
+            stage: Stage::Start(given),
         }
     }
 
-    /// The next file begins. The files come in the order of their first records.
+    /// The next file begins. The files of a ledger come in the order of their first records.
     pub fn file(&mut self, name: &str) {
-        self.walk.file(name, self.lines.torn());
+        let rest = self.lines.rest();
+        if !rest.is_empty() {
+            self.stage.begin(&rest, &self.here);
+        }
+        self.here = Place::file(&Arc::from(name));
+        match &mut self.stage {
+            Stage::Start(_) => {}
+            Stage::Ledger(walk) => walk.file(self.here.clone(), rest.len()),
+            Stage::Proven(proven) => proven.file(self.here.clone()),
+        }
     }
 
     /// The next bytes of the file.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let Self { lines, walk } = self;
-        lines.feed(bytes, MAX_ENTRY, |line| walk.line(&line));
+        let Self { lines, here, stage } = self;
+        lines.feed(bytes, Entry::LONGEST, |line| stage.line(&line, here));
     }
 
     /// The last file ends.
     #[must_use]
     pub fn finish(mut self) -> Report {
-        self.walk.finish(self.lines.torn())
+        let rest = self.lines.rest();
+        self.stage.begin(&rest, &self.here);
+        match self.stage {
+            Stage::Start(_) => Report::default(),
+            Stage::Ledger(walk) => walk.finish(rest.len()),
+            Stage::Proven(mut proven) => {
+                if !rest.is_empty() {
+                    proven.line(&Line::Whole(&rest));
+                }
+                proven.finish()
+            }
+        }
+    }
+}
+
+impl Stage {
+    fn line(&mut self, line: &Line, here: &Place) {
+        self.begin(line.start(), here);
+        match self {
+            Self::Start(_) => {}
+            Self::Ledger(walk) => walk.line(line),
+            Self::Proven(proven) => proven.line(line),
+        }
+    }
+
+    /// Decides what the files are, by the first line.
+    fn begin(&mut self, first: &[u8], here: &Place) {
+        let Self::Start(given) = self else { return };
+        let given = std::mem::take(given);
+        *self = if proven::begins(first) {
+            Self::Proven(Box::new(Proven::new(first, here.clone(), given)))
+        } else {
+            let mut walk = Box::new(Walk::new(given));
+            walk.file(here.clone(), 0);
+            Self::Ledger(walk)
+        };
     }
 }

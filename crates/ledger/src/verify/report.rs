@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::finding::Finding;
 use crate::key::{Algorithm, VerifierKey};
-use crate::record::Previous;
+use crate::record::{Body, Injection, Previous};
 
 /// Most findings that are kept; further ones are counted.
 const MOST_FINDINGS: usize = 1000;
@@ -136,6 +136,15 @@ pub enum Doubt {
         /// The number of the first record.
         first: u64,
     },
+    /// A given checkpoint is not the one that the proofs lead to.
+    NotCompared {
+        /// The file that it was in.
+        file: Arc<str>,
+        /// Its size.
+        size: u64,
+        /// The size of the one that the proofs lead to.
+        proven: u64,
+    },
 }
 
 impl fmt::Display for Doubt {
@@ -165,6 +174,11 @@ impl fmt::Display for Doubt {
                 f,
                 "{file}: the ledger cannot be compared with this checkpoint of {size} records, \
                  since the records before {first} are not here"
+            ),
+            Self::NotCompared { file, size, proven } => write!(
+                f,
+                "{file}: the proofs are for the checkpoint of {proven} records and cannot be \
+                 compared with this one of {size}"
             ),
         }
     }
@@ -209,6 +223,18 @@ impl Report {
             self.findings.push(finding);
         } else {
             self.more_findings += 1;
+        }
+    }
+
+    /// Adds what a record says.
+    pub(super) fn add(&mut self, body: &Body) {
+        let number = |injection: &Injection| injection.outcomes().count() as u64;
+        match body {
+            Body::Seed(seed) => self.seeds += number(&seed.0),
+            Body::Refused(refused) => self.refusals += number(&refused.injection),
+            Body::Lost(lost) => self.lost = self.lost.saturating_add(lost.records),
+            Body::Recovered(_) => self.recoveries += 1,
+            _ => {}
         }
     }
 

@@ -133,7 +133,7 @@ impl Signatures {
     }
 
     /// Says what each key signed, and what the given ones should have signed and did not.
-    pub(super) fn finish(self, report: &mut Report) {
+    pub(super) fn finish(self, enough: Enough, report: &mut Report) {
         let origin = report.origin.clone().unwrap_or_default();
         let given = |known: &&Known| known.signer.trust == Trust::Given;
         if !self.keys.iter().any(|known| given(&known)) {
@@ -144,10 +144,21 @@ impl Signatures {
             .iter()
             .filter(given)
             .any(|known| known.signer.key.name() == origin);
+        let signed = |known: &Known| given(&known) && known.signer.notes > 0;
+        let each = enough == Enough::EachKey || !self.keys.iter().any(signed);
         for known in self.keys {
-            known.judge(&origin, any_of_this, report);
+            known.judge(&origin, any_of_this, each, report);
         }
     }
+}
+
+/// Whose signatures are enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Enough {
+    /// Each given key of the ledger must have signed something.
+    EachKey,
+    /// One of them.
+    OneKey,
 }
 
 impl Kind {
@@ -187,7 +198,7 @@ impl Known {
         *count += 1;
     }
 
-    fn judge(self, origin: &str, any_of_this: bool, report: &mut Report) {
+    fn judge(self, origin: &str, any_of_this: bool, each: bool, report: &mut Report) {
         let Self { signer, missed } = self;
         match signer.trust {
             Trust::Given if signer.key.name() != origin => {
@@ -201,7 +212,7 @@ impl Known {
                     });
                 }
             }
-            Trust::Given if signer.notes == 0 => {
+            Trust::Given if signer.notes == 0 && each => {
                 report.doubts.push(Doubt::SignedNothing(signer.key.clone()));
             }
             Trust::Witness if signer.notes == 0 => {

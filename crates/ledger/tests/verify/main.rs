@@ -4,3 +4,4 @@ mod attacks;
 mod holds;
 mod maker;
 mod mutations;
+mod proven;

@@ -11,8 +11,8 @@ use super::given::GivenCheckpoints;
 use super::intents::Intents;
 use super::lines::Line;
 use super::report::{Doubt, Report};
-use super::signatures::Signatures;
-use crate::record::{Began, Body, Head, RecordError, line_hash};
+use super::signatures::{Enough, Signatures};
+use crate::record::{Began, Body, Head, MAX_ENTRY, RecordError, line_hash};
 use crate::tree::{Frontier, Hash, leaf_hash};
 
 /// How many roots are kept to compare with what witnesses cosigned: those of a week of minutes.
@@ -67,14 +67,14 @@ impl Walk {
     }
 
     /// The next file begins; the one before ended with so many bytes that are no line.
-    pub(super) fn file(&mut self, name: &str, torn: usize) {
+    pub(super) fn file(&mut self, here: Place, torn: usize) {
         self.release();
         if torn > 0 {
             self.here = Place::file(&self.here.file);
             self.find(Fault::Cut);
         }
         self.report.files += 1;
-        self.here = Place::file(&Arc::from(name));
+        self.here = here;
         self.skips = false;
     }
 
@@ -85,8 +85,8 @@ impl Walk {
             return;
         }
         let line = match line {
-            Line::Whole(line) => line,
-            Line::TooLong => return self.unreadable(b"", Fault::TooLong),
+            Line::Whole(line) if line.len() <= MAX_ENTRY => line,
+            _ => return self.unreadable(b"", Fault::TooLong),
         };
         match Head::parse(line) {
             Ok(head) => self.arrive(line, head),
@@ -94,7 +94,7 @@ impl Walk {
         }
     }
 
-    pub(super) fn finish(&mut self, torn: usize) -> Report {
+    pub(super) fn finish(mut self, torn: usize) -> Report {
         self.release();
         let mut report = std::mem::take(&mut self.report);
         report.torn = torn as u64;
@@ -106,8 +106,7 @@ impl Walk {
         let tree = self.tree.as_ref().map_or(0, Frontier::size);
         self.given.finish(tree, &mut report);
         report.authenticated = self.signatures.authenticated();
-        std::mem::replace(&mut self.signatures, Signatures::new(vec![], vec![]))
-            .finish(&mut report);
+        self.signatures.finish(Enough::EachKey, &mut report);
         report
     }
 
@@ -290,21 +289,14 @@ impl Walk {
 
     /// What a record tells beyond its place.
     fn take(&mut self, body: &Body, seq: u64) {
+        self.report.add(body);
         match body {
             Body::Checkpoint(checkpoint) => self.checkpoint(checkpoint),
             Body::Witnessed(witnessed) => self.witnessed(witnessed),
             Body::Started(_) => self.intents.end(&mut self.report),
             Body::Intent(intent) => self.intents.intend(seq, &intent.0, &mut self.report),
-            Body::Seed(seed) => {
-                self.report.seeds += seed.0.outcomes().count() as u64;
-                self.intents.done(&seed.0);
-            }
-            Body::Refused(refused) => {
-                self.report.refusals += refused.injection.outcomes().count() as u64;
-                self.intents.done(&refused.injection);
-            }
-            Body::Lost(lost) => self.report.lost = self.report.lost.saturating_add(lost.records),
-            Body::Recovered(_) => self.report.recoveries += 1,
+            Body::Seed(seed) => self.intents.done(&seed.0),
+            Body::Refused(refused) => self.intents.done(&refused.injection),
             _ => {}
         }
     }
