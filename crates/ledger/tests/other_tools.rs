@@ -177,6 +177,16 @@ fn aics_tlog_computes_the_same_roots_and_accepts_checkpoints_proofs_and_tiles() 
     assert_eq!(report.tiles, 7);
 }
 
+#[test]
+fn the_golden_ledger_holds() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    let report = check(folder).unwrap_or_else(|why| panic!("{why}"));
+    let sizes = report.checkpoints.iter().map(|(size, _)| *size);
+    assert_eq!(sizes.collect::<Vec<_>>(), [5, 11, 17, 23]);
+    assert_eq!((report.strong, report.proofs), (2, 3));
+    assert_eq!((report.consistency, report.tiles), (3, 2));
+}
+
 /// What the other tool accepts means something only if it can refuse.
 #[test]
 fn aics_tlog_refuses_what_is_not_so() {
