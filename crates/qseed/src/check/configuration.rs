@@ -93,7 +93,7 @@ pub(super) fn accepted(file: &Path, config: &Config, warnings: &[Warning]) -> Ve
         let all = count(secrets, "secret");
         subject.ok("secrets", format!("{all}: there and readable"));
     }
-    if presents_pins(config) || config.audit.is_some() {
+    if presents_pins(config) {
         state_dir(&mut subject, config);
     }
     let mut subjects = vec![subject];
@@ -131,7 +131,7 @@ fn secret(subject: &mut Subject, text: String, why: &SecretError) {
     }
 }
 
-/// Whether the PIN guard and the ledger can be written.
+/// Whether the PIN guard can be written.
 fn state_dir(subject: &mut Subject, config: &Config) {
     const CHECK: &str = "state";
     let folder = &config.state_dir;
@@ -148,12 +148,8 @@ fn state_dir(subject: &mut Subject, config: &Config) {
                 ErrorKind::NotADirectory => Code::Configuration,
                 _ => Code::Permission,
             };
-            let what = if presents_pins(config) {
-                "presents no PIN"
-            } else {
-                "writes no ledger"
-            };
-            let text = format!("{name} cannot be written: {error}; until it can, qseed {what}");
+            let text =
+                format!("{name} cannot be written: {error}; until it can, qseed presents no PIN");
             let fix = "let the user that qseed runs as write there, or set `state_dir`";
             subject.fault_of(code, CHECK, text, fix);
         }
@@ -178,7 +174,7 @@ pub(super) fn presents_pins(config: &Config) -> bool {
 }
 
 /// A folder if it can be written, or the nearest one above it if it can be made there.
-fn writable(folder: &Path) -> io::Result<PathBuf> {
+pub(super) fn writable(folder: &Path) -> io::Result<PathBuf> {
     let absolute = std::path::absolute(folder)?;
     let is_missing = |place: &Path| {
         std::fs::metadata(place).is_err_and(|error| error.kind() == ErrorKind::NotFound)

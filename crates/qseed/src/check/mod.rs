@@ -6,6 +6,7 @@
 //! other.
 
 mod configuration;
+mod ledger;
 mod login;
 mod modules;
 mod partitions;
@@ -44,7 +45,8 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
         Ok(loaded) => loaded,
         Err(error) => return report.refuse(configuration::refused(file, &error)),
     };
-    let first = configuration::accepted(file, &config, &warnings);
+    let mut first = configuration::accepted(file, &config, &warnings);
+    first.extend(ledger::check(&config));
     let (config_source, plan) = match ConfigSource::new(args.config.clone(), config) {
         Ok(accepted) => accepted,
         Err(failure) => {

@@ -6,7 +6,8 @@ mod tests;
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use qseed_config::Rotate;
@@ -15,17 +16,14 @@ use qseed_ledger::key::SigningKey;
 use qseed_ledger::record::{self, Body, Chain, Continued, Previous};
 use rustix::fs::{Advice, FlockOperation};
 
-use super::key::{KeyError, KeyPlace, KeySecret};
-use super::names::Names;
-use super::scan::Mark;
+use super::key::{KeyError, KeyPlace};
+use super::scan::{Mark, Scan};
 use crate::exit::Code;
 use crate::log::format_time;
 use crate::random::random_number;
 use crate::state_dir::{StateDir, StateDirError};
-use judge::Judgement;
-
-/// The longest note that is read: many witnesses may have signed it.
-const MAX_NOTE: u64 = 256 * 1024;
+use judge::Known;
+pub(super) use judge::{Folder, Judgement};
 
 /// Why the ledger cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +45,11 @@ pub(crate) enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether it is about the folder as a whole, or the key.
+    pub(crate) fn is_of_folder_or_key(&self) -> bool {
+        matches!(self, Self::Dir(StateDirError::Io { .. }) | Self::Key(_))
+    }
+
     /// The exit code for a daemon that finds this when it starts; none: it may pass.
     pub(crate) fn ends_start(&self) -> Option<Code> {
         match self {
@@ -93,26 +96,15 @@ pub(crate) enum Opened {
     },
 }
 
-/// A ledger that this process has written to.
-#[derive(Debug, Clone)]
-struct Known {
-    origin: String,
-    mark: Mark,
-}
-
 /// The files. While something is wrong with them, the file is closed, and the next call opens it
 /// again.
 #[derive(Debug)]
 pub(super) struct Files {
     place: Place,
-    names: Names,
-    secret: KeySecret,
-    dir: StateDir,
+    folder: Folder,
     /// Locked as long as this process may write.
     lock: File,
     open: Option<Open>,
-    /// What is on the disk for certain.
-    known: Option<Known>,
     /// Some lines may be on the disk that count as not written.
     may_have_rest: bool,
 }
@@ -136,19 +128,14 @@ struct Open {
 impl Files {
     /// Reads the key, or makes one, and takes the lock.
     pub(super) fn lock(place: Place) -> Result<Self, LedgerError> {
-        let names = Names::of(&place.file);
         let secret = place.key.read_or_make()?;
-        let folder = place.file.parent().filter(|it| !it.as_os_str().is_empty());
-        let dir = StateDir::create(folder.unwrap_or(".".as_ref()))?;
-        let lock = lock(&dir, &names)?;
+        let dir = StateDir::create(folder_of(&place.file))?;
+        let folder = Folder::new(dir, &place.file, secret);
         Ok(Self {
+            lock: lock(&folder)?,
             place,
-            names,
-            secret,
-            dir,
-            lock,
+            folder,
             open: None,
-            known: None,
             may_have_rest: false,
         })
     }
@@ -160,24 +147,19 @@ impl Files {
 
     /// Reads what is there and goes on after it, or begins a new origin.
     pub(super) fn open(&mut self, now: Timestamp) -> Result<Opened, LedgerError> {
-        if self
-            .dir
-            .named_length(&self.names.lock(), &self.lock)
-            .is_none()
-        {
+        let Folder { dir, names, .. } = &self.folder;
+        if dir.named_length(&names.lock(), &self.lock).is_none() {
             // Somebody removed it, or another disk is mounted there.
-            self.dir = self.dir.again()?;
-            self.lock = lock(&self.dir, &self.names)?;
+            self.folder.dir = self.folder.dir.again()?;
+            self.lock = lock(&self.folder)?;
         }
-        let (opened, open) = match self.judge()? {
-            Judgement::GoOn { open, cut } => {
-                let opened = match cut {
-                    Some((cut_bytes, because)) if !self.may_have_rest => {
-                        Opened::Recovered { cut_bytes, because }
-                    }
-                    _ => Opened::Continued,
-                };
-                (opened, open)
+        let (opened, open) = match self.folder.judge()? {
+            Judgement::GoOn { file, found } => self.go_on(file, found)?,
+            Judgement::Rotated { found } => {
+                let signer = self.folder.signer(&found.first.origin)?;
+                let (open, note) = self.continue_after(signer, found.chain, now)?;
+                self.publish(&note)?;
+                (Opened::Continued, open)
             }
             Judgement::Begin { because: None, .. } => {
                 let because = "the first ledger in this place".to_owned();
@@ -197,19 +179,52 @@ impl Files {
             }
         };
         self.may_have_rest = false;
-        self.known = Some(open.known());
+        self.folder.known = Some(open.known());
         self.open = Some(open);
         Ok(opened)
     }
 
+    /// Cuts off the damaged end of a file, and goes on in it.
+    fn go_on(&self, file: File, found: Scan) -> Result<(Opened, Open), LedgerError> {
+        let cut_bytes = found.length - found.good;
+        if cut_bytes > 0 {
+            let cut_off = file.set_len(found.good).and_then(|()| file.sync_data());
+            cut_off.map_err(|why| self.error(why))?;
+        }
+        let opened = match found.fault {
+            Some(fault) if !self.may_have_rest => Opened::Recovered {
+                cut_bytes,
+                because: fault.what,
+            },
+            _ => Opened::Continued,
+        };
+        let open = Open {
+            file,
+            signer: self.folder.signer(&found.first.origin)?,
+            chain: found.chain,
+            length: found.good,
+            first: found.first.seq,
+            #[cfg(test)]
+            instead: None,
+        };
+        Ok((opened, open))
+    }
+
+    fn error(&self, why: std::io::Error) -> LedgerError {
+        self.folder
+            .dir
+            .error(&self.folder.names.current, why)
+            .into()
+    }
+
     /// Gives the present file another name: this one, if it is free.
     fn set_aside(&self, wanted: String) -> Result<String, LedgerError> {
-        let name = if self.dir.exists(&wanted) {
-            self.names.set_aside(random_number())
+        let name = if self.folder.dir.exists(&wanted) {
+            self.folder.names.set_aside(random_number())
         } else {
             wanted
         };
-        self.dir.move_to(&self.names.current, &name)?;
+        self.folder.dir.move_to(&self.folder.names.current, &name)?;
         Ok(name)
     }
 
@@ -221,7 +236,7 @@ impl Files {
         previous: Option<Previous>,
     ) -> Result<Open, LedgerError> {
         let origin = format!("{}/qseed/{:016x}", self.place.host, random_number());
-        let signer = SigningKey::new(&self.secret, &origin)?;
+        let signer = self.folder.signer(&origin)?;
         let began = record::Began {
             origin,
             keys: keys(&signer),
@@ -244,7 +259,10 @@ impl Files {
         let first = chain.seq();
         let mut line = chain.next(&format_time(now), body);
         line.push('\n');
-        let file = self.dir.make(&self.names.current, line.as_bytes())?;
+        let file = self
+            .folder
+            .dir
+            .make(&self.folder.names.current, line.as_bytes())?;
         Ok(Open {
             file,
             signer,
@@ -265,7 +283,8 @@ impl Files {
         let Some(open) = &mut self.open else {
             return Err(LedgerError::Changed(self.place.file.clone()));
         };
-        if self.dir.named_length(&self.names.current, &open.file) != Some(open.length) {
+        let Folder { dir, names, .. } = &self.folder;
+        if dir.named_length(&names.current, &open.file) != Some(open.length) {
             self.open = None;
             return Err(LedgerError::Changed(self.place.file.clone()));
         }
@@ -275,7 +294,7 @@ impl Files {
             lines.push_str(&chain.next(&format_time(time), body.clone()));
             lines.push('\n');
         }
-        let error = |why| LedgerError::from(self.dir.error(&self.names.current, why));
+        let error = |why| LedgerError::from(dir.error(&names.current, why));
         let file = open.written_to();
         if let Err(why) = { file }.write_all(lines.as_bytes()) {
             let why = error(why);
@@ -295,7 +314,7 @@ impl Files {
         }
         open.chain = chain;
         open.length += lines.len() as u64;
-        self.known = Some(open.known());
+        self.folder.known = Some(open.known());
         Ok(())
     }
 
@@ -316,8 +335,9 @@ impl Files {
 
     /// Puts the newest note into its own file.
     fn publish(&self, note: &str) -> Result<(), LedgerError> {
-        self.dir
-            .replace(&self.names.checkpoint(), note.as_bytes())?;
+        self.folder
+            .dir
+            .replace(&self.folder.names.checkpoint(), note.as_bytes())?;
         Ok(())
     }
 
@@ -334,10 +354,12 @@ impl Files {
         let Some(open) = self.open.take() else {
             return Err(LedgerError::Changed(self.place.file.clone()));
         };
-        let older = self.names.older(open.signer.origin(), open.first);
-        self.dir.move_to(&self.names.current, &older)?;
+        let older = self.folder.names.older(open.signer.origin(), open.first);
+        self.folder
+            .dir
+            .move_to(&self.folder.names.current, &older)?;
         let (open, note) = self.continue_after(open.signer, open.chain, now)?;
-        self.known = Some(open.known());
+        self.folder.known = Some(open.known());
         self.open = Some(open);
         self.publish(&note)?;
         self.prune(rotate.keep)
@@ -368,23 +390,12 @@ impl Files {
             return Ok(());
         };
         let origin = open.signer.origin();
-        let mut older = self.older(origin)?;
+        let mut older = self.folder.older(origin)?;
         older.truncate(older.len().saturating_sub(keep));
         for (_, name) in older {
-            self.dir.remove(&name)?;
+            self.folder.dir.remove(&name)?;
         }
         Ok(())
-    }
-
-    /// The older files of an origin, each with its first record, in order.
-    fn older(&self, origin: &str) -> Result<Vec<(u64, String)>, LedgerError> {
-        let names = self.dir.names(&self.names.older_of(origin))?;
-        let mut older: Vec<_> = names
-            .into_iter()
-            .filter_map(|name| Some((self.names.first_of(origin, &name)?, name)))
-            .collect();
-        older.sort();
-        Ok(older)
     }
 }
 
@@ -440,18 +451,32 @@ fn keys(signer: &SigningKey) -> Vec<String> {
     keys.map(ToString::to_string).collect()
 }
 
+/// The folder of a ledger's file.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().filter(|it| !it.as_os_str().is_empty());
+    folder.unwrap_or(".".as_ref())
+}
+
 /// Takes the lock, unless another process has it.
-fn lock(dir: &StateDir, names: &Names) -> Result<File, LedgerError> {
+fn lock(folder: &Folder) -> Result<File, LedgerError> {
+    let Folder { dir, names, .. } = folder;
     let name = names.lock();
+    let mut tries = 0;
     loop {
         if let Some(file) = dir.open_file(&name, false)? {
-            return match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => Ok(file),
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    Err(LedgerError::InUse(dir.path().join(&names.current)))
+            tries += 1;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(file),
+                // `qseed check` holds it for a moment.
+                Err(rustix::io::Errno::WOULDBLOCK) if tries < 10 => {
+                    std::thread::sleep(Duration::from_millis(10));
+                    continue;
                 }
-                Err(why) => Err(dir.error(&name, why).into()),
-            };
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    return Err(LedgerError::InUse(dir.path().join(&names.current)));
+                }
+                Err(why) => return Err(dir.error(&name, why).into()),
+            }
         }
         // Another process may be first.
         if let Some(file) = dir.create_new(&name)? {

@@ -1,5 +1,6 @@
 //! The secret that signs the ledger's checkpoints: 32 random bytes, written in base64.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -72,8 +73,16 @@ impl KeyPlace {
             Self::Configured(reference) => decode(reference.read()?.expose())
                 .ok_or_else(|| KeyError::Malformed(reference.to_string())),
             Self::StateDir(path) => {
-                let dir = StateDir::open(path, acting)?;
-                read_file(&dir)?.ok_or_else(|| KeyError::Missing(path.join(NAME)))
+                let missing = || KeyError::Missing(path.join(NAME));
+                match StateDir::open(path, acting) {
+                    Ok(dir) => read_file(&dir)?.ok_or_else(missing),
+                    Err(StateDirError::Io { source, .. })
+                        if source.kind() == io::ErrorKind::NotFound =>
+                    {
+                        Err(missing())
+                    }
+                    Err(why) => Err(why.into()),
+                }
             }
         }
     }

@@ -10,6 +10,7 @@
 //! | while the ledger cannot be written | records wait in memory, up to 20,000 or 32 MiB; qseed drops and counts the rest | no seed leaves; records of seeds are never dropped, others beyond those bounds are |
 //! | after SIGKILL or a power cut | records of the last moment may be missing | each seed that a token got has at least its intent |
 
+pub(crate) mod examine;
 mod files;
 pub(crate) mod key;
 pub(crate) mod names;
@@ -30,8 +31,8 @@ use qseed_ledger::record::{self, Body};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::exit::Failure;
-pub(crate) use files::Opened;
 use files::Place;
+pub(crate) use files::{Opened, folder_of};
 use key::KeyPlace;
 use queue::Queue;
 pub(crate) use queue::Ticket;

@@ -3,6 +3,7 @@
 
 mod bench;
 mod check_configuration;
+mod check_ledger;
 mod check_sources;
 mod check_tokens;
 mod check_trials;

@@ -1,24 +1,29 @@
 //! Whether the ledger that is found may be continued.
 
 use std::fs::File;
+use std::path::Path;
 
 use qseed_ledger::checkpoint::Checkpoint;
 use qseed_ledger::key::{SigningKey, signers};
 use qseed_ledger::note::Note;
 use qseed_ledger::record::Previous;
 
-use super::{Files, Known, LedgerError, MAX_NOTE, Open, keys};
+use super::{LedgerError, keys};
+use crate::ledger::key::KeySecret;
+use crate::ledger::names::Names;
 use crate::ledger::scan::{Mark, Scan, scan};
 use crate::random::random_number;
+use crate::state_dir::StateDir;
+
+/// The longest note that is read: many witnesses may have signed it.
+const MAX_NOTE: u64 = 256 * 1024;
 
 /// What is to become of the ledger that was found.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
-pub(super) enum Judgement {
-    /// It goes on. What was damaged at its end, so many bytes, is cut off.
-    GoOn {
-        open: Open,
-        cut: Option<(u64, String)>,
-    },
+pub(in crate::ledger) enum Judgement {
+    /// It goes on. What is damaged at its end is to be cut off.
+    GoOn { file: File, found: Scan },
+    /// It was interrupted while it was rotated, and goes on in a new file.
+    Rotated { found: Scan },
     /// A new origin begins. Without a reason, nothing was found.
     Begin {
         because: Option<String>,
@@ -36,8 +41,51 @@ enum Signed {
     At(Known),
 }
 
-impl Files {
-    pub(super) fn judge(&self) -> Result<Judgement, LedgerError> {
+/// A ledger that this process has written to, or that was signed.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) origin: String,
+    pub(super) mark: Mark,
+}
+
+/// A ledger's folder, and what must be in it.
+#[derive(Debug)]
+pub(in crate::ledger) struct Folder {
+    pub(super) dir: StateDir,
+    pub(super) names: Names,
+    secret: KeySecret,
+    /// What this process has written, and what is on the disk for certain.
+    pub(super) known: Option<Known>,
+}
+
+impl Folder {
+    pub(in crate::ledger) fn new(dir: StateDir, file: &Path, secret: KeySecret) -> Self {
+        Self {
+            dir,
+            names: Names::of(file),
+            secret,
+            known: None,
+        }
+    }
+
+    /// The keys of an origin.
+    pub(super) fn signer(&self, origin: &str) -> Result<SigningKey, LedgerError> {
+        Ok(SigningKey::new(&self.secret, origin)?)
+    }
+
+    /// The older files of an origin, each with its first record, in order.
+    pub(super) fn older(&self, origin: &str) -> Result<Vec<(u64, String)>, LedgerError> {
+        let names = self.dir.names(&self.names.older_of(origin))?;
+        let mut older: Vec<_> = names
+            .into_iter()
+            .filter_map(|name| Some((self.names.first_of(origin, &name)?, name)))
+            .collect();
+        older.sort();
+        Ok(older)
+    }
+
+    /// Whether the ledger may be continued. Changes nothing.
+    pub(in crate::ledger) fn judge(&self) -> Result<Judgement, LedgerError> {
         let signed = self.signed()?;
         let current = &self.names.current;
         let Some(file) = self.dir.open_file(current, true)? else {
@@ -62,7 +110,7 @@ impl Files {
             ));
         };
         let Some(fault) = self.why_not(&found, &signed) else {
-            return self.go_on(file, found);
+            return Ok(Judgement::GoOn { file, found });
         };
         let name = self.names.older(&found.first.origin, found.first.seq);
         let previous = previous(&marks, Some(&found));
@@ -83,7 +131,7 @@ impl Files {
     fn why_not(&self, found: &Scan, signed: &Signed) -> Option<String> {
         let current = &self.names.current;
         let origin = &found.first.origin;
-        let Ok(ours) = SigningKey::new(&self.secret, origin) else {
+        let Ok(ours) = self.signer(origin) else {
             return Some(format!("{current} has no usable origin"));
         };
         if found.first.keys != keys(&ours) {
@@ -141,28 +189,6 @@ impl Files {
         ))
     }
 
-    /// Cuts off a damaged end.
-    fn go_on(&self, file: File, found: Scan) -> Result<Judgement, LedgerError> {
-        let cut = found.length - found.good;
-        let cut_off = match cut {
-            0 => Ok(()),
-            _ => file.set_len(found.good).and_then(|()| file.sync_data()),
-        };
-        cut_off.map_err(|why| self.dir.error(&self.names.current, why))?;
-        let what = found.fault.map_or_else(String::new, |fault| fault.what);
-        let open = Open {
-            file,
-            signer: SigningKey::new(&self.secret, &found.first.origin)?,
-            chain: found.chain,
-            length: found.good,
-            first: found.first.seq,
-            #[cfg(test)]
-            instead: None,
-        };
-        let cut = (cut > 0).then_some((cut, what));
-        Ok(Judgement::GoOn { open, cut })
-    }
-
     /// The file is not there. It is in order only if this host was interrupted when the file had
     /// just been rotated.
     fn judge_missing(&self, signed: &Signed) -> Result<Judgement, LedgerError> {
@@ -205,11 +231,7 @@ impl Files {
         if !is_whole || !is_newest || self.why_not(&found, signed).is_some() {
             return Ok(None);
         }
-        let ours = SigningKey::new(&self.secret, &found.first.origin)?;
-        let now = jiff::Timestamp::now();
-        let (open, note) = self.continue_after(ours, found.chain, now)?;
-        self.publish(&note)?;
-        Ok(Some(Judgement::GoOn { open, cut: None }))
+        Ok(Some(Judgement::Rotated { found }))
     }
 
     /// Reads the newest note.
@@ -222,7 +244,7 @@ impl Files {
             .and_then(|text| {
                 let note: Note = text.parse().ok()?;
                 let checkpoint: Checkpoint = note.text().parse().ok()?;
-                let signer = SigningKey::new(&self.secret, &checkpoint.origin).ok()?;
+                let signer = self.signer(&checkpoint.origin).ok()?;
                 verified(text, &signer)
             })
             .map_or(Signed::Useless, Signed::At))

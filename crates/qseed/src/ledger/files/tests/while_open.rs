@@ -132,7 +132,7 @@ fn an_interrupted_rotation_is_completed() {
     let (mut files, _) = scene.start();
     files.sign(Timestamp::now(), true).expect("signed");
     let open = files.open.take().expect("it is open");
-    let older = files.names.older(open.signer.origin(), open.first);
+    let older = files.folder.names.older(open.signer.origin(), open.first);
     fs::rename(scene.current(), scene.path(&older)).expect("renamed");
     drop(files);
     let (mut files, opened) = scene.start();
