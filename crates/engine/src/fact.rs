@@ -35,6 +35,8 @@ pub enum SourceFact {
         request: RequestId,
         /// The bytes delivered.
         bytes: usize,
+        /// The checks that it passed.
+        checks: Vec<Check>,
         /// From the request to the answer.
         duration: Duration,
     },

@@ -82,13 +82,27 @@ impl Checks {
     }
 }
 
+/// The checks that a delivery of this shape passes, or fails: short ones are not judged as text, and
+/// short blocks may repeat by chance.
+pub(crate) fn applied_to(shape: Shape) -> Vec<Check> {
+    let mut applied = vec![Check::Length];
+    if shape.bytes() > TEXT_EXEMPT {
+        applied.push(Check::Text);
+    }
+    applied.extend([Check::Repetition, Check::Proportion]);
+    if shape.block_size as usize >= seen::BLOCK {
+        applied.extend([Check::SeenBefore, Check::OtherSource]);
+    }
+    applied
+}
+
 fn is_text(byte: u8) -> bool {
     byte.is_ascii_graphic() || matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Check, Checks, SeenBefore, Shape};
+    use super::{Check, Checks, SeenBefore, Shape, applied_to};
     use crate::ids::SourceId;
     use crate::random::Random;
     use qseed_entropy::Entropy;
@@ -169,6 +183,23 @@ mod tests {
         assert_eq!(examine(&mut tested(), text), Err(Check::Text));
         assert_eq!(examine(&mut tested(), &text[..33]), Err(Check::Text));
         assert_eq!(examine(&mut tested(), &text[..32]), Ok(32));
+    }
+
+    #[test]
+    fn a_check_that_does_not_apply_is_not_passed() {
+        let applied = |block_size, block_count| {
+            applied_to(Shape {
+                block_size,
+                block_count,
+            })
+        };
+        let all = applied(16, 3);
+        let by_adapters = [Check::Form, Check::Base64];
+        let others = Check::ALL.iter().filter(|it| !by_adapters.contains(it));
+        assert_eq!(all, others.copied().collect::<Vec<_>>());
+        assert!(!applied(16, 2).contains(&Check::Text), "32 bytes");
+        assert!(!applied(15, 10).contains(&Check::SeenBefore));
+        assert!(!applied(15, 10).contains(&Check::OtherSource));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::Check;
 use crate::ids::SourceId;
 
 /// Bytes a remembered block; what is shorter repeats by chance too often.
-const BLOCK: usize = 16;
+pub(super) const BLOCK: usize = 16;
 /// Blocks that are remembered: the last 4 MiB of all sources.
 const REMEMBERED: usize = 1 << 18;
 

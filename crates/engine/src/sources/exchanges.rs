@@ -7,7 +7,7 @@ use qseed_model::FetchFault;
 
 use super::{Sources, find};
 use crate::action::Next;
-use crate::checks::Check;
+use crate::checks::{self, Check};
 use crate::context::Context;
 use crate::event::FetchFailure;
 use crate::fact::{Fact, SourceFact};
@@ -71,6 +71,7 @@ impl Sources {
                 let fact = SourceFact::Delivered {
                     request,
                     bytes: delivered,
+                    checks: checks::applied_to(shape),
                     duration: now.since(in_flight.began),
                 };
                 context.emit(Fact::Source(source, fact));

@@ -20,6 +20,7 @@ pub(super) fn entry(
             request,
             bytes,
             duration,
+            ..
         } => {
             if let Some(before) = repeats {
                 let before = failed_before(before, "failed request");
