@@ -13,6 +13,8 @@ pub(crate) struct Context {
     pub(crate) now: Moment,
     /// Whether each partition is seeded once and then left alone.
     pub(crate) once: bool,
+    /// No more seeds are made, and nothing is opened.
+    pub(crate) stopping: bool,
     pub(crate) random: Random,
     pub(crate) timers: Timers,
     pub(crate) actions: VecDeque<Action>,

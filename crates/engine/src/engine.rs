@@ -62,6 +62,7 @@ impl Engine {
             context: Context {
                 now: start.now,
                 once: start.once,
+                stopping: false,
                 random,
                 timers: Timers::default(),
                 actions: VecDeque::new(),
@@ -175,6 +176,11 @@ impl Engine {
                 fleet.intents_recorded(context, &intents, recorded);
             }
             Event::LedgerWritable(writable) => fleet.set_ledger_writable(context, writable),
+            Event::Stopping => {
+                context.stopping = true;
+                fleet.drop_intended(context);
+            }
+            Event::Stopped => fleet.drop_unanswered(context),
             Event::Configured(settings) => self.configure(settings),
         }
     }
@@ -245,6 +251,9 @@ impl Engine {
         let (context, fleet) = (&mut self.context, &mut self.fleet);
         let hears = |worker, partition| fleet.hears_verdicts(worker, partition);
         self.pins.ask_for_next(context, hears);
+        if context.stopping {
+            return;
+        }
         loop {
             if fleet.seed_next_recorded(context) {
                 continue;

@@ -79,6 +79,11 @@ pub enum Event {
     },
     /// Whether the ledger can be written. It counts as writable until it is said not to be.
     LedgerWritable(bool),
+    /// The daemon stops: no more seeds are made and nothing is opened. Seeds that have not left are
+    /// dropped.
+    Stopping,
+    /// The daemon has stopped: what workers have not answered, they will not.
+    Stopped,
     /// A new configuration takes effect. Requests to sources that are gone or have another
     /// revision have been abandoned before: what had not left by now never will, and an answer
     /// that still comes is dropped.

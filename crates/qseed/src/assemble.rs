@@ -22,8 +22,8 @@ use crate::state_dir::Acting;
 
 pub(crate) use shortages::shortages;
 
-/// Up to this many partitions, each injection is a line of the log.
-const EACH_UP_TO: usize = 100;
+/// Up to this many partitions, each injection is a line of the log and a record of the ledger.
+pub(crate) const EACH_UP_TO: usize = 100;
 
 /// Loads the configuration that `args` names, for the daemon or for a command of an operator.
 ///
@@ -142,7 +142,7 @@ impl Plan {
             sources,
             combine: self.config.combine,
             mix_local: self.config.mix_local,
-            record_first: false,
+            record_first: self.records_first(),
             reserve: self.config.reserve,
             modules: self
                 .modules
@@ -172,6 +172,12 @@ impl Plan {
                 })
                 .collect(),
         }
+    }
+
+    /// Whether the ledger must have a record of each seed before the seed leaves.
+    pub(crate) fn records_first(&self) -> bool {
+        let audit = self.config.audit.as_ref();
+        audit.is_some_and(|audit| audit.mode == config::AuditMode::Required)
     }
 
     /// Whether injections are summed up once a minute instead of said one by one.

@@ -40,9 +40,7 @@ impl Fleet {
         let no_more = std::mem::replace(&mut self.ledger.comes_first, first) && !first;
         self.review_if_held_back_changed(context, held_back);
         if no_more {
-            for id in self.those_that(|phase| matches!(phase, Phase::Intended { .. })) {
-                self.wait_for_seed(context, id);
-            }
+            self.drop_intended(context);
         }
     }
 
@@ -131,6 +129,20 @@ impl Fleet {
             } else {
                 self.wait_for_seed(context, id);
             }
+        }
+    }
+
+    /// Drops the seeds that have not left.
+    pub(crate) fn drop_intended(&mut self, context: &mut Context) {
+        for id in self.those_that(|phase| matches!(phase, Phase::Intended { .. })) {
+            self.wait_for_seed(context, id);
+        }
+    }
+
+    /// Gives up the seeds that workers did not answer for.
+    pub(crate) fn drop_unanswered(&mut self, context: &mut Context) {
+        for id in self.those_that(|phase| matches!(phase, Phase::Seeding(_))) {
+            self.set_phase(context, id, Phase::Closed);
         }
     }
 

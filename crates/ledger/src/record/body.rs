@@ -45,6 +45,8 @@ events! {
     Continued = "continued",
     /// A daemon started.
     Started = "started",
+    /// A daemon took on a configuration, at its start or when it was asked to.
+    Configured = "configured",
     /// A daemon ended as it was asked to.
     Stopped = "stopped",
     /// A partition has an open session.
@@ -133,6 +135,28 @@ pub struct Started {
     pub mode: String,
     /// What the kernel granted of the daemon's hardening, each measure by its name.
     pub hardening: BTreeMap<String, String>,
+}
+
+/// A daemon took on a configuration, at its start or when it was asked to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Configured {
+    /// The number of partitions.
+    pub partitions: u64,
+    /// Where entropy comes from, the preferred source first.
+    pub sources: Vec<ConfiguredSource>,
+    /// What several sources are to each other: `failover` or `xor`.
+    pub combine: String,
+    /// The kernel's random bytes are mixed into each seed by XOR as well.
+    pub mix_local: bool,
+}
+
+/// Where entropy comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfiguredSource {
+    /// The source's name.
+    pub name: String,
+    /// The address of its service, or the path of its device.
+    pub url: String,
 }
 
 /// A daemon ended as it was asked to. One that was killed leaves no such record.

@@ -12,8 +12,8 @@ mod injection;
 use serde::{Deserialize, Serialize};
 
 pub use body::{
-    Anchored, Began, Body, Checkpoint, Continued, Lost, Opened, Previous, Recovered, Rejected,
-    Started, State, Stopped, Witnessed, Worker,
+    Anchored, Began, Body, Checkpoint, Configured, ConfiguredSource, Continued, Lost, Opened,
+    Previous, Recovered, Rejected, Started, State, Stopped, Witnessed, Worker,
 };
 pub use chain::Chain;
 pub(crate) use encoding::base64_list;

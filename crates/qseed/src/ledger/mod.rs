@@ -136,7 +136,6 @@ impl Ledger {
     }
 
     /// Has it recorded that seeds are about to leave. Answered by [`Report::Intents`].
-    #[expect(dead_code, reason = "the records of seeds use it")]
     pub(crate) fn intend(&self, intents: Vec<Intent>, body: Body) {
         if self.standing.fails() {
             self.refuse(intents);
@@ -153,7 +152,6 @@ impl Ledger {
     }
 
     /// The last record that is on the disk, with all before it.
-    #[expect(dead_code, reason = "the records of seeds use it")]
     pub(crate) fn recorded(&self) -> Ticket {
         self.queue.recorded()
     }

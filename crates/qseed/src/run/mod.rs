@@ -6,9 +6,11 @@
 
 mod config_source;
 mod daemon;
+mod ledger_desk;
 mod manager;
 mod orphans;
 mod processes;
+mod records;
 mod reports;
 mod secret_files;
 mod service;

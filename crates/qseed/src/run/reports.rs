@@ -47,8 +47,7 @@ impl Reports {
         self.log.write(entry);
     }
 
-    /// Takes in what happened. Every other consumer of facts (counters, history, ledger) will take
-    /// them here.
+    /// Takes in what happened. Other consumers of facts (counters, history) will take them here.
     pub(super) fn take(&mut self, now: Moment, fact: &Fact, plan: &Plan) {
         let announcement = self.announcer.take(now, fact);
         self.due(now, plan);
@@ -114,6 +113,11 @@ impl Reports {
             self.announcer.token_changed(partition);
             self.tokens.insert(partition, token);
         }
+    }
+
+    /// The token that each partition was opened on.
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// The token that a partition was opened on.

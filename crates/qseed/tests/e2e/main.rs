@@ -14,6 +14,7 @@ mod modules;
 mod once;
 mod pins;
 mod process;
+mod records;
 mod return_values;
 mod scale;
 mod secrets;

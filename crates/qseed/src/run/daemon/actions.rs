@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use qseed_engine::{
-    Action, CallEvent, Event, Fact, Intent, ModuleId, PartitionFact, PartitionId, WorkerId,
+    Action, CallEvent, Event, Fact, Injection, ModuleId, Named, PartitionFact, PartitionId,
+    WorkerId,
 };
 use qseed_entropy::Seed;
 use qseed_model::TokenChoice;
@@ -22,6 +23,10 @@ impl Daemon {
         loop {
             self.hand_out_facts();
             let Some(action) = self.engine.next_action() else {
+                let now = self.now();
+                if let Some(desk) = &mut self.ledger {
+                    desk.hand_over(now);
+                }
                 return;
             };
             let of_pin = matches!(
@@ -49,17 +54,10 @@ impl Daemon {
                 };
                 self.sources.fetch(source, request, ask, counted);
             }
-            // There is no ledger yet.
             Action::RecordIntent {
                 partition,
                 injection,
-            } => {
-                let job = injection.job;
-                self.handle(Event::IntentsRecorded {
-                    intents: vec![Intent { partition, job }],
-                    recorded: false,
-                });
-            }
+            } => self.record_intent(partition, &injection),
             Action::PresentPin { partition, tags } => {
                 let partition = self.plan.partitions.get(&partition);
                 let name = partition.map(|partition| partition.name.clone());
@@ -115,9 +113,20 @@ impl Daemon {
             {
                 self.failures.insert(partition.id, failure.clone());
             }
-            if !self.stopping {
+            let desk = self.ledger.as_mut();
+            let waits = desk.is_some_and(|desk| desk.take(now, &fact, self.reports.tokens()));
+            if !self.stopping && !waits {
                 self.reports.take(now, &fact, &self.plan);
             }
+        }
+    }
+
+    fn record_intent(&mut self, id: PartitionId, injection: &Injection) {
+        let now = self.now();
+        if let Some((desk, partition)) = self.ledger.as_mut().zip(self.plan.partitions.get(&id)) {
+            let name = partition.name.as_str().into();
+            let partition = Named { id, name };
+            desk.intend(now, &partition, injection, self.reports.tokens());
         }
     }
 

@@ -3,35 +3,39 @@
 use std::collections::BTreeMap;
 
 use qseed_config::{Audit, Level};
-use qseed_engine::Event;
+use qseed_engine::{Event, Fact};
 
 use super::Daemon;
 use crate::assemble::Plan;
 use crate::exit::Failure;
 use crate::ledger::{Ledger, News, Report};
 use crate::log::Entry;
+use crate::run::ledger_desk::LedgerDesk;
 use crate::say;
 
 /// Opens the ledger, if the configuration asks for one.
-pub(super) fn start_ledger(plan: &Plan) -> Result<Option<Ledger>, Failure> {
-    let audit = plan.config.audit.as_ref();
-    let started = audit.map(|audit| Ledger::start(audit, &plan.config.state_dir, BTreeMap::new()));
-    started.transpose()
+pub(super) fn start_ledger(plan: &Plan) -> Result<Option<LedgerDesk>, Failure> {
+    let Some(audit) = &plan.config.audit else {
+        return Ok(None);
+    };
+    let ledger = Ledger::start(audit, &plan.config.state_dir, BTreeMap::new())?;
+    Ok(Some(LedgerDesk::new(ledger, plan)))
 }
 
 /// Waits for the next report of the ledger, if there is one.
-pub(super) async fn next_report(ledger: &mut Option<Ledger>) -> Option<Report> {
-    match ledger {
-        Some(ledger) => ledger.next().await,
+pub(super) async fn next_report(desk: &mut Option<LedgerDesk>) -> Option<Report> {
+    match desk {
+        Some(desk) => desk.ledger.next().await,
         None => None,
     }
 }
 
 impl Daemon {
     pub(super) fn ledger_reports(&mut self, report: Report) {
-        let Some(ledger) = &mut self.ledger else {
+        let Some(desk) = &mut self.ledger else {
             return;
         };
+        let ledger = &mut desk.ledger;
         match report {
             Report::Opened(opened) => {
                 if let Some(entry) = say::ledger::opened(&opened, &ledger.file) {
@@ -53,7 +57,18 @@ impl Daemon {
             Report::Intents { intents, recorded } => {
                 self.handle(Event::IntentsRecorded { intents, recorded });
             }
-            Report::Recorded => {}
+            Report::Recorded => {
+                let recorded = desk.recorded();
+                self.announce(&recorded);
+            }
+        }
+    }
+
+    /// Hands the log what is recorded by now.
+    pub(super) fn announce(&mut self, recorded: &[Fact]) {
+        let now = self.now();
+        for fact in recorded {
+            self.reports.take(now, fact, &self.plan);
         }
     }
 
@@ -61,8 +76,8 @@ impl Daemon {
     /// needs a restart stays as it was.
     pub(super) fn configure_ledger(&mut self, old: Option<Audit>) {
         let new = self.plan.config.audit.clone();
-        if let (Some(ledger), Some(new)) = (&self.ledger, &new) {
-            ledger.configure(new.rotate);
+        if let (Some(desk), Some(new)) = (&self.ledger, &new) {
+            desk.ledger.configure(new.rotate);
         }
         let fixed = |audit: &Option<Audit>| {
             let audit = audit.as_ref()?;
@@ -78,6 +93,9 @@ impl Daemon {
                 rotate: rotate.unwrap_or(old.rotate),
                 ..old
             });
+        }
+        if let Some(desk) = &mut self.ledger {
+            desk.configure(&self.plan);
         }
     }
 }

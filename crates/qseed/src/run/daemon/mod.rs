@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Incoming;
 use super::config_source::ConfigSource;
+use super::ledger_desk::LedgerDesk;
 use super::orphans;
 use super::processes::Processes;
 use super::reports::Reports;
@@ -29,7 +30,6 @@ use super::usage::{Usage, UsageFile};
 use crate::assemble::Plan;
 use crate::cli::RunArgs;
 use crate::exit::Failure;
-use crate::ledger::Ledger;
 use crate::log::Entry;
 use crate::random::random_number;
 use crate::say;
@@ -51,7 +51,7 @@ pub(super) struct Daemon {
     workers: Processes,
     state_files: StateFiles,
     usage: Usage,
-    ledger: Option<Ledger>,
+    ledger: Option<LedgerDesk>,
     secret_files: SecretFiles,
     to_handle: UnboundedReceiver<Incoming>,
     service: Service,
@@ -144,9 +144,10 @@ impl Daemon {
             {
                 break result;
             }
-            let wakes = [self.engine.wake(), self.reports.wake()];
+            let gathered = self.ledger.as_ref().and_then(LedgerDesk::wake);
+            let wakes = [self.engine.wake(), self.reports.wake(), gathered];
             let wakes = wakes.into_iter().flatten().map(|at| self.instant(at));
-            let of_ledger = self.ledger.as_ref().and_then(Ledger::wake);
+            let of_ledger = self.ledger.as_ref().and_then(|desk| desk.ledger.wake());
             let wake = wakes.chain(of_ledger).min();
             let waits_for_files = self.engine.waits_for_operator();
             tokio::select! {
@@ -184,8 +185,8 @@ impl Daemon {
     }
 
     fn tick(&mut self) {
-        if let Some(ledger) = &mut self.ledger {
-            ledger.due();
+        if let Some(desk) = &mut self.ledger {
+            desk.ledger.due();
         }
         self.handle(Event::Tick);
     }

@@ -32,6 +32,9 @@ impl Daemon {
                 traffic: Traffic { sent, link },
             } => {
                 self.secret_was_read(Owner::Source(source));
+                if let Some(desk) = &mut self.ledger {
+                    desk.answered(source, link.as_deref());
+                }
                 self.reports.link(source, link, &self.plan);
                 let downloaded = match &fetched {
                     Ok(entropy) => Some(entropy.len() as u64),

@@ -19,8 +19,8 @@ const KILLED_WITHIN: Duration = Duration::from_millis(500);
 
 impl Daemon {
     pub(super) async fn stop(mut self) {
+        self.handle(Event::Stopping);
         self.hand_out_facts();
-        self.reports.finish(self.now(), &self.plan);
         self.stopping = true;
         notify(&[sd_notify::NotifyState::Stopping]);
         self.sources.stop();
@@ -30,18 +30,23 @@ impl Daemon {
         self.workers.kill_all();
         self.wait_for_workers(Instant::now() + KILLED_WITHIN).await;
         self.state_files.finish();
-        if let Some(ledger) = &self.ledger {
+        self.handle(Event::Stopped);
+        self.carry_out();
+        let now = self.now();
+        if let Some(desk) = &mut self.ledger {
             let because = if self.once {
                 "every partition was tried once"
             } else {
                 "it was asked to"
             };
-            ledger.finish(because);
+            let recorded = desk.finish(now, because);
+            self.announce(&recorded);
         }
+        self.reports.finish(now, &self.plan);
         self.reports.write(Entry::info("stopped", "qseed stops."));
     }
 
-    /// Listens until every worker has ended: how a PIN fared must be written down even now.
+    /// Listens until every worker has ended: how a PIN or a seed fared must be written down even now.
     async fn wait_for_workers(&mut self, until: Instant) {
         while !self.workers.all_ended() {
             let event = tokio::select! {
@@ -60,7 +65,12 @@ impl Daemon {
                     self.workers.ended(WorkerId(life.into()));
                 }
                 Some((life, WorkerEvent::Message(message)))
-                    if matches!(message, FromWorker::PinOutcome { .. }) =>
+                    if matches!(
+                        message,
+                        FromWorker::PinOutcome { .. }
+                            | FromWorker::Seeded { .. }
+                            | FromWorker::SeedFailed { .. }
+                    ) =>
                 {
                     self.worker_event((life, WorkerEvent::Message(message)));
                     self.carry_out();
