@@ -5,8 +5,10 @@
 //! A reference is read each time the secret is needed, so that a rotated secret takes effect
 //! without a restart. Nothing here prints a secret; [`memory`] keeps them from swap and dumps.
 
+pub mod environment;
 mod file;
 pub mod memory;
+pub mod pipe;
 
 use file::open_regular;
 pub use file::{Exposed, exposed, read_at_most, read_regular};
@@ -147,10 +149,11 @@ impl SecretRef {
             Self::File(path) => read_file(path),
             Self::Credential(name) => read_file(&credential_path(name)?),
             Self::Environment(name) => {
-                use std::os::unix::ffi::OsStringExt;
                 let nothing = |why| SecretError::NoVariable(name.clone(), why);
-                let value = std::env::var_os(name).ok_or_else(|| nothing("is not set"))?;
-                let secret = Secret::without_line_end(value.into_vec().into());
+                let value = environment::value_of(name);
+                let value = value.map_err(|_| nothing("cannot be read from its pipe"))?;
+                let value = value.ok_or_else(|| nothing("is not set"))?;
+                let secret = Secret::without_line_end(value);
                 if secret.bytes.is_empty() {
                     return Err(nothing("holds no secret: it is empty"));
                 }

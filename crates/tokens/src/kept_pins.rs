@@ -1,24 +1,16 @@
 //! PINs that wait for logins outside of any process's memory.
 //!
-//! They wait in a pipe: in the kernel, never in swap. The daemon has one for each module, for
-//! workers that start later; each worker gets another pipe, into which the kernel copies the
-//! content (`tee`), and reads a PIN from it when a login needs it.
+//! They wait in a pipe. The daemon has one for each module, for workers that start later; each
+//! worker gets a copy of it, and reads a PIN from that when a login needs it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 
-use qseed_secrets::Secret;
-use rustix::io::{Errno, ioctl_fionread};
-use rustix::pipe::{
-    PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, tee,
-};
+use qseed_secrets::{Secret, pipe};
 
 use crate::wire::{self, Decoder, MAX_FRAME_BYTES, ToWorker};
-
-/// The smallest pipe that Linux makes, in bytes.
-const LEAST_PIPE: usize = 4_096;
 
 /// The PINs of one module's partitions.
 #[derive(Debug)]
@@ -42,12 +34,9 @@ impl KeptPins {
             frames.push(frame.map_err(io::Error::other)?);
         }
         let bytes = frames.iter().map(|frame| frame.len()).sum();
-        let (pipe, into) = pipe_of(bytes)?;
+        let (pipe, into) = pipe::with_room(bytes)?;
         for frame in frames {
-            let mut rest = frame.as_slice();
-            while !rest.is_empty() {
-                rest = &rest[rustix::io::write(&into, rest)?..];
-            }
+            pipe::fill(&into, &frame)?;
         }
         let into = Some(into);
         Ok(Self { pipe, into })
@@ -60,15 +49,7 @@ impl KeptPins {
 
     /// A pipe with the same content, for one worker.
     pub(crate) fn copy(&self) -> io::Result<OwnedFd> {
-        let bytes = usize::try_from(ioctl_fionread(&self.pipe)?).unwrap_or(usize::MAX);
-        let (copy, into) = pipe_of(fcntl_getpipe_size(&self.pipe)?)?;
-        if bytes > 0 {
-            let copied = tee(&self.pipe, &into, bytes, SpliceFlags::NONBLOCK)?;
-            if copied != bytes {
-                return Err(Errno::AGAIN.into());
-            }
-        }
-        Ok(copy)
+        pipe::copy(&self.pipe)
     }
 
     /// The partition's PIN, for one login.
@@ -117,13 +98,6 @@ impl KeptPins {
             }
         }
     }
-}
-
-/// A pipe that takes this many bytes without a reader.
-fn pipe_of(bytes: usize) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (from, into) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-    fcntl_setpipe_size(&into, bytes.max(LEAST_PIPE))?;
-    Ok((from, into))
 }
 
 #[cfg(test)]
