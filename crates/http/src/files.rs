@@ -12,12 +12,10 @@ use crate::tls::{Loaded, SystemRoots};
 /// The other header that services take a token in.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// The header with the access token, or why the token cannot be used.
-pub(crate) type Credential = Result<Option<(HeaderName, HeaderValue)>, String>;
-
 /// What the files held when they were read.
 pub(crate) struct Files {
-    pub(crate) credential: Credential,
+    /// The header with the access token, or why the token cannot be used.
+    pub(crate) credential: Result<Option<(HeaderName, HeaderValue)>, String>,
     /// `None` for plain HTTP.
     pub(crate) tls: Option<Loaded>,
 }
@@ -49,7 +47,7 @@ impl Files {
     }
 }
 
-fn credential(auth: &Auth) -> Credential {
+fn credential(auth: &Auth) -> Result<Option<(HeaderName, HeaderValue)>, String> {
     Ok(match auth {
         Auth::None => None,
         Auth::Bearer(token) => Some((AUTHORIZATION, value("Bearer ", token)?)),

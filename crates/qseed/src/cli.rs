@@ -1,11 +1,17 @@
 //! The command line.
 
+mod audit;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub(crate) use audit::{
+    AuditArgs, AuditCommand, ExportArgs, FilterArgs, KeyArgs, ProofArgs, ShowArgs, VerifyArgs,
+};
 
 /// Names the configuration file where no option does. Empty is as unset.
 const CONFIG_VARIABLE: &str = "QSEED_CONFIG_FILE";
@@ -20,8 +26,8 @@ const DEFAULT_CONFIG: &str = "/etc/qseed/qseed_config.yml";
     about,
     long_about = "Downloads entropy from entropy services and injects it, periodically, into \
                   PKCS#11 tokens with C_SeedRandom. Without a command it runs as `qseed run`.",
-    after_help = "Exit codes: 0 success, 64 usage, 69 unavailable, 70 internal, 75 try later, \
-                  77 permission, 78 configuration."
+    after_help = "Exit codes: 0 success, 64 usage, 65 a ledger was changed, 69 unavailable, \
+                  70 internal, 75 try later, 77 permission, 78 configuration."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -50,7 +56,10 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command
     }
     if let Some(config) = command.config() {
         config.allow_readable_secrets |= run.config.allow_readable_secrets;
-        let behind = matches.subcommand().map(|(_, matches)| matches);
+        let mut behind = matches.subcommand().map(|(_, matches)| matches);
+        while let Some((_, deeper)) = behind.and_then(ArgMatches::subcommand) {
+            behind = Some(deeper);
+        }
         match (names_config(&matches), behind.is_some_and(names_config)) {
             (true, true) => {
                 let text = "'--config' stands in front of the command and behind it; give it once";
@@ -85,6 +94,8 @@ pub(crate) enum Command {
     Slots(SlotsArgs),
     /// Lists the PINs that are held back, or lets one be tried again
     Guard(GuardArgs),
+    /// Verifies, prints and exports the ledger of what was injected
+    Audit(AuditArgs),
     /// The process that loads a module: qseed starts it, of no use otherwise
     #[command(hide = true)]
     Worker,
@@ -97,6 +108,7 @@ impl Command {
             Self::Run(args) => Some(&mut args.config),
             Self::Check(args) => Some(&mut args.config),
             Self::Guard(args) => Some(&mut args.config),
+            Self::Audit(args) => Some(args.config()),
             Self::Slots(_) | Self::Worker => None,
         }
     }
@@ -220,6 +232,8 @@ mod tests {
             "qseed check --config /x",
             "qseed --config /x guard --clear p",
             "qseed --config=/x --once run",
+            "qseed --config /x audit key",
+            "qseed audit verify --config /x",
         ] {
             assert_eq!(config(line), (Path::new("/x").to_owned(), false), "{line}");
         }

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 pub(crate) enum Code {
     /// The command line is wrong.
     Usage = 64,
+    /// A ledger was changed.
+    Changed = 65,
     /// A source, a token or the running daemon is out of reach, or a token refuses.
     Unavailable = 69,
     /// A fault of qseed's own or of the system.

@@ -4,6 +4,7 @@
 
 mod advice;
 mod assemble;
+mod audit;
 mod check;
 mod cli;
 mod exit;
@@ -27,14 +28,6 @@ use clap::error::ErrorKind;
 use cli::Command;
 use exit::{Code, Failure};
 
-/// Wipes all memory that is freed, in the daemon and in workers: what hyper, rustls, serde and the
-/// standard library copy as well as what this program does. Its unit tests may link the faulty
-/// token, which has one of its own.
-#[cfg(not(test))]
-#[global_allocator]
-static WIPES: zeroizing_alloc::ZeroAlloc<std::alloc::System> =
-    zeroizing_alloc::ZeroAlloc(std::alloc::System);
-
 fn main() -> ExitCode {
     let command = match cli::parse(std::env::args_os()) {
         Ok(command) => command,
@@ -46,6 +39,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check::check(&args),
         Command::Slots(args) => slots::slots(&args),
         Command::Guard(args) => guard::guard(&args),
+        Command::Audit(args) => audit::audit(&args.command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -144,11 +144,13 @@ pub(crate) fn format_duration(duration: Duration) -> String {
     }
 }
 
-/// Makes text from outside fit for one line: control characters are escaped.
+/// Makes text from outside fit for one line: characters are escaped that control a terminal, that
+/// nobody sees, or that turn the direction of writing.
 pub(crate) fn printable(text: &str) -> String {
+    let hides = |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     text.chars()
         .flat_map(|c| {
-            let escape = c.is_control();
+            let escape = c.is_control() || hides(c);
             let plain = (!escape).then_some(c);
             plain
                 .into_iter()
@@ -188,5 +190,6 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_a_terminal() {
         assert_eq!(printable("a\x1b[2Jb\nc\u{e4}"), "a\\u{1b}[2Jb\\nc\u{e4}");
+        assert_eq!(printable("ca\u{202e}tset"), "ca\\u{202e}tset");
     }
 }

@@ -1,6 +1,7 @@
-//! The commands that look and tell, `slots`, `check` and `guard`: the real program against tokens
+//! The commands that look and tell, `slots`, `check`, `guard` and `audit`: the real program against tokens
 //! and services.
 
+mod audit;
 mod bench;
 mod check_configuration;
 mod check_ledger;

@@ -10,7 +10,6 @@ mod hostile;
 mod ledger;
 mod link;
 mod logins;
-mod memory;
 mod modules;
 mod once;
 mod pins;

@@ -22,7 +22,8 @@ mod session;
 mod slots;
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, IoSliceMut, Read};
+use std::fs::File;
+use std::io::{ErrorKind, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -43,7 +44,6 @@ use operation::{Command, Operation};
 use pool::Pool;
 use slots::Slots;
 
-use crate::kept_pins::KeptPins;
 use crate::wire::{self, Decoder, FromWorker, Hello, ToWorker};
 
 /// Exit codes (sysexits): started by hand, the module does not load.
@@ -74,7 +74,12 @@ pub fn run() -> ExitCode {
 }
 
 /// Loads the module and carries out messages until `Shutdown`.
-fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, mut messages: Messages) -> ExitCode {
+fn serve(
+    hello: Hello,
+    pins: Option<OwnedFd>,
+    link: Link,
+    mut messages: Messages<UnixStream>,
+) -> ExitCode {
     // The daemon has the same limits and capabilities, and logs it where this fails.
     let _ = qseed_secrets::memory::lock();
     let module = match Module::load(&hello.module, hello.init_args) {
@@ -91,15 +96,21 @@ fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, mut messages: Messages
         slots: Slots::default(),
         guard_key: GuardKey::new(hello.guard_key),
         logins: Mutex::default(),
-        pins: Mutex::new(pins.map(KeptPins::received)),
+        pins: Mutex::default(),
         asks: AtomicU64::new(1),
         pool: Pool::new(hello.concurrency),
         inboxes: Mutex::default(),
         recheck_after: hello.recheck_after,
     });
+    let mut pins = pins.map(|pipe| Messages::new(File::from(pipe)));
+    while let Some(ToWorker::Pin { partition, pin }) = pins.as_mut().and_then(Messages::next) {
+        locked(&worker.pins).insert(partition, pin);
+    }
     loop {
         match messages.next() {
-            Some(ToWorker::Pin { partition, pin }) => worker.replace_pin(partition, pin),
+            Some(ToWorker::Pin { partition, pin }) => {
+                locked(&worker.pins).insert(partition, pin);
+            }
             Some(ToWorker::Open(how)) => worker.post(how.partition, Command::Open(how)),
             Some(ToWorker::Verdict {
                 partition,
@@ -133,8 +144,8 @@ struct Worker {
     slots: Slots,
     guard_key: GuardKey,
     logins: Mutex<Logins>,
-    /// The PINs that came from the daemon.
-    pins: Mutex<Option<KeptPins>>,
+    /// The PINs that the daemon sent, by partition.
+    pins: Mutex<HashMap<u32, Secret>>,
     asks: AtomicU64,
     pool: Arc<Pool>,
     inboxes: Mutex<HashMap<u32, Arc<Inbox>>>,
@@ -154,23 +165,8 @@ impl Worker {
         inbox.post(self, command, here);
     }
 
-    /// A PIN that came from the daemon, for one login.
-    fn sent_pin(&self, partition: u32) -> io::Result<Option<Secret>> {
-        let pins = locked(&self.pins);
-        let pin = pins.as_ref().map(|kept| kept.pin_of(partition));
-        Ok(pin.transpose()?.flatten())
-    }
-
-    fn replace_pin(&self, partition: u32, pin: Secret) {
-        let mut pins = locked(&self.pins);
-        let replaced = match &mut *pins {
-            Some(kept) => kept.replace(partition, pin),
-            none => KeptPins::keep([&(partition, pin)]).map(|kept| *none = Some(kept)),
-        };
-        // The next worker gets it from the daemon. This one would go on with the old PIN.
-        if replaced.is_err() {
-            process::end();
-        }
+    fn sent_pin(&self, partition: u32) -> Option<Secret> {
+        locked(&self.pins).get(&partition).cloned()
     }
 
     fn logins(&self) -> MutexGuard<'_, Logins> {
@@ -208,14 +204,14 @@ impl Worker {
     }
 }
 
-/// Reads the daemon's messages.
-struct Messages {
-    from: UnixStream,
+/// Reads the daemon's messages, from the socket or a pipe.
+struct Messages<R> {
+    from: R,
     decoder: Decoder,
 }
 
-impl Messages {
-    fn new(from: UnixStream) -> Self {
+impl<R: Read> Messages<R> {
+    fn new(from: R) -> Self {
         Self {
             from,
             decoder: Decoder::new(wire::MAX_FRAME_BYTES),
@@ -235,7 +231,9 @@ impl Messages {
             }
         }
     }
+}
 
+impl Messages<UnixStream> {
     /// Reads the first bytes, and the pipe with PINs that may come beside them.
     fn begin(&mut self) -> Option<OwnedFd> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

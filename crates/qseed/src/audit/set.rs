@@ -1,0 +1,211 @@
+//! The files of one ledger: the one that was named, and those of the same origin beside it.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, BufRead, ErrorKind, Seek};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use serde::Deserialize;
+
+use super::lines::{Line, Lines, unpacked};
+use super::text::{LONGEST_NOTE, read_text, unreadable};
+use crate::exit::{Code, Failure};
+use crate::ledger::names::{COMPRESSED, Names, Older, short};
+
+/// The files of a ledger in the order of their records.
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) files: Vec<SetFile>,
+    /// The newest checkpoint of the ledger and the newest that witnesses cosigned, as files beside it
+    /// have them.
+    pub(crate) signed: Vec<(PathBuf, String)>,
+}
+
+/// A file of a set.
+#[derive(Debug)]
+pub(crate) struct SetFile {
+    pub(crate) path: PathBuf,
+    /// The current file, since another one may take its name at any time, and what can be read
+    /// only once.
+    open: Option<File>,
+}
+
+/// What the first record of a file says of the ledger.
+#[derive(Deserialize)]
+struct First {
+    origin: String,
+    previous: Option<Previous>,
+}
+
+/// The ledger before.
+#[derive(Deserialize)]
+struct Previous {
+    origin: String,
+}
+
+impl Set {
+    /// The set that `path` belongs to; `-` is standard input.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] where there is no such file, [`Code::Permission`] where it cannot be read.
+    pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
+        let path = match path {
+            stdin if stdin == Path::new("-") => Path::new("/dev/stdin"),
+            path => path,
+        };
+        let unreadable = |why: io::Error| unreadable(path, &why);
+        let file = File::open(path).map_err(unreadable)?;
+        let meta = file.metadata().map_err(unreadable)?;
+        if meta.is_dir() {
+            return Err(unreadable(ErrorKind::IsADirectory.into()));
+        }
+        let given = SetFile {
+            path: path.to_owned(),
+            open: Some(file),
+        };
+        let name = path.file_name().and_then(OsStr::to_str);
+        let Some(name) = name.filter(|_| meta.is_file()) else {
+            // A pipe is read once, and nothing lies beside it.
+            return Ok(Self {
+                files: vec![given],
+                signed: Vec::new(),
+            });
+        };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let Some(older) = Older::parse(name) else {
+            return Self::beside(folder, &Names::of(path), None, Some(given));
+        };
+        let [usual, bare] = older.ledgers();
+        let names = if folder.join(&bare.current).exists() {
+            bare
+        } else {
+            usual
+        };
+        let path = folder.join(&names.current);
+        let current = File::open(&path).ok();
+        let current = current.map(|open| SetFile {
+            path,
+            open: Some(open),
+        });
+        Self::beside(folder, &names, Some(older.origin), current)
+    }
+
+    /// The older files of an origin, which is that of the current file if none is given, and behind
+    /// them the current file, if it is of this origin.
+    fn beside(
+        folder: &Path,
+        names: &Names,
+        origin: Option<&str>,
+        current: Option<SetFile>,
+    ) -> Result<Self, Failure> {
+        // Before the records, since a live ledger grows meanwhile.
+        let mut signed = signed_files(folder, names)?;
+        let first = current.as_ref().and_then(SetFile::first);
+        let of_current = first.as_ref().map(|first| short(&first.origin));
+        let current = current.filter(|_| origin.is_none() || origin == of_current);
+        // Nothing has this origin where the first record is damaged.
+        let origin = origin.or(of_current).unwrap_or_default();
+        // Until a new origin is signed, the files of the one before lie there.
+        let before = first.as_ref().and_then(|first| first.previous.as_ref());
+        let before = before.map(|before| short(&before.origin));
+        signed.retain(|(_, note)| {
+            let of = short(note.lines().next().unwrap_or_default());
+            of == origin || (current.is_some() && Some(of) != before)
+        });
+        let mut older = older_files(folder, names, origin);
+        // One that was rotated after the current file was opened.
+        older.pop_if(|path| current.as_ref().is_some_and(|current| current.is(path)));
+        let older = older.into_iter().map(|path| SetFile { path, open: None });
+        Ok(Self {
+            files: older.chain(current).collect(),
+            signed,
+        })
+    }
+
+    /// Refuses what can be read only once.
+    pub(crate) fn must_be_files(&self) -> Result<(), Failure> {
+        let rewinds = |mut file: &File| file.stream_position().is_ok();
+        let mut files = self.files.iter();
+        let pipe = files.find(|it| !it.open.as_ref().is_none_or(rewinds));
+        pipe.map_or(Ok(()), |pipe| {
+            let text = format!(
+                "{} is a pipe, and this command reads a ledger twice; give it a file",
+                pipe.path.display()
+            );
+            Err(Failure::new(Code::Usage, text))
+        })
+    }
+}
+
+impl SetFile {
+    /// What its first record says.
+    fn first(&self) -> Option<First> {
+        let mut lines = self.lines().ok()?;
+        match lines.next().ok()?? {
+            Line::Whole(line) => serde_json::from_slice(line).ok(),
+            Line::Torn(_) | Line::TooLong => None,
+        }
+    }
+
+    /// Whether a path leads to it.
+    fn is(&self, path: &Path) -> bool {
+        let numbers = |meta: fs::Metadata| (meta.dev(), meta.ino());
+        let open = self.open.as_ref().and_then(|open| open.metadata().ok());
+        open.map(numbers) == fs::metadata(path).ok().map(numbers)
+    }
+
+    /// Its bytes, unpacked, from the first one on.
+    pub(crate) fn open(&self) -> io::Result<Box<dyn BufRead>> {
+        let Some(open) = &self.open else {
+            return unpacked(File::open(&self.path)?);
+        };
+        let mut file = open.try_clone()?;
+        match file.rewind() {
+            // A pipe.
+            Err(why) if why.raw_os_error() == Some(Errno::SPIPE.raw_os_error()) => {}
+            rewound => rewound?,
+        }
+        unpacked(file)
+    }
+
+    /// Its lines, from the first one on.
+    pub(crate) fn lines(&self) -> io::Result<Lines> {
+        Ok(Lines::new(self.open()?))
+    }
+}
+
+/// The files with checkpoints that lie beside a ledger.
+fn signed_files(folder: &Path, names: &Names) -> Result<Vec<(PathBuf, String)>, Failure> {
+    let mut signed = Vec::new();
+    for name in [names.checkpoint(), names.witnessed()] {
+        let path = folder.join(name);
+        if path.exists() {
+            let text = read_text(&path, LONGEST_NOTE)?;
+            signed.push((path, text));
+        }
+    }
+    Ok(signed)
+}
+
+/// The older files of an origin, in the order of their records.
+fn older_files(folder: &Path, names: &Names, origin: &str) -> Vec<PathBuf> {
+    let here = if folder == Path::new("") {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let entries = fs::read_dir(here).into_iter().flatten().flatten();
+    let mut files: Vec<(u64, bool, PathBuf)> = entries
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let first = names.first_of(origin, &name)?;
+            Some((first, name.ends_with(COMPRESSED), folder.join(&name)))
+        })
+        .collect();
+    files.sort();
+    // One that was compressed while the plain file was kept.
+    files.dedup_by_key(|(first, ..)| *first);
+    files.into_iter().map(|(.., path)| path).collect()
+}
