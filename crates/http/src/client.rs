@@ -19,11 +19,12 @@ use crate::connection::Connection;
 use crate::dial::{self, Resolver};
 use crate::endpoint::Endpoint;
 use crate::error::{HttpError, Phase};
-use crate::files::Files;
+use crate::files::{Credential, Files};
 use crate::helper::Helper;
 use crate::link::{Link, Traffic};
 use crate::settings::Http;
-use crate::tls::{self, SystemRoots, TlsFault};
+use crate::tls::{self, Loaded, SystemRoots, TlsFault};
+use crate::wiped::Wiped;
 
 /// The longest that looking up, connecting and the TLS handshake may take together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,7 +77,7 @@ pub struct HttpClient {
     roots: SystemRoots,
     endpoint: Endpoint,
     reading: Helper<Result<Files, HttpError>>,
-    files: Files,
+    tls: Option<Loaded>,
     resolver: Resolver,
     kept: Option<Connection>,
     /// How far the request under way has come.
@@ -96,10 +97,7 @@ impl HttpClient {
             roots: roots.clone(),
             settings: Arc::new(http),
             reading: Helper::new("files"),
-            files: Files {
-                credential: Ok(None),
-                tls: None,
-            },
+            tls: None,
             kept: None,
             phase: Phase::Files,
             traffic: Traffic::default(),
@@ -139,7 +137,7 @@ impl HttpClient {
     pub async fn connect(&mut self) -> Result<(), HttpError> {
         let limit = self.settings.timeout;
         let ready = async {
-            self.read_files().await?;
+            drop(self.read_files().await?);
             self.ready().await
         };
         let (connection, _) = match timeout(limit, ready).await {
@@ -174,9 +172,9 @@ impl HttpClient {
     }
 
     async fn attempt(&mut self, call: &Call) -> Result<Answer, HttpError> {
-        self.read_files().await?;
+        let credential = self.read_files().await?;
         loop {
-            let request = self.request(call)?;
+            let request = self.request(call, credential.clone())?;
             let (mut connection, was_kept) = self.ready().await?;
             self.phase = Phase::Answer;
             self.traffic.sent += 1;
@@ -200,11 +198,13 @@ impl HttpClient {
                     self.phase = Phase::Body;
                     let broke_off = |error: &hyper::Error| connection.failure(error);
                     let body = answer::read_body(answer, call.answer_limit, broke_off).await?;
-                    self.kept = Some(connection);
+                    self.kept = connection.renewed().await;
                     return Ok(Answer { status, body });
                 }
                 Err(error) => error,
             };
+            // The connection is ready for another request once this answer is dropped.
+            drop(answer);
             if let HttpError::Status {
                 status,
                 token_changed,
@@ -216,20 +216,21 @@ impl HttpClient {
                 if *status == 408 && was_kept && call.spare_attempt {
                     continue;
                 }
-                self.kept = Some(connection);
+                self.kept = connection.renewed().await;
                 if matches!(status, 401 | 403) {
-                    *token_changed = self.token_changed().await;
+                    *token_changed = self.token_changed(&credential).await;
                 }
             }
             return Err(error);
         }
     }
 
-    /// Reads the access token and, if they changed, the files of TLS.
-    async fn read_files(&mut self) -> Result<(), HttpError> {
+    /// Reads the access token and, if they changed, the files of TLS. The token is returned, so that
+    /// it is in memory for one request.
+    async fn read_files(&mut self) -> Result<Credential, HttpError> {
         self.phase = Phase::Files;
         let (http, roots) = (Arc::clone(&self.settings), self.roots.clone());
-        let before = self.files.tls.clone();
+        let before = self.tls.clone();
         let on_a_thread = Files::are_needed(&http, &roots);
         let read = move || Files::read(&http, &roots, before);
         let files = if on_a_thread {
@@ -237,22 +238,20 @@ impl HttpClient {
         } else {
             read()?
         };
-        let same_tls = match (&files.tls, &self.files.tls) {
+        let same_tls = match (&files.tls, &self.tls) {
             (Some(now), Some(before)) => now.is(before),
             _ => true,
         };
         // A connection that was made before a change is no longer what the operator wants.
         self.kept = self.kept.take().filter(|_| same_tls);
-        self.files = files;
-        Ok(())
+        self.tls = files.tls;
+        Ok(files.credential)
     }
 
     /// Whether the token's file holds another one than the token that was refused.
-    async fn token_changed(&mut self) -> bool {
-        let refused = self.files.credential.clone();
-        self.read_files().await.is_ok()
-            && self.files.credential.is_ok()
-            && self.files.credential != refused
+    async fn token_changed(&mut self, refused: &Credential) -> bool {
+        let now = self.read_files().await;
+        now.is_ok_and(|now| now.is_ok() && now != *refused)
     }
 
     /// The kept connection (`true`), or a new one.
@@ -291,14 +290,14 @@ impl HttpClient {
                 return Err(HttpError::Connect { endpoint, source });
             }
         };
-        let (Some(settings), Some(tls)) = (self.settings.tls(), &self.files.tls) else {
-            return Connection::start(stream, name, false).await;
+        let (Some(settings), Some(tls)) = (self.settings.tls(), &self.tls) else {
+            return Connection::start(Box::new(stream), name, false).await;
         };
         self.phase = Phase::Handshake;
         let requires_post_quantum = settings.post_quantum == PostQuantum::Require;
         let connector = TlsConnector::from(tls.config(self.traffic.link.as_deref()));
         let server = self.endpoint.server_name.clone();
-        let stream = match connector.connect(server, stream).await {
+        let stream = match connector.connect(server, Wiped(stream)).await {
             Ok(stream) => stream,
             Err(error) => {
                 let fault = TlsFault::from_io(&error, requires_post_quantum);
@@ -307,11 +306,14 @@ impl HttpClient {
             }
         };
         self.traffic.link = Some(Arc::new(tls::link(stream.get_ref().1)));
-        Connection::start(stream, name, requires_post_quantum).await
+        Connection::start(Box::new(stream), name, requires_post_quantum).await
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, HttpError> {
-        let credential = self.files.credential.clone();
+    fn request(
+        &self,
+        call: &Call,
+        credential: Credential,
+    ) -> Result<Request<Full<Bytes>>, HttpError> {
         let credential = credential.map_err(HttpError::AccessToken)?;
         let mut request = Request::new(Full::new(Bytes::from(call.body.clone())));
         *request.method_mut() = call.method.clone();

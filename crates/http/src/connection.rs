@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Join, ReadBuf, ReadHalf, WriteHalf};
 use tokio::task::JoinSet;
 
 use crate::error::HttpError;
@@ -31,7 +31,22 @@ pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// Bytes of answers that arrived so far.
     received: Arc<AtomicU64>,
-    driver: JoinSet<()>,
+    /// Returns the stream, if it is still good, once the sender is gone.
+    driver: JoinSet<Option<Io>>,
+}
+
+/// A TCP connection, with or without TLS.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+type Io = TokioIo<Join<Counted, WriteHalf<Box<dyn Stream>>>>;
+
+/// Counts what arrives, inside of TLS: whether anything of an answer came decides whether the
+/// request may be sent again.
+struct Counted {
+    stream: ReadHalf<Box<dyn Stream>>,
+    received: Arc<AtomicU64>,
 }
 
 /// Why no head of an answer came.
@@ -45,33 +60,42 @@ pub(crate) struct NoAnswer {
 
 impl Connection {
     /// Speaks HTTP/1 over `stream` from now on.
-    pub(crate) async fn start<S>(
-        stream: S,
+    pub(crate) async fn start(
+        stream: Box<dyn Stream>,
         endpoint: String,
         requires_post_quantum: bool,
-    ) -> Result<Self, HttpError>
-    where
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
+    ) -> Result<Self, HttpError> {
         let received = Arc::new(AtomicU64::new(0));
         let (stream, writer) = tokio::io::split(stream);
         let reader = Counted {
             stream,
             received: Arc::clone(&received),
         };
+        let io = TokioIo::new(tokio::io::join(reader, writer));
+        Self::over(io, received, endpoint, requires_post_quantum).await
+    }
+
+    async fn over(
+        io: Io,
+        received: Arc<AtomicU64>,
+        endpoint: String,
+        requires_post_quantum: bool,
+    ) -> Result<Self, HttpError> {
         let mut builder = Builder::new();
         // One flat buffer: head and body of a request leave in one TLS record.
         builder
             .max_buf_size(HEAD_LIMIT)
             .max_headers(MAX_HEADERS)
             .writev(false);
-        let io = TokioIo::new(tokio::io::join(reader, writer));
         let begun = builder.handshake(io).await;
         let (sender, connection) = begun.map_err(|_| HttpError::Closed)?;
         // The task notices at once when the server closes the idle connection, and frees it.
         // Errors reach the request that waits for an answer; without one they do not matter.
         let mut driver = JoinSet::new();
-        driver.spawn(async move { drop(connection.await) });
+        driver.spawn(async move {
+            let ended = connection.without_shutdown().await;
+            ended.ok().map(|parts| parts.io)
+        });
         Ok(Self {
             endpoint,
             requires_post_quantum,
@@ -79,6 +103,17 @@ impl Connection {
             received,
             driver,
         })
+    }
+
+    /// The connection for the next request, with new buffers in hyper: the old ones, which hold the
+    /// access token and the answer, are freed and so wiped. `None` if the server does not keep the
+    /// connection.
+    pub(crate) async fn renewed(mut self) -> Option<Self> {
+        self.sender.ready().await.ok()?;
+        drop(self.sender);
+        let io = self.driver.join_next().await?.ok()??;
+        let renewed = Self::over(io, self.received, self.endpoint, self.requires_post_quantum);
+        renewed.await.ok()
     }
 
     /// Whether the connection can still carry a request, as far as this side knows.
@@ -118,14 +153,7 @@ impl Connection {
     }
 }
 
-/// Counts what arrives, inside of TLS: whether anything of an answer came decides whether the
-/// request may be sent again.
-struct Counted<S> {
-    stream: S,
-    received: Arc<AtomicU64>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl AsyncRead for Counted {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

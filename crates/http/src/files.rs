@@ -12,10 +12,12 @@ use crate::tls::{Loaded, SystemRoots};
 /// The other header that services take a token in.
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
+/// The header with the access token, or why the token cannot be used.
+pub(crate) type Credential = Result<Option<(HeaderName, HeaderValue)>, String>;
+
 /// What the files held when they were read.
 pub(crate) struct Files {
-    /// The header with the access token, or why the token cannot be used.
-    pub(crate) credential: Result<Option<(HeaderName, HeaderValue)>, String>,
+    pub(crate) credential: Credential,
     /// `None` for plain HTTP.
     pub(crate) tls: Option<Loaded>,
 }
@@ -47,7 +49,7 @@ impl Files {
     }
 }
 
-fn credential(auth: &Auth) -> Result<Option<(HeaderName, HeaderValue)>, String> {
+fn credential(auth: &Auth) -> Credential {
     Ok(match auth {
         Auth::None => None,
         Auth::Bearer(token) => Some((AUTHORIZATION, value("Bearer ", token)?)),

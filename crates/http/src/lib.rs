@@ -15,8 +15,9 @@
 //!   switch verification off. `SSL_CERT_FILE` and `SSL_CERT_DIR` say where this system's roots
 //!   are, as for every OpenSSL program; [`SystemRoots::origin`] shows that they do, and a service
 //!   with `tls.ca` does not look at them.
-//! - Buffers of this crate that held a token or a body are wiped. What `hyper` and `rustls` buffer
-//!   on the way is theirs: a few KiB a connection that the next answer overwrites.
+//! - Buffers of this crate that held a token or a body are wiped. `rustls`' buffer is cleared before
+//!   each read. `hyper` gets new buffers after each request; the old ones are wiped in a program
+//!   whose allocator wipes what is freed.
 //!
 //! # Running
 //! Futures of this crate need a tokio runtime with I/O and time; one thread is enough. Whatever may
@@ -36,6 +37,7 @@ mod link;
 mod retry_after;
 mod settings;
 mod tls;
+mod wiped;
 
 pub use answer::Exchange;
 pub use client::{Answer, Call, HttpClient};

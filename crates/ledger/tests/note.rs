@@ -143,6 +143,63 @@ fn keys_of_other_ledgers_and_secrets_sign_nothing_here() {
     ));
 }
 
+/// Ed25519 cosignatures with the key whose secret is 0x00 to 0x1f, as `aics-tlog` 0.2.1 makes them.
+#[test]
+fn the_cosignature_of_a_witness_holds_with_its_time() {
+    let key = "witness.example/w1+e75f6532+BAOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4";
+    let keys: [VerifierKey; 1] = [key.parse().expect("a vkey")];
+    assert_eq!(keys[0].algorithm(), Algorithm::Ed25519Cosignature);
+    let note = |signature: &str| -> Note {
+        let text =
+            "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
+        let signature = format!("\u{2014} witness.example/w1 {signature}");
+        Note::new(
+            text.to_owned(),
+            vec![signature.parse().expect("a signature")],
+        )
+        .expect("a note")
+    };
+    let holds = [
+        (
+            1_679_315_147,
+            "519lMgAAAABkGFDLBuRDazBLVac2NE+Y+IjbjQOcXLfF9CSDZVUIoS83rE1nFZsVE8YiWV6Ngr7lV8H6bdoBQGP/l73euDMQ9k+bBQ==",
+        ),
+        (
+            i64::MAX as u64,
+            "519lMn//////////ArZnsvROkqvhjpAegoAeDL7ZhKeTSqrxWm6xQFIQoFzEmvvbotdPmk85Luoe36wmr1GO5eXYUF7uJ5XOnKx3BA==",
+        ),
+    ];
+    for (time, signature) in holds {
+        let by = signers(&note(signature), &keys).expect("signed")[0];
+        assert_eq!((by.by, by.time), (&keys[0], Some(time)));
+    }
+    // A second more than a cosignature may say.
+    let too_late = note(
+        "519lMoAAAAAAAAAAExBf3OiX8/sS9ImtY6D954YoSgh9Sh3IL6JR6k7z4mBi31XE3U/gpXVo5+MoNmfROMHNR/r0dO8vii8Bka+tDQ==",
+    );
+    assert!(matches!(
+        signers_error(&too_late, &keys),
+        Error::Forged { .. }
+    ));
+}
+
+#[test]
+fn a_signature_is_of_a_key_only_if_name_and_identifier_are() {
+    let key = key();
+    let note = key.sign(&checkpoint(), None).expect("signed");
+    let signature = &note.signatures()[0];
+    let bytes = signature.bytes().to_vec();
+    let others = [
+        Signature::new("another/name".to_owned(), signature.key_id(), bytes.clone()),
+        Signature::new(ORIGIN.to_owned(), [0; 4], bytes),
+    ];
+    for other in others {
+        let other = Note::new(note.text().to_owned(), vec![other.expect("a signature")]);
+        let other = other.expect("a note");
+        assert_eq!(signers_error(&other, key.verifier_keys()), Error::Unsigned);
+    }
+}
+
 #[test]
 fn one_false_signature_of_a_known_key_spoils_the_note() {
     let key = key();

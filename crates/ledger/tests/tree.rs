@@ -218,6 +218,21 @@ fn a_proof_holds_for_no_other_leaf_nor_older_tree() {
     assert!(!verify_inclusion(&root, 5, 5, &[], &root));
 }
 
+/// The root of a part of a tree, passed off as the root of more leaves.
+#[test]
+fn a_proof_that_ends_below_the_root_does_not_hold() {
+    let lines = lines(2);
+    let leaf = leaf_hash(&lines[0]);
+    let proof = [leaf_hash(&lines[1])];
+    let root = frontier(&lines).root();
+    for size in [3, 4, 5, 8] {
+        assert!(!verify_inclusion(&leaf, 0, size, &proof, &root));
+        assert!(!verify_consistency((1, &leaf), (size, &root), &proof));
+    }
+    assert!(verify_inclusion(&leaf, 0, 2, &proof, &root));
+    assert!(verify_consistency((1, &leaf), (2, &root), &proof));
+}
+
 #[test]
 fn what_was_pruned_is_an_error_and_no_wrong_proof() {
     let lines = lines(12);

@@ -12,6 +12,10 @@ pub(crate) fn harden() -> Vec<Entry> {
         let message = format!("A core dump of qseed could hold secrets: {why}.");
         shortcomings.push(Entry::new(Level::Warn, "dumpable", message));
     }
+    if let Err(why) = memory::forbid_new_privileges() {
+        let message = format!("A program that qseed starts could get more privileges: {why}.");
+        shortcomings.push(Entry::new(Level::Warn, "new-privileges", message));
+    }
     if let Err(why) = memory::lock() {
         let message = format!("Memory is not locked, so secrets could reach swap: {why}.");
         shortcomings.push(Entry::new(Level::Warn, "memory-not-locked", message));

@@ -37,21 +37,37 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
 /// # Errors
 /// What the system says, that it is no regular file, or [`io::ErrorKind::FileTooLarge`].
 pub fn read_regular(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let (file, metadata) = open_regular(path)?;
+    let (mut file, metadata) = open_regular(path)?;
     let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
     if length > limit {
         let why = format!("it is longer than {} KiB", limit / 1024);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
-    // Room for all of it at once, and a byte more to notice the end: a growing buffer would leave
-    // copies behind.
-    let room = length + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(room as u64).read_to_end(&mut bytes)?;
-    if bytes.len() == room {
-        return Err(io::Error::other("it grew while it was read"));
+    let bytes = read_at_most(&mut file, length)?;
+    bytes.ok_or_else(|| io::Error::other("it grew while it was read"))
+}
+
+/// Reads to the end, or `None` where there are more than `limit` bytes. `read_to_end` would read
+/// the first bytes of a short file into its stack frame, and a growing buffer leaves copies behind.
+///
+/// # Errors
+/// What the system says.
+pub fn read_at_most(from: &mut impl Read, limit: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    // A byte more, to notice the end.
+    let mut bytes = Zeroizing::new(vec![0; limit + 1]);
+    let mut filled = 0;
+    while filled <= limit {
+        match from.read(&mut bytes[filled..]) {
+            Ok(0) => {
+                bytes.truncate(filled);
+                return Ok(Some(bytes));
+            }
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
-    Ok(bytes)
+    Ok(None)
 }
 
 /// What other users can do with a file that they should not.

@@ -5,31 +5,48 @@
 //! A reference is read each time the secret is needed, so that a rotated secret takes effect
 //! without a restart. Nothing here prints a secret; [`memory`] keeps them from swap and dumps.
 
+pub mod environment;
 mod file;
 pub mod memory;
+pub mod pipe;
 
 use file::open_regular;
-pub use file::{Exposed, exposed, read_regular};
+pub use file::{Exposed, exposed, read_at_most, read_regular};
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroizing;
 
 /// The longest secret that is read, in bytes: private keys in PEM are a few thousand.
 pub const MAX_SECRET_BYTES: usize = 64 * 1024;
 
-/// A secret's bytes, wiped when dropped.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+/// A secret's bytes, which all clones share, wiped when the last one is dropped.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret {
-    bytes: Vec<u8>,
+    bytes: Arc<Zeroizing<Vec<u8>>>,
 }
 
 impl Secret {
     /// Takes over `bytes`.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
+        let bytes = Arc::new(Zeroizing::new(bytes));
+        Self { bytes }
+    }
+
+    /// Takes over what a file or a variable held, without one trailing line end, which editors and
+    /// `echo` leave and nobody means.
+    fn without_line_end(mut bytes: Zeroizing<Vec<u8>>) -> Self {
+        if bytes.last() == Some(&b'\n') {
+            bytes.pop();
+            if bytes.last() == Some(&b'\r') {
+                bytes.pop();
+            }
+        }
+        let bytes = Arc::new(bytes);
         Self { bytes }
     }
 
@@ -43,17 +60,6 @@ impl Secret {
     #[must_use]
     pub fn expose_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.bytes).ok()
-    }
-
-    /// Takes one trailing line end off, which editors and `echo` leave and nobody means.
-    fn without_line_end(mut self) -> Self {
-        if self.bytes.last() == Some(&b'\n') {
-            self.bytes.pop();
-            if self.bytes.last() == Some(&b'\r') {
-                self.bytes.pop();
-            }
-        }
-        self
     }
 }
 
@@ -143,10 +149,11 @@ impl SecretRef {
             Self::File(path) => read_file(path),
             Self::Credential(name) => read_file(&credential_path(name)?),
             Self::Environment(name) => {
-                use std::os::unix::ffi::OsStringExt;
                 let nothing = |why| SecretError::NoVariable(name.clone(), why);
-                let value = std::env::var_os(name).ok_or_else(|| nothing("is not set"))?;
-                let secret = Secret::new(value.into_vec()).without_line_end();
+                let value = environment::value_of(name);
+                let value = value.map_err(|_| nothing("cannot be read from its pipe"))?;
+                let value = value.ok_or_else(|| nothing("is not set"))?;
+                let secret = Secret::without_line_end(value);
                 if secret.bytes.is_empty() {
                     return Err(nothing("holds no secret: it is empty"));
                 }
@@ -210,8 +217,8 @@ fn credential_path(name: &str) -> Result<PathBuf, SecretError> {
 }
 
 fn read_file(path: &Path) -> Result<Secret, SecretError> {
-    let mut bytes = read_regular(path, MAX_SECRET_BYTES).map_err(|why| unreadable(path, why))?;
-    let secret = Secret::new(std::mem::take(&mut *bytes)).without_line_end();
+    let bytes = read_regular(path, MAX_SECRET_BYTES).map_err(|why| unreadable(path, why))?;
+    let secret = Secret::without_line_end(bytes);
     if secret.bytes.is_empty() {
         return Err(empty(path));
     }

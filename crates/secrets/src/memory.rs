@@ -1,5 +1,5 @@
 //! What keeps the secrets of a process in its memory: no core dump, no reading by other processes,
-//! no swap.
+//! no swap, no program that gets more privileges than this one.
 
 use std::io;
 
@@ -31,6 +31,15 @@ pub fn forbid_dumps() -> io::Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::process::setrlimit(Resource::Core, none)?;
     Ok(())
+}
+
+/// Forbids this process, and what it starts, to get more privileges than it has: a program with the
+/// set-user-ID bit runs without them.
+///
+/// # Errors
+/// What the system says.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    Ok(rustix::thread::set_no_new_privs(true)?)
 }
 
 /// Locks all memory of this process, present and future, page by page as it is touched.

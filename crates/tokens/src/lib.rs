@@ -20,6 +20,7 @@ pub mod ckr;
 pub mod directory;
 pub mod failure;
 pub mod find;
+mod kept_pins;
 mod nss_args;
 pub mod supervisor;
 mod token_info;

@@ -46,6 +46,10 @@ mod state;
 mod text;
 mod user;
 
+use std::alloc::System;
+
+use zeroizing_alloc::ZeroAlloc;
+
 pub use ckr::Ckr;
 pub use control::{FaultyToken, Login};
 pub use error::Error;
@@ -57,6 +61,11 @@ pub use record::{Call, Event, Record, monotonic_ns};
 pub use rules::{Action, Rule, When};
 pub use settings::{Padding, PinPad, PinSettings, Seeding, TokenSettings};
 pub use user::User;
+
+/// A module keeps no seed and no PIN but where it must, so that a test of memory finds what qseed
+/// kept.
+#[global_allocator]
+static WIPES: ZeroAlloc<System> = ZeroAlloc(System);
 
 /// The module's file name.
 pub const MODULE_FILE: &str = "libqseed_faulty_token.so";

@@ -9,6 +9,9 @@ use tempfile::TempDir;
 use crate::spy::SpyLog;
 use crate::{SOFTHSM, SPY, need, set_up};
 
+/// The user's PIN where a test does not care.
+const USER_PIN: &str = "1234";
+
 /// A folder with `SoftHSM` tokens and a spy's log. The user's PIN is `1234`, the security
 /// officer's `87654321`.
 pub struct SoftHsm {
@@ -59,7 +62,12 @@ impl SoftHsm {
 
     /// Makes a token and returns its slot id.
     pub fn add_token(&self, label: &str) -> u64 {
-        let said = self.initialise(&["--free", "--label", label]);
+        self.add_token_with_pin(label, USER_PIN)
+    }
+
+    /// Makes a token whose user has this PIN, and returns its slot id.
+    pub fn add_token_with_pin(&self, label: &str, pin: &str) -> u64 {
+        let said = self.initialise(&["--free", "--label", label], pin);
         let slot = said
             .split_whitespace()
             .last()
@@ -69,11 +77,11 @@ impl SoftHsm {
 
     /// Initialises the token `label` again, under another label.
     pub fn reinitialise_token(&self, label: &str, new_label: &str) {
-        self.initialise(&["--token", label, "--label", new_label]);
+        self.initialise(&["--token", label, "--label", new_label], USER_PIN);
     }
 
-    fn initialise(&self, arguments: &[&str]) -> String {
-        let pins = ["--so-pin", "87654321", "--pin", "1234"];
+    fn initialise(&self, arguments: &[&str], pin: &str) -> String {
+        let pins = ["--so-pin", "87654321", "--pin", pin];
         self.util(&[&["--init-token"], arguments, &pins].concat())
     }
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use qseed_config::{Config, Loaded, Warning};
 use qseed_engine::ModuleId;
-use qseed_secrets::Secret;
+use qseed_secrets::{Secret, environment};
 use qseed_tokens::supervisor::KeptPins;
 
 use crate::assemble::{Numbers, Plan};
@@ -24,8 +24,8 @@ pub(crate) struct ConfigSource {
     args: ConfigArgs,
     numbers: Numbers,
     kept: BTreeMap<ModuleId, KeptPins>,
-    /// The environment variables that secrets were read from since the start. One that is no
-    /// longer referred to still holds a secret.
+    /// The environment variables that secrets were read from since the start, and the one that says
+    /// where they are now. One that is no longer referred to still holds a secret.
     secret_variables: BTreeSet<String>,
 }
 
@@ -45,7 +45,7 @@ impl ConfigSource {
             args,
             numbers: Numbers::default(),
             kept: BTreeMap::new(),
-            secret_variables: BTreeSet::new(),
+            secret_variables: BTreeSet::from([environment::MARK.to_owned()]),
         };
         let prepared = source.prepare(config)?;
         let (plan, _) = source.accept(prepared);

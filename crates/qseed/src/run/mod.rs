@@ -21,8 +21,9 @@ mod usage;
 
 use std::sync::Arc;
 
-use qseed_config::{LoadError, Loaded};
+use qseed_config::{Level, LoadError, Loaded};
 use qseed_engine::Event;
+use qseed_secrets::environment;
 use qseed_tokens::supervisor::WorkerEvent;
 
 pub(crate) use config_source::ConfigSource;
@@ -50,8 +51,15 @@ type FromWorkers = (u32, WorkerEvent);
 
 /// Runs the daemon until it is stopped, or, with `--once`, until every partition was tried.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
-    let shortcomings = harden();
+    let mut shortcomings = harden();
+    let taken = environment::take_over();
     let Loaded { config, warnings } = load(&args.config, Acting::ForItself)?;
+    // Returns only if there are none, or if they stay where they are.
+    let taken = taken.and_then(|()| environment::execute_without(&config.secret_variables()));
+    if let Err(why) = taken {
+        let message = format!("Secrets stay in qseed's environment: {why}.");
+        shortcomings.push(Entry::new(Level::Warn, "secrets-in-environment", message));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)

@@ -10,6 +10,7 @@ mod hostile;
 mod ledger;
 mod link;
 mod logins;
+mod memory;
 mod modules;
 mod once;
 mod pins;

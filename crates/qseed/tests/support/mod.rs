@@ -16,6 +16,7 @@ pub mod faulty;
 pub mod figures;
 pub mod ledger;
 pub mod lines;
+pub mod memory;
 pub mod site;
 pub mod tpm;
 pub mod usage;

@@ -6,7 +6,6 @@
 
 mod allowance;
 mod output;
-mod pins;
 mod streams;
 
 use std::io;
@@ -23,9 +22,9 @@ use tokio::process::{Child, Command};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
+pub use crate::kept_pins::KeptPins;
 use allowance::{Allowance, Earned};
 pub use output::Stream;
-pub use pins::KeptPins;
 pub use qseed_model::Output;
 
 use crate::wire::{self, FromWorker, Hello, ToWorker};

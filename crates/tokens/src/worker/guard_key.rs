@@ -1,7 +1,7 @@
 //! The PIN guard's key, and the tags by which the daemon remembers PINs without knowing them.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -121,16 +121,16 @@ fn digest<const N: usize>(key: &hmac::Key, purpose: &[u8], parts: &[&[u8]]) -> [
 }
 
 fn read(path: &Path) -> io::Result<hmac::Key> {
-    // One byte more than a key, to notice a longer file. The buffer never grows.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(GUARD_KEY_BYTES + 1));
-    let file = open(path)?;
-    file.take(GUARD_KEY_BYTES as u64 + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() != GUARD_KEY_BYTES {
-        let why = "it does not hold 32 bytes; restore the key, or run: qseed guard --reset";
-        return Err(io::Error::other(why));
+    let bytes = qseed_secrets::read_at_most(&mut open(path)?, GUARD_KEY_BYTES)?;
+    match bytes {
+        Some(bytes) if bytes.len() == GUARD_KEY_BYTES => {
+            Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+        }
+        _ => {
+            let why = "it does not hold 32 bytes; restore the key, or run: qseed guard --reset";
+            Err(io::Error::other(why))
+        }
     }
-    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
 }
 
 /// Opens the key, if no other user can have written or read it.

@@ -95,6 +95,7 @@ fn read_pin(worker: &Worker, how: &Open) -> Result<Secret, TokenFailure> {
             let text = "the environment variable of the PIN was not set when qseed read the \
                         configuration";
             let pin = worker.sent_pin(how.partition);
+            let pin = pin.map_err(|error| unavailable(format!("cannot read the PIN: {error}")))?;
             return pin.ok_or_else(|| unavailable(text.to_owned()));
         }
         PinSource::None => {

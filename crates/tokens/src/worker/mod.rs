@@ -22,8 +22,7 @@ mod session;
 mod slots;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{ErrorKind, IoSliceMut, Read};
+use std::io::{self, ErrorKind, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -44,6 +43,7 @@ use operation::{Command, Operation};
 use pool::Pool;
 use slots::Slots;
 
+use crate::kept_pins::KeptPins;
 use crate::wire::{self, Decoder, FromWorker, Hello, ToWorker};
 
 /// Exit codes (sysexits): started by hand, the module does not load.
@@ -74,12 +74,7 @@ pub fn run() -> ExitCode {
 }
 
 /// Loads the module and carries out messages until `Shutdown`.
-fn serve(
-    hello: Hello,
-    pins: Option<OwnedFd>,
-    link: Link,
-    mut messages: Messages<UnixStream>,
-) -> ExitCode {
+fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, mut messages: Messages) -> ExitCode {
     // The daemon has the same limits and capabilities, and logs it where this fails.
     let _ = qseed_secrets::memory::lock();
     let module = match Module::load(&hello.module, hello.init_args) {
@@ -96,21 +91,15 @@ fn serve(
         slots: Slots::default(),
         guard_key: GuardKey::new(hello.guard_key),
         logins: Mutex::default(),
-        pins: Mutex::default(),
+        pins: Mutex::new(pins.map(KeptPins::received)),
         asks: AtomicU64::new(1),
         pool: Pool::new(hello.concurrency),
         inboxes: Mutex::default(),
         recheck_after: hello.recheck_after,
     });
-    let mut pins = pins.map(|pipe| Messages::new(File::from(pipe)));
-    while let Some(ToWorker::Pin { partition, pin }) = pins.as_mut().and_then(Messages::next) {
-        locked(&worker.pins).insert(partition, pin);
-    }
     loop {
         match messages.next() {
-            Some(ToWorker::Pin { partition, pin }) => {
-                locked(&worker.pins).insert(partition, pin);
-            }
+            Some(ToWorker::Pin { partition, pin }) => worker.replace_pin(partition, pin),
             Some(ToWorker::Open(how)) => worker.post(how.partition, Command::Open(how)),
             Some(ToWorker::Verdict {
                 partition,
@@ -144,8 +133,8 @@ struct Worker {
     slots: Slots,
     guard_key: GuardKey,
     logins: Mutex<Logins>,
-    /// The PINs that the daemon sent, by partition.
-    pins: Mutex<HashMap<u32, Secret>>,
+    /// The PINs that came from the daemon.
+    pins: Mutex<Option<KeptPins>>,
     asks: AtomicU64,
     pool: Arc<Pool>,
     inboxes: Mutex<HashMap<u32, Arc<Inbox>>>,
@@ -165,8 +154,23 @@ impl Worker {
         inbox.post(self, command, here);
     }
 
-    fn sent_pin(&self, partition: u32) -> Option<Secret> {
-        locked(&self.pins).get(&partition).cloned()
+    /// A PIN that came from the daemon, for one login.
+    fn sent_pin(&self, partition: u32) -> io::Result<Option<Secret>> {
+        let pins = locked(&self.pins);
+        let pin = pins.as_ref().map(|kept| kept.pin_of(partition));
+        Ok(pin.transpose()?.flatten())
+    }
+
+    fn replace_pin(&self, partition: u32, pin: Secret) {
+        let mut pins = locked(&self.pins);
+        let replaced = match &mut *pins {
+            Some(kept) => kept.replace(partition, pin),
+            none => KeptPins::keep([&(partition, pin)]).map(|kept| *none = Some(kept)),
+        };
+        // The next worker gets it from the daemon. This one would go on with the old PIN.
+        if replaced.is_err() {
+            process::end();
+        }
     }
 
     fn logins(&self) -> MutexGuard<'_, Logins> {
@@ -204,14 +208,14 @@ impl Worker {
     }
 }
 
-/// Reads the daemon's messages, from the socket or a pipe.
-struct Messages<R> {
-    from: R,
+/// Reads the daemon's messages.
+struct Messages {
+    from: UnixStream,
     decoder: Decoder,
 }
 
-impl<R: Read> Messages<R> {
-    fn new(from: R) -> Self {
+impl Messages {
+    fn new(from: UnixStream) -> Self {
         Self {
             from,
             decoder: Decoder::new(wire::MAX_FRAME_BYTES),
@@ -231,9 +235,7 @@ impl<R: Read> Messages<R> {
             }
         }
     }
-}
 
-impl Messages<UnixStream> {
     /// Reads the first bytes, and the pipe with PINs that may come beside them.
     fn begin(&mut self) -> Option<OwnedFd> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -16,6 +16,7 @@ const FIRST_FREE_FD: i32 = 3;
 pub(super) fn harden() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     ignore_signals()?;
+    qseed_secrets::memory::forbid_new_privileges()?;
     qseed_secrets::memory::forbid_dumps()
 }
 
