@@ -13,6 +13,7 @@ mod logins;
 mod memory;
 mod modules;
 mod once;
+mod other_tools;
 mod pins;
 mod process;
 mod records;
