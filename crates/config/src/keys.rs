@@ -75,6 +75,7 @@ pub(crate) const MODULE: Keys = &[
     "deadline",
     "concurrency",
     "output",
+    "network",
 ];
 pub(crate) const RESERVE: Keys = &["cover", "max_age"];
 pub(crate) const AUDIT: Keys = &[

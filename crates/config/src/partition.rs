@@ -84,6 +84,8 @@ pub struct Module {
     pub concurrency: u16,
     /// What the log has of that which the library writes to standard output and error.
     pub output: Output,
+    /// Whether its worker process may open other connections than to local sockets.
+    pub network: bool,
 }
 
 impl Module {
@@ -97,6 +99,7 @@ impl Module {
             deadline: Duration::from_secs(30),
             concurrency: 8,
             output: Output::Count,
+            network: true,
         }
     }
 }
@@ -112,6 +115,7 @@ impl fmt::Debug for Module {
             .field("deadline", &self.deadline)
             .field("concurrency", &self.concurrency)
             .field("output", &self.output)
+            .field("network", &self.network)
             .finish()
     }
 }

@@ -163,15 +163,20 @@ fn what_is_left_out_has_its_default() {
     );
     let module = &config.modules[0];
     assert_eq!(
-        (module.deadline, module.concurrency, module.output),
-        (Duration::from_secs(30), 8, Output::Count)
+        (
+            module.deadline,
+            module.concurrency,
+            module.output,
+            module.network
+        ),
+        (Duration::from_secs(30), 8, Output::Count, true)
     );
 }
 
 #[test]
 fn general_keys_are_allowed_in_the_flat_form() {
     let general = "qrypt_url: https://qrypt.example:8443\nlisten: '[::1]:9464'\naudit: {}\n\
-        state_dir: state\nlog: {level: warn}\nmodules: [{path: l.so, concurrency: 2, output: log}]\n\
+        state_dir: state\nlog: {level: warn}\nmodules: [{path: l.so, concurrency: 2, output: log,\n        network: false}]\n\
         control_socket: s\nreserve: {cover: 2h}\nmix_local: true\n";
     let text =
         "size: 1\nqrypt_token: t\ncryptoki_lib: l.so\ncryptoki_slot_id: 0\ncryptoki_user_pin: 1\n";
@@ -193,6 +198,7 @@ fn general_keys_are_allowed_in_the_flat_form() {
     assert_eq!(config.modules.len(), 1);
     assert_eq!(config.modules[0].concurrency, 2);
     assert_eq!(config.modules[0].output, Output::Log);
+    assert!(!config.modules[0].network);
     let two_hours = Duration::from_secs(7_200);
     assert_eq!(
         config.reserve,

@@ -157,6 +157,7 @@ impl Plan {
                         &module.init_args,
                         module.concurrency,
                         module.output,
+                        module.network,
                     )),
                 })
                 .collect(),

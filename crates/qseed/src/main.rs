@@ -7,6 +7,7 @@ mod assemble;
 mod audit;
 mod check;
 mod cli;
+mod closed;
 mod exit;
 mod guard;
 mod guard_file;

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use qseed_config::Module;
+use qseed_config::{Config, Module};
 use qseed_tokens::ckr::{Ckr, Function};
 use qseed_tokens::directory::{LibraryInfo, SlotReport};
 use qseed_tokens::failure::TokenFailure;
@@ -15,6 +15,7 @@ use qseed_tokens::wire::{FromWorker, ToWorker};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
 
+use crate::closed::closed_to;
 use crate::exit::{Code, Failure};
 use crate::log::{format_duration, printable};
 
@@ -83,19 +84,37 @@ impl ModuleFailure {
     }
 }
 
-/// How a worker of `module` is started; the files of the PIN guard are in `state_dir`.
-pub(crate) fn worker_spec(module: &Module, withheld: Vec<String>, state_dir: &Path) -> WorkerSpec {
+/// How a worker of `module` is started, with nothing of qseed's that is closed to it.
+pub(crate) fn worker_spec(module: &Module) -> WorkerSpec {
     WorkerSpec {
         // The running program, even while an upgrade replaces its file: two versions must not mix.
         program: PathBuf::from("/proc/self/exe"),
         module: module.path.clone(),
         init_args: module.init_args.clone(),
         environment: module.environment.clone(),
-        withheld,
-        guard_key: state_dir.join(crate::guard_file::KEY),
+        withheld: Vec::new(),
+        guard_key: PathBuf::new(),
+        guard_key_may_be_made: false,
+        network: module.network,
+        closed: Vec::new(),
         concurrency: module.concurrency,
         recheck_after: RECHECK_AFTER,
         output: module.output,
+    }
+}
+
+/// How a worker of one of the modules of the configuration in `file` is started.
+pub(crate) fn configured_spec(
+    module: &Module,
+    config: &Config,
+    file: &Path,
+    withheld: Vec<String>,
+) -> WorkerSpec {
+    WorkerSpec {
+        withheld,
+        guard_key: config.state_dir.join(crate::guard_file::KEY),
+        closed: closed_to(module, config, file),
+        ..worker_spec(module)
     }
 }
 
@@ -243,7 +262,7 @@ impl ModuleWorker {
         self.send(ToWorker::List { request: 0 });
         loop {
             match self.answer().await? {
-                FromWorker::Ready(library) => {
+                FromWorker::Ready { library, .. } => {
                     listing.library = library;
                     listing.is_loaded = true;
                 }

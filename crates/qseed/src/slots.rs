@@ -26,7 +26,7 @@ pub(crate) fn slots(args: &SlotsArgs) -> Result<(), Failure> {
         ..Module::new(path.clone())
     };
     // No PIN is presented, so the PIN guard's files do not matter.
-    let spec = worker_spec(&module, Vec::new(), Path::new(""));
+    let spec = worker_spec(&module);
     let listing = block_on(list(spec, DEADLINE))?;
     for line in &listing.output {
         remark(&format!("the module wrote: {line}"));

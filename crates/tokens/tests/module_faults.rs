@@ -158,6 +158,9 @@ fn a_worker_that_hangs_dies_with_the_daemon() {
         module: bench.spec.module.clone(),
         init_args: None,
         guard_key: bench.spec.guard_key.clone(),
+        guard_key_may_be_made: false,
+        network: true,
+        closing: 0,
         concurrency: 1,
         recheck_after: bench.spec.recheck_after,
     });

@@ -27,6 +27,7 @@
 //!
 //! The module is made for 64-bit Linux, where a `CK_ULONG` is a `u64`.
 
+mod attempt;
 mod ckr;
 mod control;
 mod crash;
@@ -36,6 +37,7 @@ mod ffi;
 mod flags;
 mod function;
 mod hex;
+mod intrude;
 mod locate;
 mod module;
 mod plan;
@@ -50,6 +52,7 @@ use std::alloc::System;
 
 use zeroizing_alloc::ZeroAlloc;
 
+pub use attempt::Attempt;
 pub use ckr::Ckr;
 pub use control::{FaultyToken, Login};
 pub use error::Error;

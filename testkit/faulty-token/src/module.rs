@@ -282,6 +282,15 @@ impl Module {
             Action::Stdout(text) => say(&mut io::stdout(), text),
             Action::Stderr(text) => say(&mut io::stderr(), text),
             Action::Send { bytes, times } => hostile::send(bytes, *times),
+            Action::Try(attempts) => {
+                for attempt in attempts {
+                    let error = hostile::attempt(attempt).err();
+                    self.record(Event::Tried {
+                        attempt: attempt.clone(),
+                        error: error.map(|error| error.to_string()),
+                    });
+                }
+            }
         }
         None
     }

@@ -12,7 +12,7 @@ use rustix::thread::gettid;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use crate::{Action, Ckr, Function, User, hex};
+use crate::{Action, Attempt, Ckr, Function, User, hex};
 
 /// One line of the record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,13 @@ pub enum Event {
         call: u64,
         /// What happens to it.
         action: Action,
+    },
+    /// A hostile library tried something.
+    Tried {
+        /// What.
+        attempt: Attempt,
+        /// Why it failed; none: it worked.
+        error: Option<String>,
     },
     /// So many calls were in progress at once in this process, more than ever before.
     Concurrency {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Ckr, Function};
+use crate::{Attempt, Ckr, Function};
 
 /// What a call does instead of its work, or in addition to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub enum Action {
         /// How often.
         times: u32,
     },
+    /// Tries these things one after the other, and records how each went.
+    Try(Vec<Attempt>),
 }
 
 /// Whether a rule acts before the function's work or after it.

@@ -46,6 +46,7 @@ fn module(item: &Node, paths: &mut Unique<PathBuf>, findings: &Findings) -> Read
     let output = section.or("output", default.output, |field| {
         field.choice(&[("count", Output::Count), ("log", Output::Log)])
     });
+    let network = section.or("network", default.network, Field::boolean);
     Ok(Module {
         path: path?,
         environment: environment?,
@@ -53,6 +54,7 @@ fn module(item: &Node, paths: &mut Unique<PathBuf>, findings: &Findings) -> Read
         deadline: deadline?,
         concurrency: concurrency?,
         output: output?,
+        network: network?,
     })
 }
 

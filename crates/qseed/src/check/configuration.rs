@@ -12,6 +12,7 @@ use crate::advice::RESET;
 use crate::assemble::shortages;
 use crate::exit::Code;
 use crate::guard_file;
+use crate::harden::Hardening;
 use crate::print::count;
 use crate::run::{USAGE, unreadable};
 use crate::state_dir::{StateDir, StateDirError};
@@ -103,6 +104,26 @@ pub(super) fn accepted(file: &Path, config: &Config, warnings: &[Warning]) -> Ve
         subjects.push(source);
     }
     subjects
+}
+
+/// What protects qseed's processes on this machine. Whether memory can be locked depends on the
+/// limits of the service, which are not those of this command.
+pub(super) fn hardening(hardening: &Hardening) -> Subject {
+    let mut subject = Subject::new("hardening", "this machine");
+    for measure in hardening.measures() {
+        match measure.name {
+            "landlock" | "system-calls" if !measure.is_granted() => {
+                subject.warning(
+                    measure.name,
+                    &measure.text,
+                    "use a newer kernel with Landlock",
+                );
+            }
+            "memory" | "core-dumps" => {}
+            _ => subject.ok(measure.name, &measure.text),
+        }
+    }
+    subject
 }
 
 /// A secret that cannot be read. One that is not there yet may come later.

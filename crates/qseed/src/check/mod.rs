@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use crate::assemble::load;
 use crate::cli::CheckArgs;
 use crate::exit::{Code, Failure};
-use crate::harden::harden;
+use crate::harden::Hardening;
 use crate::module_worker::block_on;
 use crate::print::{count, print, print_json};
 use crate::run::ConfigSource;
@@ -35,7 +35,7 @@ use verdict::{Finding, Subject};
 
 /// Checks everything and prints a verdict a line.
 pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
-    harden();
+    let hardening = Hardening::begin();
     let mut report = Report {
         args,
         subjects: Vec::new(),
@@ -53,7 +53,9 @@ pub(crate) fn check(args: &CheckArgs) -> Result<(), Failure> {
             return report.refuse(configuration::impossible(file, &failure.to_string()));
         }
     };
+    let hardening = hardening.of(&plan.config, file);
     report.add(first)?;
+    report.add(vec![configuration::hardening(&hardening)])?;
     let state_dir = &plan.config.state_dir;
     let guard = match configuration::presents_pins(&plan.config) {
         true if args.login => Some(PinGuard::presenting(state_dir)),

@@ -14,7 +14,7 @@ use super::partitions::{Found, find};
 use super::probe;
 use super::verdict::Subject;
 use crate::assemble::Plan;
-use crate::module_worker::{Listing, ModuleFailure, ModuleWorker, list, worker_spec};
+use crate::module_worker::{Listing, ModuleFailure, ModuleWorker, configured_spec, list};
 use crate::print::count;
 use crate::run::ConfigSource;
 
@@ -34,8 +34,9 @@ pub(super) struct Shared {
 
 impl Shared {
     fn worker_spec(&self, module: &config::Module) -> WorkerSpec {
-        let variables = self.config_source.secret_variables();
-        worker_spec(module, variables, &self.plan.config.state_dir)
+        let source = &self.config_source;
+        let variables = source.secret_variables();
+        configured_spec(module, &self.plan.config, source.path(), variables)
     }
 
     fn partitions(
@@ -192,7 +193,8 @@ impl Tokens<'_> {
         let worker = match &mut self.worker {
             Some(worker) => worker,
             none => {
-                let spec = self.shared.worker_spec(self.module);
+                let mut spec = self.shared.worker_spec(self.module);
+                spec.guard_key_may_be_made = guard.is_some_and(PinGuard::key_may_be_made);
                 let source = &self.shared.config_source;
                 let guard = self.shared.guard.as_ref();
                 let pins = guard.and_then(|_| source.kept_pins(self.id));

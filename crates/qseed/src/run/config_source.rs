@@ -5,6 +5,7 @@
 //! ([`KeptPins`]); the daemon wipes its own copies.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use qseed_config::{Config, Loaded, Warning};
 use qseed_engine::ModuleId;
@@ -79,6 +80,11 @@ impl ConfigSource {
         let variables = prepared.plan.config.secret_variables();
         self.secret_variables.extend(variables);
         (prepared.plan, prepared.pins)
+    }
+
+    /// The configuration's file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.args.config
     }
 
     /// The variables that no worker inherits.

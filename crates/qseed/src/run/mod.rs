@@ -21,7 +21,7 @@ mod usage;
 
 use std::sync::Arc;
 
-use qseed_config::{Level, LoadError, Loaded};
+use qseed_config::{LoadError, Loaded};
 use qseed_engine::Event;
 use qseed_secrets::environment;
 use qseed_tokens::supervisor::WorkerEvent;
@@ -31,7 +31,7 @@ pub(crate) use usage::NAME as USAGE;
 
 use crate::cli::{ConfigArgs, RunArgs};
 use crate::exit::{Code, Failure};
-use crate::harden::harden;
+use crate::harden::Hardening;
 use crate::log::Entry;
 use crate::state_dir::Acting;
 
@@ -51,15 +51,13 @@ type FromWorkers = (u32, WorkerEvent);
 
 /// Runs the daemon until it is stopped, or, with `--once`, until every partition was tried.
 pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
-    let mut shortcomings = harden();
+    let mut hardening = Hardening::begin();
     let taken = environment::take_over();
     let Loaded { config, warnings } = load(&args.config, Acting::ForItself)?;
     // Returns only if there are none, or if they stay where they are.
     let taken = taken.and_then(|()| environment::execute_without(&config.secret_variables()));
-    if let Err(why) = taken {
-        let message = format!("Secrets stay in qseed's environment: {why}.");
-        shortcomings.push(Entry::new(Level::Warn, "secrets-in-environment", message));
-    }
+    hardening.add_environment(taken);
+    let hardening = hardening.of(&config, &args.config.config);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -68,7 +66,7 @@ pub(crate) fn run(args: RunArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::internal("cannot start", error))?;
     // A task, and not the runtime's root: waking the root costs two system calls each time.
     let daemon = runtime.spawn(async move {
-        daemon::Daemon::start(args, config, &warnings, shortcomings)?
+        daemon::Daemon::start(args, config, &warnings, &hardening)?
             .run()
             .await
     });

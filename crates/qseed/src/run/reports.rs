@@ -1,6 +1,6 @@
 //! The desk for reports: it hands what happened to those who keep track of it, and writes the log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use qseed_config::{Level, Output};
@@ -22,6 +22,8 @@ pub(super) struct Reports {
     links: BTreeMap<SourceId, Arc<Link>>,
     /// The lines that modules wrote and the log does not have, by the module's name.
     lines_written: BTreeMap<String, u64>,
+    /// What the kernel did not grant to workers, by the module's name: each has one line.
+    less_confined: BTreeSet<(String, String)>,
 }
 
 impl Reports {
@@ -34,6 +36,7 @@ impl Reports {
             tokens: Tokens::new(),
             links: BTreeMap::new(),
             lines_written: BTreeMap::new(),
+            less_confined: BTreeSet::new(),
         }
     }
 
@@ -128,6 +131,15 @@ impl Reports {
     /// Forgets which token a partition was opened on.
     pub(super) fn forget_token(&mut self, partition: PartitionId) {
         self.tokens.remove(&partition);
+    }
+
+    /// A worker could not be confined as it should.
+    pub(super) fn less_confined(&mut self, name: &str, missing: &[String]) {
+        for why in missing {
+            if self.less_confined.insert((name.to_owned(), why.clone())) {
+                self.write(shell::less_confined(name, why));
+            }
+        }
     }
 
     /// A module wrote lines which are not passed on. Where none is, they have a line of the log

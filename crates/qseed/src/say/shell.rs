@@ -24,6 +24,12 @@ pub(crate) fn connected(level: Level, name: &str, link: &Link) -> Entry {
         .with("certificate_expires", expires)
 }
 
+/// A worker could not be confined as it should.
+pub(crate) fn less_confined(name: &str, why: &str) -> Entry {
+    let message = format!("{name} can do more than it should: {why}.");
+    Entry::new(Level::Warn, "module-less-confined", message).with("module", name)
+}
+
 /// The PIN guard lets nobody log in, or does again.
 pub(crate) fn guard_file(fault: Option<&impl Display>) -> Entry {
     match fault {

@@ -26,6 +26,16 @@ impl Site {
         }
     }
 
+    /// The same where an installed qseed has its files. `None` where this user may not write there.
+    pub fn installed() -> Option<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("qseed-test-")
+            .tempdir_in("/var/lib");
+        Some(Self {
+            folder: folder.ok()?,
+        })
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

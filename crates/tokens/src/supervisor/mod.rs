@@ -26,6 +26,7 @@ pub use crate::kept_pins::KeptPins;
 use allowance::{Allowance, Earned};
 pub use output::Stream;
 pub use qseed_model::Output;
+use qseed_sandbox::Closed;
 
 use crate::wire::{self, FromWorker, Hello, ToWorker};
 
@@ -39,6 +40,9 @@ const READ_AFTER_END: Duration = Duration::from_secs(1);
 /// as the session is open, and answers `CKR_OK`. One `C_GetTokenInfo` a minute and partition is
 /// what a monitoring script asks of an HSM, and less than the seeds of most.
 pub const RECHECK_AFTER: Duration = Duration::from_secs(60);
+
+/// Closed files of one message: a path has 4 KiB at most.
+const CLOSED_AT_ONCE: usize = wire::MAX_FRAME_BYTES / 4_200;
 
 /// How to start a module's worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +59,12 @@ pub struct WorkerSpec {
     pub withheld: Vec<String>,
     /// The file that holds the PIN guard's key.
     pub guard_key: PathBuf,
+    /// Whether the guard's key may be made if it is missing.
+    pub guard_key_may_be_made: bool,
+    /// Whether the module may use the network.
+    pub network: bool,
+    /// Files that the module must not open.
+    pub closed: Vec<Closed>,
     /// How many Cryptoki calls may run at once, at least 1.
     pub concurrency: u16,
     /// How long ago a token may have been checked when it gets a seed: [`RECHECK_AFTER`].
@@ -155,12 +165,17 @@ impl Worker {
 
         // For the `Hello`.
         earned.add(false);
-        Ok(Self {
+        let worker = Self {
             pid,
             outgoing,
             earned,
             killed,
-        })
+        };
+        for closed in spec.closed.chunks(CLOSED_AT_ONCE) {
+            // The queue is closed once the worker is gone, which `Exited` says.
+            let _ = worker.outgoing.send(ToWorker::Closes(closed.to_vec()));
+        }
+        Ok(worker)
     }
 
     /// The process id.
@@ -234,6 +249,9 @@ fn hello(spec: &WorkerSpec) -> Hello {
         module: spec.module.clone(),
         init_args: spec.init_args.clone(),
         guard_key: spec.guard_key.clone(),
+        guard_key_may_be_made: spec.guard_key_may_be_made,
+        network: spec.network,
+        closing: spec.closed.len().div_ceil(CLOSED_AT_ONCE) as u64,
         concurrency: spec.concurrency,
         recheck_after: spec.recheck_after,
     }
@@ -253,6 +271,9 @@ async fn watch(
             () = killed.notified() => kill_group(pid),
         }
     };
+    // Processes that the module started. While there is one, the group's id is no other's; with none,
+    // numbers would have to go once around within this moment.
+    kill_group(pid);
     let all_read = async { while streams.join_next().await.is_some() {} };
     if tokio::time::timeout(READ_AFTER_END, all_read)
         .await
@@ -265,7 +286,7 @@ async fn watch(
     events.report(WorkerEvent::Exited(status)).await;
 }
 
-/// Kills the worker's process group. Its id cannot be another's yet: nobody has waited for it.
+/// Kills the worker's process group.
 fn kill_group(pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {
@@ -286,6 +307,9 @@ mod tests {
             environment: Vec::new(),
             withheld: Vec::new(),
             guard_key: "guard.key".into(),
+            guard_key_may_be_made: false,
+            network: true,
+            closed: Vec::new(),
             concurrency: 1,
             recheck_after: std::time::Duration::from_secs(1),
             output: Output::Count,

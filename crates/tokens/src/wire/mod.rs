@@ -13,6 +13,7 @@ use std::time::Duration;
 use qseed_entropy::Seed;
 use qseed_model::pins::{HeldBack, PinAnswer, PinTags};
 use qseed_model::{Login, TokenChoice};
+use qseed_sandbox::Closed;
 use qseed_secrets::Secret;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,8 @@ pub const VERSION: u32 = 1;
 pub enum ToWorker {
     /// First, and once: load this module. Answered by `Ready` or `InitFailed`.
     Hello(Hello),
+    /// Right after `Hello`, as often as it says: files that the module must not open. Not answered.
+    Closes(Vec<Closed>),
     /// A PIN that the worker cannot read itself: one that the configuration spells out, or one in
     /// an environment variable, which it does not inherit. It replaces an earlier one. Not
     /// answered.
@@ -85,6 +88,12 @@ pub struct Hello {
     pub init_args: Option<String>,
     /// The file that holds the PIN guard's key.
     pub guard_key: PathBuf,
+    /// Whether the module may use the network.
+    pub network: bool,
+    /// How many messages `Closes` follow before anything else.
+    pub closing: u64,
+    /// Whether the guard's key may be made if it is missing, before the module is loaded.
+    pub guard_key_may_be_made: bool,
     /// How many Cryptoki calls may run at once.
     pub concurrency: u16,
     /// How long ago a token may have been checked when it gets a seed.
@@ -130,7 +139,11 @@ pub enum PinSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromWorker {
     /// The module is loaded; what it says about itself, empty if it does not answer.
-    Ready(LibraryInfo),
+    Ready {
+        library: LibraryInfo,
+        /// What the kernel did not grant to keep the module in its bounds.
+        missing: Vec<String>,
+    },
     /// The module cannot be loaded or initialised; the worker exits.
     InitFailed(TokenFailure),
     /// The partition is open, and logged in if it wants a login.

@@ -43,6 +43,18 @@ impl GuardKey {
         }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the key if it is missing.
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        match read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(&self.path),
+            key => key.map(drop),
+        }
+    }
+
     /// The digests of a PIN at a token for a kind of user; without a PIN, those of the PIN that will
     /// be entered at the token. A key that is missing is made if it may be.
     ///
@@ -92,7 +104,12 @@ impl GuardKey {
                  `state_dir`, restore the key, or run: qseed guard --reset"
             )));
         }
-        make(&self.path).map_err(|error| cannot("make", error))?;
+        // A worker whose module is loaded may have no access to the state directory any more: the
+        // next one makes the key before that.
+        make(&self.path).map_err(|error| TokenFailure {
+            class: FailureClass::ReloadModule,
+            ..cannot("make", error)
+        })?;
         // Another worker may have been first: the file's key is the key.
         read(&self.path).map_err(|error| cannot("read", error))
     }

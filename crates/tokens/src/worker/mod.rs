@@ -31,6 +31,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use qseed_sandbox::{Confined, NotGranted};
 use qseed_secrets::Secret;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
@@ -43,6 +44,7 @@ use operation::{Command, Operation};
 use pool::Pool;
 use slots::Slots;
 
+use crate::failure::{FailureClass, TokenFailure};
 use crate::kept_pins::KeptPins;
 use crate::wire::{self, Decoder, FromWorker, Hello, ToWorker};
 
@@ -77,6 +79,29 @@ pub fn run() -> ExitCode {
 fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, mut messages: Messages) -> ExitCode {
     // The daemon has the same limits and capabilities, and logs it where this fails.
     let _ = qseed_secrets::memory::lock();
+    let mut closed = Vec::new();
+    for _ in 0..hello.closing {
+        match messages.next() {
+            Some(ToWorker::Closes(more)) => closed.extend(more),
+            _ => process::end(),
+        }
+    }
+    let guard_key = GuardKey::new(hello.guard_key);
+    if hello.guard_key_may_be_made {
+        // What is wrong is reported when a login needs the key.
+        let _ = guard_key.prepare();
+    }
+    let confined = match qseed_sandbox::confine(&closed, guard_key.path(), hello.network) {
+        Ok(confined) => confined,
+        Err(why) => {
+            let text = format!("the network cannot be closed to it: {why}");
+            let failure = TokenFailure::new(FailureClass::Device, text);
+            link.send(&FromWorker::InitFailed(failure));
+            return ExitCode::from(UNAVAILABLE);
+        }
+    };
+    let missing = confined.missing.iter().map(NotGranted::to_string);
+    let missing = missing.collect();
     let module = match Module::load(&hello.module, hello.init_args) {
         Ok(module) => module,
         Err(failure) => {
@@ -84,12 +109,14 @@ fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, mut messages: Messages
             return ExitCode::from(UNAVAILABLE);
         }
     };
-    link.send(&FromWorker::Ready(module.library().clone()));
+    let library = module.library().clone();
+    link.send(&FromWorker::Ready { library, missing });
     let worker = Arc::new(Worker {
         module,
         link,
         slots: Slots::default(),
-        guard_key: GuardKey::new(hello.guard_key),
+        guard_key,
+        confined,
         logins: Mutex::default(),
         pins: Mutex::new(pins.map(KeptPins::received)),
         asks: AtomicU64::new(1),
@@ -114,7 +141,7 @@ fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, mut messages: Messages
             Some(ToWorker::Close { partition }) => worker.post(partition, Command::Close),
             Some(ToWorker::List { request }) => worker.list(request),
             Some(ToWorker::Shutdown) => break,
-            Some(ToWorker::Hello(_)) | None => process::end(),
+            Some(ToWorker::Hello(_) | ToWorker::Closes(_)) | None => process::end(),
         }
     }
     worker.shut_down();
@@ -132,6 +159,7 @@ struct Worker {
     link: Link,
     slots: Slots,
     guard_key: GuardKey,
+    confined: Confined,
     logins: Mutex<Logins>,
     /// The PINs that came from the daemon.
     pins: Mutex<Option<KeptPins>>,
@@ -171,6 +199,23 @@ impl Worker {
         if replaced.is_err() {
             process::end();
         }
+    }
+
+    /// What a failure asks for. Where the module may not open what came after it started, only a new
+    /// process can.
+    fn judge(&self, mut failure: TokenFailure) -> TokenFailure {
+        let may_be_of_files = matches!(
+            failure.class,
+            FailureClass::Device
+                | FailureClass::General
+                | FailureClass::GuardKeyMissing
+                | FailureClass::PinUnavailable
+                | FailureClass::SessionLost
+        );
+        if may_be_of_files && self.confined.is_outdated() {
+            failure.class = FailureClass::ReloadModule;
+        }
+        failure
     }
 
     fn logins(&self) -> MutexGuard<'_, Logins> {

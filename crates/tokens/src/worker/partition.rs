@@ -245,6 +245,7 @@ impl Partition {
                 self.log_in(op, Pending { session, seed });
             }
             _ => {
+                let failure = op.worker.judge(failure);
                 op.send(&job.failed(self.id, failure, true));
                 self.phase = Phase::Open(session);
             }
@@ -259,6 +260,7 @@ impl Partition {
 
     fn report_closed(&self, op: &Operation<'_>, seed: Option<&SeedJob>, failure: TokenFailure) {
         let partition = self.id;
+        let failure = op.worker.judge(failure);
         op.send(&match seed {
             None => FromWorker::OpenFailed { partition, failure },
             Some(job) => job.failed(partition, failure, false),

@@ -83,6 +83,9 @@ pub fn spec(module: &str, folder: &Path) -> WorkerSpec {
         environment: Vec::new(),
         withheld: Vec::new(),
         guard_key: folder.join("state/guard.key"),
+        guard_key_may_be_made: false,
+        network: true,
+        closed: Vec::new(),
         concurrency: 4,
         recheck_after: RECHECK_AFTER,
         output: Output::Log,
@@ -111,7 +114,7 @@ impl Daemon {
     pub async fn ready(spec: &WorkerSpec) -> (Self, LibraryInfo) {
         let mut daemon = Self::start(spec);
         match daemon.message().await {
-            FromWorker::Ready(library) => (daemon, library),
+            FromWorker::Ready { library, .. } => (daemon, library),
             other => panic!("not ready: {other:?}"),
         }
     }

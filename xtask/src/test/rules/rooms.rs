@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("qseed-model", &[]),
     ("qseed-entropy", &[]),
     ("qseed-secrets", &[]),
+    ("qseed-sandbox", &[]),
     ("qseed-engine", &["qseed-entropy", "qseed-model"]),
     (
         "qseed-config",
@@ -25,7 +26,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "qseed-tokens",
-        &["qseed-entropy", "qseed-model", "qseed-secrets"],
+        &[
+            "qseed-entropy",
+            "qseed-model",
+            "qseed-sandbox",
+            "qseed-secrets",
+        ],
     ),
     (
         "qseed",
@@ -36,6 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "qseed-http",
             "qseed-ledger",
             "qseed-model",
+            "qseed-sandbox",
             "qseed-secrets",
             "qseed-sources",
             "qseed-tokens",

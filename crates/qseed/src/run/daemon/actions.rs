@@ -7,14 +7,14 @@ use qseed_engine::{
     WorkerId,
 };
 use qseed_entropy::Seed;
-use qseed_model::TokenChoice;
 use qseed_model::pins::{HeldBack, PinAnswer};
+use qseed_model::{Login, TokenChoice};
 use qseed_sources::Ask;
 use qseed_tokens::directory::TokenInfo;
 use qseed_tokens::wire::ToWorker;
 
 use super::Daemon;
-use crate::module_worker::worker_spec;
+use crate::module_worker::configured_spec;
 use crate::random::random_bytes;
 
 impl Daemon {
@@ -164,8 +164,12 @@ impl Daemon {
             let text = "its module is not configured".to_owned();
             return self.handle(Event::WorkerExited { worker, text });
         };
-        let withheld = self.config_source.secret_variables();
-        let spec = worker_spec(config, withheld, &self.plan.config.state_dir);
+        let source = &self.config_source;
+        let variables = source.secret_variables();
+        let mut spec = configured_spec(config, &self.plan.config, source.path(), variables);
+        let mut partitions = self.plan.partitions.values();
+        spec.guard_key_may_be_made = self.state_files.key_may_be_made.load(Ordering::Relaxed)
+            && partitions.any(|it| it.module == config.path && it.login != Login::None);
         let pins = self.config_source.kept_pins(module);
         if let Err(text) = self.workers.start(worker, &spec, pins) {
             self.handle(Event::WorkerExited { worker, text });

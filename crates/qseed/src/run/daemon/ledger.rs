@@ -1,24 +1,26 @@
 //! The ledger beside the loop.
 
-use std::collections::BTreeMap;
-
 use qseed_config::{Audit, Level};
 use qseed_engine::{Event, Fact};
 
 use super::Daemon;
 use crate::assemble::Plan;
 use crate::exit::Failure;
+use crate::harden::Hardening;
 use crate::ledger::{Ledger, News, Report};
 use crate::log::Entry;
 use crate::run::ledger_desk::LedgerDesk;
 use crate::say;
 
 /// Opens the ledger, if the configuration asks for one.
-pub(super) fn start_ledger(plan: &Plan) -> Result<Option<LedgerDesk>, Failure> {
+pub(super) fn start_ledger(
+    plan: &Plan,
+    hardening: &Hardening,
+) -> Result<Option<LedgerDesk>, Failure> {
     let Some(audit) = &plan.config.audit else {
         return Ok(None);
     };
-    let ledger = Ledger::start(audit, &plan.config.state_dir, BTreeMap::new())?;
+    let ledger = Ledger::start(audit, &plan.config.state_dir, hardening.by_name())?;
     Ok(Some(LedgerDesk::new(ledger, plan)))
 }
 

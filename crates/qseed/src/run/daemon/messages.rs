@@ -57,7 +57,13 @@ impl Daemon {
             event,
         };
         match message {
-            FromWorker::Ready(_) => self.handle(Event::WorkerReady(worker)),
+            FromWorker::Ready { missing, .. } => {
+                if !missing.is_empty() {
+                    let (name, _) = self.module_of(worker);
+                    self.reports.less_confined(&name, &missing);
+                }
+                self.handle(Event::WorkerReady(worker));
+            }
             FromWorker::InitFailed(failure) => {
                 let text = failure.to_string();
                 self.handle(Event::WorkerFailed { worker, text });

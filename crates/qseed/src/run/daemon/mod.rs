@@ -30,7 +30,7 @@ use super::usage::{Usage, UsageFile};
 use crate::assemble::Plan;
 use crate::cli::RunArgs;
 use crate::exit::Failure;
-use crate::log::Entry;
+use crate::harden::Hardening;
 use crate::random::random_number;
 use crate::say;
 use configuration::{open_guard, open_state_dir};
@@ -63,7 +63,7 @@ impl Daemon {
         args: RunArgs,
         mut config: Config,
         warnings: &[Warning],
-        shortcomings: Vec<Entry>,
+        hardening: &Hardening,
     ) -> Result<Self, Failure> {
         let service = Service::listen()
             .map_err(|error| Failure::internal("cannot listen to signals", error))?;
@@ -77,7 +77,11 @@ impl Daemon {
         let mut reports = Reports::new(&plan);
         let remarks = say::configuration::warnings(&plan, warnings);
         let started = say::configuration::started(&plan);
-        for entry in [started].into_iter().chain(shortcomings).chain(remarks) {
+        for entry in [started]
+            .into_iter()
+            .chain(hardening.shortcomings())
+            .chain(remarks)
+        {
             reports.write(entry);
         }
         let (incoming, to_handle) = unbounded_channel();
@@ -91,7 +95,7 @@ impl Daemon {
         let guard = open_guard(&plan, dir)?;
         let good_pins = guard.as_ref().ok().and_then(Option::as_ref);
         let good_pins = good_pins.map(|file| file.contents().records.good().collect());
-        let ledger = start_ledger(&plan)?;
+        let ledger = start_ledger(&plan, hardening)?;
         let engine = Engine::new(Start {
             settings: plan.engine_settings(),
             now: Moment::START,
