@@ -14,6 +14,7 @@ mod link;
 mod node;
 mod openssl;
 mod rate;
+mod records;
 mod refusals;
 mod reserve;
 mod stage;
