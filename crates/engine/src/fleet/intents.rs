@@ -1,8 +1,7 @@
 //! A ledger that must have a record of each seed before the seed leaves.
 //!
-//! A partition that is due gets its seed as soon as there is entropy for it, so that one sync of the
-//! ledger serves all that are due together; it waits for a call slot afterwards. A seed whose
-//! partition is closed meanwhile is dropped.
+//! A seed takes its call slot only when its record is synced, so that one sync serves all partitions
+//! that are due together. A seed whose partition is closed meanwhile is dropped.
 
 use qseed_entropy::Seed;
 

@@ -23,7 +23,7 @@ impl Fleet {
         let keys: Vec<_> = self.workers.keys().copied().collect();
         let mut best = None;
         for key in keys {
-            if self.needs_slot(Waits::ForSeed) && self.opens_first(key) {
+            if self.opens_first(key) {
                 continue;
             }
             if let Some(id) = self.first_waiting(key, Waits::ForSeed) {
@@ -36,11 +36,6 @@ impl Fleet {
     /// Openings and seeds take turns: whether a worker's next call is to open a partition.
     pub(super) fn opens_first(&mut self, key: WorkerKey) -> bool {
         self.workers[&key].opens_next && self.next_to_open(key).is_some()
-    }
-
-    /// Whether a call begins once a partition has what it waits for.
-    fn needs_slot(&self, waits: Waits) -> bool {
-        waits != Waits::ForSeed || !self.ledger.comes_first
     }
 
     pub(crate) fn seed(
@@ -133,13 +128,12 @@ impl Fleet {
     /// The first partition that waits for a call that its worker can make now. Suspects that wait
     /// for another suspect's call hold up nobody behind them.
     pub(super) fn first_waiting(&mut self, key: WorkerKey, waits: Waits) -> Option<PartitionId> {
-        let needs_slot = self.needs_slot(waits);
         let worker = self.workers.get_mut(&key).filter(|worker| worker.is_up())?;
         let concurrency = self.modules.get(&key.module)?.concurrency;
-        if needs_slot && !worker.has_free_slot(concurrency, false) {
+        if !worker.has_free_slot(concurrency, false) {
             return None;
         }
-        let takes_suspects = !needs_slot || worker.has_free_slot(concurrency, true);
+        let takes_suspects = worker.has_free_slot(concurrency, true);
         let queue = worker.queue(waits);
         let mut at = 0;
         loop {

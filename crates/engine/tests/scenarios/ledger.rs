@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use qseed_engine::{Event, Fact, PartitionFact, PartitionState, Settings, TokenFault};
+use qseed_engine::{Event, Fact, PartitionFact, PartitionState, Reserve, Settings, TokenFault};
 
 use crate::story::{Call, Did, Ledger, Story, p, secs, usual};
 
@@ -109,13 +109,35 @@ fn nothing_is_downloaded_or_injected_while_the_ledger_cannot_be_written() {
 
 #[test]
 fn a_ledger_that_fails_before_it_is_asked_costs_no_entropy() {
-    let mut story = Story::new(required(2));
+    let mut settings = required(2);
+    settings.reserve = Some(Reserve {
+        cover: secs(600),
+        max_age: secs(3600),
+    });
+    let mut story = Story::new(settings);
     story.run(secs(5));
     story.tell(Event::LedgerWritable(false));
     let broken = story.now();
     story.run(secs(60));
     assert_eq!(story.asked_since(broken), []);
-    assert_eq!(intents(&story), 2);
+    assert_eq!(intents(&story), 2, "although there is entropy");
+}
+
+#[test]
+fn a_recorded_seed_waits_too_while_the_ledger_cannot_be_written() {
+    let mut settings = required(2);
+    settings.modules[0].concurrency = 1;
+    let mut story = Story::new(settings);
+    story.seeding.insert(p(0), Call::WorksAfter(3));
+    story.seeding.insert(p(1), Call::WorksAfter(3));
+    story.run(secs(2));
+    assert_eq!((intents(&story), seeds(&story)), (2, 1));
+    story.tell(Event::LedgerWritable(false));
+    story.run(secs(30));
+    assert_eq!(seeds(&story), 1);
+    story.tell(Event::LedgerWritable(true));
+    story.run(secs(1));
+    assert_eq!((seeds(&story), lost(&story)), (2, (0, 0)));
 }
 
 #[test]
