@@ -1,6 +1,7 @@
 //! What the ledger has of seeds, with real processes and tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
 
 use qseed_faulty_token::{Action, Ckr, Function, Rule};
@@ -359,4 +360,34 @@ fn a_single_run_in_required_mode_records_its_seed_and_its_end() {
     let ledger = ledger(&site);
     assert_eq!((ledger.seeded().len(), unmatched(&ledger)), (1, (0, 0)));
     assert!(ledger.is_signed_to_the_end());
+}
+
+#[test]
+fn without_audit_there_is_no_thread_and_no_file_for_a_ledger() {
+    for audit in [false, true] {
+        let (service, site) = (service(), Site::new());
+        let faulty = Faulty::new(site.folder(), |_| {});
+        let partitions = json!([faulty.partition("p", 0)]);
+        let mut config = configure(&site, &service, &partitions, "best-effort");
+        if !audit {
+            config.as_object_mut().expect("an object").remove("audit");
+            site.configure_full(&config);
+        }
+        let qseed = site.start();
+        faulty.wait_seeds(0, 2);
+        let threads = fs::read_dir(format!("/proc/{}/task", qseed.id())).expect("it runs");
+        let names = threads.map(|thread| {
+            let thread = thread.expect("an entry").path();
+            fs::read_to_string(thread.join("comm")).unwrap_or_default()
+        });
+        assert_eq!(
+            names.filter(|name| name.trim() == "ledger").count(),
+            usize::from(audit)
+        );
+        qseed.stop();
+        let files = fs::read_dir(site.state_dir()).expect("a folder");
+        let files = files.map(|file| file.expect("an entry").file_name());
+        let of_ledger = files.filter(|name| name.to_string_lossy().starts_with("audit"));
+        assert_eq!(of_ledger.count() > 0, audit);
+    }
 }
