@@ -218,7 +218,8 @@ impl Queue {
 
     /// All records up to this one are on the disk.
     pub(super) fn set_recorded(&self, ticket: Ticket) {
-        self.state().recorded = ticket;
+        let mut state = self.state();
+        state.recorded = state.recorded.max(ticket);
     }
 
     /// The records that were lost since the start.

@@ -103,6 +103,9 @@ impl Writer {
             // What is there now may be in order.
             result = self.step(Instant::now(), is_last);
         }
+        if result.is_err() {
+            self.answer(false);
+        }
         self.queue.end_work();
         let fault = result.as_ref().err().map(ToString::to_string);
         match &fault {
@@ -114,6 +117,19 @@ impl Writer {
         }
         self.fault = fault;
         result
+    }
+
+    /// Answers the seeds that wait. If they were not recorded, their records will not be written.
+    fn answer(&mut self, recorded: bool) {
+        for entry in &mut self.unwritten {
+            let intents = std::mem::take(&mut entry.intents);
+            if !intents.is_empty() {
+                entry.is_refused = !recorded;
+                let report = Report::Intents { intents, recorded };
+                let _ = self.reports.send(report);
+            }
+        }
+        self.unwritten.retain(|entry| !entry.is_refused);
     }
 
     fn report(&self, report: Report) {
@@ -205,18 +221,8 @@ impl Writer {
         }
         let records = self.unwritten.iter().map(|it| (it.time, &it.body));
         let lost = lost.iter().map(|body| (Timestamp::now(), body));
-        let written = files.append(records.chain(lost));
-        let done = written.is_ok();
-        for entry in &mut self.unwritten {
-            if !entry.intents.is_empty() {
-                let intents = std::mem::take(&mut entry.intents);
-                let recorded = done;
-                let report = Report::Intents { intents, recorded };
-                let _ = self.reports.send(report);
-                entry.is_refused = !done;
-            }
-        }
-        written.inspect_err(|_| self.unwritten.retain(|entry| !entry.is_refused))?;
+        files.append(records.chain(lost))?;
+        self.answer(true);
         self.lost = None;
         if let Some(last) = self.unwritten.drain(..).map(|entry| entry.ticket).max() {
             self.queue.set_recorded(last);

@@ -1,44 +1,58 @@
-//! The ledger that a daemon writes.
+//! The ledger's files, whatever happens to them, their disk and the daemon.
 
-use std::fs;
+mod disk;
+mod files;
+mod kills;
 
+use qseed_entropy_service::EntropyService;
+use qseed_ledger::record::Body;
 use serde_json::{Value, json};
 
 use crate::support::faulty::Faulty;
-use crate::support::ledger::Ledger;
+use crate::support::ledger::{Checked, Ledger};
 use crate::support::service;
 use crate::support::site::Site;
 
-fn configure(
-    site: &Site,
-    faulty: &Faulty,
-    service: &qseed_entropy_service::EntropyService,
-    audit: &Value,
-) {
-    let partitions = json!([faulty.partition("p", 0)]);
-    let mut config = site.full(service, &partitions);
-    config["audit"] = audit.clone();
-    site.configure_full(&config);
+/// A site whose daemon seeds some tokens once a second and writes a ledger.
+struct Scene {
+    /// Runs as long as the scene.
+    _service: EntropyService,
+    site: Site,
+    faulty: Faulty,
+    ledger: Ledger,
 }
 
-#[test]
-fn each_run_is_recorded_and_signed_to_its_end() {
-    let (service, site) = (service(), Site::new());
-    let faulty = Faulty::new(site.folder(), |_| {});
-    configure(&site, &faulty, &service, &json!({}));
-    let ledger = Ledger::new(&site.state_dir());
-    for run in 1..=3 {
-        let ended = site.once();
-        assert_eq!(ended.code, Some(0), "{ended:?}");
-        let checked = ledger.check();
-        let count = |event| checked.events().iter().filter(|it| **it == event).count();
-        assert_eq!(
-            [count("began"), count("started"), count("stopped")],
-            [1, run, run]
-        );
-        assert!(checked.is_signed_to_the_end());
-        assert_eq!(checked.strong, 2 * run, "at the start and at the end");
+impl Scene {
+    fn new(tokens: u32, audit: &Value) -> Self {
+        let (service, site) = (service(), Site::new());
+        let faulty = Faulty::new(site.folder(), |faults| faults.slots = tokens);
+        let partitions: Vec<Value> = (0..tokens)
+            .map(|number| faulty.partition(&format!("p{number}"), number))
+            .collect();
+        let mut config = site.full(&service, &json!(partitions));
+        config["audit"] = audit.clone();
+        site.configure_full(&config);
+        Self {
+            ledger: Ledger::new(&site.state_dir()),
+            _service: service,
+            site,
+            faulty,
+        }
     }
-    let key = fs::read_to_string(site.state_dir().join("audit.key")).expect("a key");
-    assert_eq!(key.len(), 45);
+
+    /// How many seeds the tokens got.
+    fn injected(&self) -> usize {
+        self.faulty.injected().len()
+    }
+}
+
+/// The partitions of the intents, in order.
+fn intended(checked: &Checked) -> Vec<String> {
+    let intents = checked.records.iter().filter_map(|it| match &it.body {
+        Body::Intent(intent) => Some(&intent.0),
+        _ => None,
+    });
+    intents
+        .flat_map(|it| it.outcomes().map(|it| it.partition.clone()))
+        .collect()
 }

@@ -18,6 +18,7 @@ pub mod ledger;
 pub mod lines;
 pub mod memory;
 pub mod site;
+pub mod strace;
 pub mod tpm;
 pub mod usage;
 
