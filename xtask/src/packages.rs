@@ -29,7 +29,7 @@ pub(crate) const BENCH: &[Package] = &[
 ];
 
 /// What the tests use: four kinds of token, a recorder of calls, clocks to set wrong, a check of
-/// signatures, and a compiler for the fuzzer.
+/// signatures, faults of system calls, and a compiler for the fuzzer.
 pub(crate) const TEST: &[Package] = &[
     package("softhsm2", "softhsm2-util"),
     package("opensc-pkcs11", "/usr/lib/*/pkcs11-spy.so"),
@@ -51,6 +51,7 @@ pub(crate) const TEST: &[Package] = &[
     package("npm", "npm"),
     package("openssl", "openssl"),
     package("util-linux", "unshare"),
+    package("strace", "strace"),
     package("g++", "c++"),
 ];
 

@@ -260,3 +260,93 @@ fn length(body: &Body) -> usize {
     let _ = serde_json::to_writer(&mut count, body);
     count.0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use jiff::Timestamp;
+    use qseed_engine::{Intent, JobId, PartitionId};
+    use qseed_ledger::record::{Body, State, Stopped};
+
+    use super::{MOST, Queue};
+
+    fn body(because: &str) -> Body {
+        let because = because.to_owned();
+        Body::Stopped(Stopped { because })
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_seeds_are_kept_if_they_must_be() {
+        let queue = Queue::default();
+        let time = Timestamp::UNIX_EPOCH;
+        let add = |must| queue.add(time, body("x"), Vec::new(), must);
+        let mut last = add(false);
+        for _ in 1..MOST {
+            last = add(false);
+        }
+        assert_eq!(queue.lost_in_all(), 0);
+        for _ in 0..3 {
+            assert_eq!(add(false), last, "none was added");
+        }
+        let kept = add(true);
+        assert!(kept > last);
+        let taken = queue.take(Instant::now(), usize::MAX);
+        assert_eq!(taken.entries.len(), MOST + 1);
+        assert_eq!(taken.entries.last().map(|it| it.ticket), Some(kept));
+        assert_eq!(taken.lost.map(|lost| lost.records), Some(3));
+        assert!(!taken.is_last);
+        add(false);
+        queue.close();
+        let taken = queue.take(Instant::now(), usize::MAX);
+        assert!(taken.is_last && taken.lost.is_none() && taken.entries.len() == 1);
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_for_a_line_is_counted() {
+        let queue = Queue::default();
+        let long = Body::State(State {
+            partition: "p".repeat(70_000),
+            state: String::new(),
+            before: None,
+        });
+        queue.add(Timestamp::UNIX_EPOCH, long, Vec::new(), true);
+        assert_eq!(queue.lost_in_all(), 1);
+    }
+
+    #[test]
+    fn intents_are_taken_out_and_the_rest_stays() {
+        let queue = Queue::default();
+        let intent = |number| Intent {
+            partition: PartitionId(number),
+            job: JobId(number.into()),
+        };
+        let time = Timestamp::UNIX_EPOCH;
+        queue.add(time, body("a"), vec![intent(1), intent(2)], true);
+        queue.add(time, body("b"), Vec::new(), true);
+        queue.add(time, body("c"), vec![intent(3)], true);
+        assert_eq!(queue.refuse_intents(), [1, 2, 3].map(intent));
+        let taken = queue.take(Instant::now(), usize::MAX);
+        let bodies: Vec<_> = taken.entries.into_iter().map(|it| it.body).collect();
+        assert_eq!(bodies, [body("b")]);
+    }
+
+    #[test]
+    fn a_batch_is_bounded_and_the_disk_is_waited_for_as_long_as_something_waits() {
+        let queue = Queue::default();
+        assert_eq!(queue.busy_since(), None);
+        for _ in 0..10 {
+            queue.add(Timestamp::UNIX_EPOCH, body("x"), Vec::new(), false);
+        }
+        let since = queue.busy_since().expect("something waits");
+        let taken = queue.take(Instant::now(), 100).entries.len();
+        assert!((1..10).contains(&taken), "{taken}");
+        queue.begin_work();
+        assert_eq!(queue.busy_since(), Some(since), "it waits since then");
+        queue.end_work();
+        assert!(queue.busy_since().expect("more waits") > since);
+        queue.take(Instant::now(), usize::MAX);
+        queue.end_work();
+        assert_eq!(queue.busy_since(), None);
+    }
+}

@@ -1,6 +1,9 @@
 //! The ledger's thread: it writes what waits in the queue, one sync for all that came together, and
 //! signs the tree on time.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};

@@ -3,11 +3,13 @@
 mod disk;
 mod files;
 mod kills;
+mod real;
 
 use qseed_entropy_service::EntropyService;
 use qseed_ledger::record::Body;
 use serde_json::{Value, json};
 
+use crate::support::daemon::is_event;
 use crate::support::faulty::Faulty;
 use crate::support::ledger::{Checked, Ledger};
 use crate::support::service;
@@ -55,4 +57,9 @@ fn intended(checked: &Checked) -> Vec<String> {
     intents
         .flat_map(|it| it.outcomes().map(|it| it.partition.clone()))
         .collect()
+}
+
+/// How many seeds a log has.
+fn seeded_lines(log: &[String]) -> usize {
+    log.iter().filter(|line| is_event(line, "seeded")).count()
 }

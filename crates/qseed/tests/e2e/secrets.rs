@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::pins::RIGHT;
 use crate::support::daemon::{Qseed, kill};
 use crate::support::faulty::{Faulty, seeds_of};
+use crate::support::ledger::Ledger;
 use crate::support::site::Site;
 use crate::support::{ACCESS_TOKEN, service};
 
@@ -75,6 +76,9 @@ fn secrets_are_nowhere_to_be_found() {
     );
     config["sources"][0]["access_token"] = json!("env:QSEED_TEST_ACCESS_TOKEN");
     config["log"]["level"] = json!("debug");
+    let signing_key = b"signing-key-31415926-27182818-16";
+    let literal = BASE64_STANDARD.encode(signing_key);
+    config["audit"] = json!({ "mode": "required", "signing_key": literal });
     site.configure_full(&config);
     let mut command = site.command();
     command
@@ -116,10 +120,15 @@ fn secrets_are_nowhere_to_be_found() {
 
     let mut secrets: Vec<Vec<u8>> = pins.iter().map(|pin| pin.as_bytes().to_vec()).collect();
     secrets.push(ACCESS_TOKEN.as_bytes().to_vec());
+    secrets.push(signing_key.to_vec());
     let seeds = faulty.injected();
     assert!(seeds.len() >= 6);
-    // Part of a seed gives away as much.
+    // Part of a seed gives away as much, and so does a digest that anybody can compute.
     secrets.extend(seeds.iter().map(|seed| seed.bytes[..24].to_vec()));
+    let digest = |bytes: &[u8]| qseed_ledger::record::line_hash(bytes).to_vec();
+    secrets.extend(seeds.iter().map(|seed| digest(&seed.bytes)));
+    let ledger = Ledger::new(&site.state_dir()).check();
+    assert!(ledger.seeded().len() >= 6, "the ledger has the seeds");
     for (place, content) in &places {
         for secret in &secrets {
             for form in forms(secret) {

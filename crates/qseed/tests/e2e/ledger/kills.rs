@@ -9,9 +9,9 @@ use super::{Scene, intended};
 use crate::support::daemon::is_event;
 use crate::support::for_each_case;
 
-/// How many kills there are: 100, or as many as `QSEED_TEST_KILLS` says.
+/// How many kills there are: 100, or as many as `QSEED_KILLS` says.
 fn kills() -> usize {
-    let number = std::env::var("QSEED_TEST_KILLS").ok();
+    let number = std::env::var("QSEED_KILLS").ok();
     number.map_or(100, |number| number.parse().expect("a number"))
 }
 
