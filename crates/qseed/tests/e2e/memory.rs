@@ -46,6 +46,7 @@ const PIN_FILE: &str = "PIN in a file";
 const PIN_LITERAL: &str = "PIN in the configuration";
 const PIN_ENVIRONMENT: &str = "PIN in the environment";
 const GUARD_KEY: &str = "the guard's key";
+const SIGNING_KEY: &str = "the ledger's signing key";
 const SEED: &str = "entropy and seeds";
 
 /// A daemon in full work: two services whose answers are combined with `xor`, one with an access token from a file
@@ -86,6 +87,7 @@ impl Scene {
         let mut config = site.full(&services[0], &json!(partitions));
         config["modules"] = json!([{ "path": SOFTHSM, "environment": hsm.environment() }]);
         config["combine"] = json!("xor");
+        config["audit"] = json!({ "file": "audit.jsonl" });
         config["log"]["level"] = json!("debug");
         let reference = |path: PathBuf| json!(format!("file:{}", path.display()));
         config["sources"][0]["access_token"] = reference(site.write_secret("token", ACCESS_TOKEN));
@@ -161,8 +163,11 @@ impl Scene {
         secrets.add(CLIENT_KEY, number);
         let reversed: Vec<u8> = number.iter().rev().copied().collect();
         secrets.add_text(CLIENT_KEY, &reversed);
-        let guard_key = std::fs::read(self.site.state_dir().join("pin-guard.key"));
-        secrets.add(GUARD_KEY, &guard_key.expect("the guard has a key"));
+        let state_file = |name| std::fs::read(self.site.state_dir().join(name));
+        secrets.add(GUARD_KEY, &state_file("pin-guard.key").expect("a key"));
+        let signing_key = state_file("audit.key").expect("a key");
+        let signing_key = BASE64_STANDARD.decode(signing_key.trim_ascii_end());
+        secrets.add(SIGNING_KEY, &signing_key.expect("base64"));
 
         let delivered = self.services.each_ref().map(|service| {
             let served = service.served();
@@ -294,7 +299,7 @@ fn secrets_are_in_memory_only_where_the_threat_model_states() {
         judge_protection(column, id);
     }
     for (place, content) in files(&scene.site.state_dir()) {
-        if !place.ends_with("pin-guard.key") {
+        if !place.ends_with(".key") {
             secrets.assert_not_within(&place, &content);
         }
     }
