@@ -189,3 +189,31 @@ fn an_event_of_a_later_version_is_no_fault() {
     assert_eq!(report.verdict(), Verdict::Holds, "{}", findings(&report));
     assert_eq!(report.events["moon-landing"], 1);
 }
+
+/// The fuzz target `ledger_verify` compares with this ledger, whose last record is a checkpoint.
+#[test]
+fn the_ledger_that_fuzzing_begins_with_holds() {
+    let corpus = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../fuzz/corpus/ledger_verify"
+    );
+    let given = Maker::new(&SECRET, ORIGIN).given();
+    for (name, verdict) in [
+        ("two_files", Verdict::Holds),
+        ("pruned", Verdict::Holds),
+        ("torn", Verdict::Holds),
+        ("export", Verdict::Holds),
+        ("proof", Verdict::Holds),
+        ("exchanged_files", Verdict::Changed),
+        ("removed_line", Verdict::Changed),
+        ("no_start", Verdict::Changed),
+    ] {
+        let bytes = std::fs::read(format!("{corpus}/{name}")).expect("it is in the repository");
+        let files: Vec<_> = bytes
+            .split(|byte| *byte == 0)
+            .map(|file| ("file", file.to_vec()))
+            .collect();
+        let report = verify_bytes(&files, given.clone());
+        assert_eq!(report.verdict(), verdict, "{name}: {}", findings(&report));
+    }
+}
