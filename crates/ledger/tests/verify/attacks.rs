@@ -44,6 +44,34 @@ fn change_note(files: &mut Files, file: usize, line: usize, change: impl Fn(&str
 }
 
 #[test]
+fn an_edited_record_is_found_at_its_line() {
+    let made = made();
+    let mut files = made.files.clone();
+    let line = &mut files[1].1[20];
+    *line = line.replace("CKR_OK", "CKR_NO");
+    assert_ne!(files, made.files);
+    let report = verify(&files, made.given());
+    assert!(
+        matches!(faults(&report)[..], [Fault::Prev, Fault::Root { .. }]),
+        "{report:#?}"
+    );
+    let place = &report.findings[0].place;
+    assert_eq!(
+        (place.file.as_ref(), place.line),
+        (files[1].0.as_str(), Some(22))
+    );
+    // Linked again, it is found between two checkpoints.
+    relink(&mut files, 1, 20);
+    let report = verify(&files, made.given());
+    let from = made.files[0].1.len() as u64;
+    let Fault::Root { from: sound } = faults(&report)[0] else {
+        panic!("{report:#?}");
+    };
+    let until = report.findings[0].place.seq.expect("a checkpoint");
+    assert!((*sound..until).contains(&(from + 20)), "{report:#?}");
+}
+
+#[test]
 fn re_signed_with_the_current_key_after_a_change() {
     let (made, forged) = (made(), rewritten());
     // The thief of the key makes a ledger that is right in itself …

@@ -46,8 +46,7 @@ impl Walk {
     pub(super) fn checkpoint(&mut self, checkpoint: &Checkpoint) {
         let Checkpoint { size, root, note } = checkpoint;
         let signed = match self.note(note, *size, root) {
-            Ok(signed) if self.here.seq == Some(*size) => signed,
-            Ok(_) => return self.find(Fault::CheckpointFields),
+            Ok(signed) => signed,
             Err(fault) => return self.find(fault),
         };
         let Some(tree) = &self.tree else { return };
