@@ -153,6 +153,16 @@ fn exposures(path: &Path, config: &Config, warnings: &mut Vec<Warning>) -> Vec<E
             warnings.push(Warning::Secret { what, why });
         }
     }
+    if let Some(anchor) = config
+        .audit
+        .as_ref()
+        .and_then(|audit| audit.anchor.as_ref())
+    {
+        let program = &anchor.program;
+        let faults = exposed(program).unwrap_or_default();
+        let changes = faults.into_iter().filter(|it| *it != Exposed::Readable);
+        exposures.extend(changes.map(|fault| Exposure::new(program, "the anchor command", fault)));
+    }
     exposures
 }
 

@@ -178,6 +178,23 @@ fn files_that_others_can_change_are_refused_whatever_is_allowed() {
     }
 }
 
+#[test]
+fn an_anchor_command_that_others_can_change_is_refused() {
+    let folder = folder(&[("anchor", "#!/bin/sh\n", 0o775)]);
+    let (path, program) = (folder.path().join("c.yml"), folder.path().join("anchor"));
+    let text = format!("{LITERAL}audit: {{ anchor: ['{}'] }}\n", program.display());
+    write(&path, text).expect("written");
+    set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
+    let refused = load(&path, &LENIENT).expect_err("others can change it");
+    let program = program.display();
+    assert_eq!(
+        refused.to_string(),
+        format!("{program}: other users can change the anchor command; run: chmod go-w {program}")
+    );
+    set_permissions(folder.path().join("anchor"), Permissions::from_mode(0o755)).expect("chmod");
+    loaded(load(&path, &STRICT));
+}
+
 fn unreadable(path: &Path) -> std::io::Error {
     match load(path, &STRICT) {
         Err(LoadError::Unreadable { path: told, source }) => {

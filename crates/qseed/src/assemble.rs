@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use qseed_config::{self as config, LoadError, LoadOptions, Loaded};
 use qseed_engine as engine;
@@ -295,22 +296,38 @@ pub(crate) fn source_adapter(kind: &config::SourceKind) -> sources::Settings {
 }
 
 fn http_settings(http: &config::Http) -> http::Http {
-    let config::Http { url, tls, .. } = http;
-    let client = tls.client_cert.clone().zip(tls.client_key.clone());
     http::Http {
-        url: url.clone(),
-        tls: http::Tls {
-            ca: tls.ca.clone(),
-            client: client.map(|(certificate, key)| http::ClientIdentity { certificate, key }),
-            pin_sha256: tls.pin_sha256.clone(),
-            post_quantum: tls.post_quantum,
-        },
+        url: http.url.clone(),
+        tls: tls_settings(&http.tls),
         auth: match (http.auth, http.access_token.clone()) {
             (config::Auth::Bearer, Some(token)) => http::Auth::Bearer(token),
             (config::Auth::XApiKey, Some(key)) => http::Auth::XApiKey(key),
             _ => http::Auth::None,
         },
         timeout: http.timeout,
+    }
+}
+
+fn tls_settings(tls: &config::Tls) -> http::Tls {
+    let client = tls.client_cert.clone().zip(tls.client_key.clone());
+    http::Tls {
+        ca: tls.ca.clone(),
+        client: client.map(|(certificate, key)| http::ClientIdentity { certificate, key }),
+        pin_sha256: tls.pin_sha256.clone(),
+        post_quantum: tls.post_quantum,
+    }
+}
+
+/// The longest that one exchange with a witness may take.
+const WITNESS_ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+
+/// How a witness is reached.
+pub(crate) fn witness_service(witness: &config::Witness) -> http::Http {
+    http::Http {
+        url: witness.url.clone(),
+        tls: tls_settings(&witness.tls),
+        auth: http::Auth::None,
+        timeout: WITNESS_ANSWERS_WITHIN,
     }
 }
 

@@ -5,6 +5,7 @@
 //! spends no entropy. Sources and modules are checked side by side, so that one that hangs delays no
 //! other.
 
+mod anchors;
 mod configuration;
 mod ledger;
 mod login;
@@ -79,6 +80,19 @@ async fn check_all(shared: Arc<Shared>, report: &mut Report<'_>) -> Result<(), F
     let mut checks: Vec<JoinHandle<Vec<Subject>>> = sources
         .map(|source| tokio::spawn(sources::check(source.clone(), roots.clone())))
         .collect();
+    if let Some(audit) = &shared.plan.config.audit {
+        let newest = anchors::newest(audit, &shared.plan.config.state_dir);
+        let witnesses = audit.witnesses.iter().cloned();
+        checks.extend(
+            witnesses.map(|it| tokio::spawn(anchors::witness(it, newest.clone(), roots.clone()))),
+        );
+        checks.extend(
+            audit
+                .anchor
+                .clone()
+                .map(|it| tokio::spawn(async move { vec![anchors::command(&it)] })),
+        );
+    }
     let modules = shared.plan.modules.iter();
     checks.extend(modules.map(|(id, module)| {
         tokio::spawn(modules::check(Arc::clone(&shared), *id, module.clone()))

@@ -221,7 +221,7 @@ fn is_in_trouble(seen: &Inspection) -> bool {
 }
 
 /// What to do about a source, by the error's stable word.
-fn advice(code: &str) -> &'static str {
+pub(super) fn advice(code: &str) -> &'static str {
     match code {
         "status-429" => {
             "wait and check again; if it stays, lower `rate_limit` or ask the service's operator"

@@ -318,8 +318,8 @@ impl Files {
         Ok(())
     }
 
-    /// Signs the tree: appends the note, and puts it into its own file.
-    pub(super) fn sign(&mut self, now: Timestamp, strong: bool) -> Result<(), LedgerError> {
+    /// Signs the tree: appends the note, and puts it into its own file. Returns it.
+    pub(super) fn sign(&mut self, now: Timestamp, strong: bool) -> Result<String, LedgerError> {
         let Some(open) = &self.open else {
             return Err(LedgerError::Changed(self.place.file.clone()));
         };
@@ -330,7 +330,8 @@ impl Files {
             note: note.clone(),
         });
         self.append([(now, &body)])?;
-        self.publish(&note)
+        self.publish(&note)?;
+        Ok(note)
     }
 
     /// Puts the newest note into its own file.
@@ -348,8 +349,9 @@ impl Files {
             .is_some_and(|it| it.length >= rotate.size)
     }
 
-    /// Signs the tree, gives the file the name of an older one, and goes on in a new one.
-    pub(super) fn rotate(&mut self, now: Timestamp, rotate: Rotate) -> Result<(), LedgerError> {
+    /// Signs the tree, gives the file the name of an older one, and goes on in a new one. Returns
+    /// the newest note.
+    pub(super) fn rotate(&mut self, now: Timestamp, rotate: Rotate) -> Result<String, LedgerError> {
         self.sign(now, true)?;
         let Some(open) = self.open.take() else {
             return Err(LedgerError::Changed(self.place.file.clone()));
@@ -362,7 +364,8 @@ impl Files {
         self.folder.known = Some(open.known());
         self.open = Some(open);
         self.publish(&note)?;
-        self.prune(rotate.keep)
+        self.prune(rotate.keep)?;
+        Ok(note)
     }
 
     /// Makes a file that goes on after an older one.

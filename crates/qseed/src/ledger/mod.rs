@@ -12,6 +12,7 @@
 
 pub(crate) mod examine;
 mod files;
+pub(crate) mod growth;
 pub(crate) mod key;
 pub(crate) mod names;
 mod queue;
@@ -31,6 +32,7 @@ use qseed_ledger::record::{self, Body};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::exit::Failure;
+use crate::state_dir::{Acting, StateDir, StateDirError};
 use files::Place;
 pub(crate) use files::{Opened, folder_of};
 use key::KeyPlace;
@@ -62,6 +64,8 @@ pub(crate) enum Report {
         intents: Vec<Intent>,
         recorded: bool,
     },
+    /// A strong checkpoint was made: the signed note.
+    Signed(String),
     /// With `mode: required`: records are on the disk, up to [`Ledger::recorded`].
     Recorded,
 }
@@ -217,6 +221,23 @@ impl Ledger {
 /// The path of the ledger's file.
 pub(crate) fn file(audit: &Audit, state_dir: &Path) -> PathBuf {
     state_dir.join(&audit.file)
+}
+
+/// The path of the file with its newest checkpoint.
+pub(crate) fn checkpoint_file(file: &Path) -> PathBuf {
+    file.with_file_name(names::Names::of(file).checkpoint())
+}
+
+/// Puts the newest note that a witness cosigned beside the ledger.
+pub(crate) fn write_witnessed(file: &Path, note: &str) -> Result<(), StateDirError> {
+    let name = names::Names::of(file).witnessed();
+    open_folder(file)?.replace(&name, note.as_bytes())?;
+    Ok(())
+}
+
+/// The folder that the ledger's files are in.
+fn open_folder(file: &Path) -> Result<StateDir, StateDirError> {
+    StateDir::open(folder_of(file), Acting::ForItself)
 }
 
 /// The host's name, as the name of a key may have it.

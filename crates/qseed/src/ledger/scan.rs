@@ -1,7 +1,7 @@
 //! Reads the ledger's file from its beginning, and says how far it can be continued.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use qseed_ledger::record::{Body, Chain, Head, MAX_ENTRY, Record};
 use qseed_ledger::tree::{Frontier, Hash};
@@ -57,10 +57,7 @@ pub(super) struct Fault {
 /// begin a file.
 pub(super) fn scan(file: &File, marks: &[Mark], until: Option<u64>) -> io::Result<Option<Scan>> {
     let length = file.metadata()?.len();
-    let mut lines = Lines {
-        reader: BufReader::with_capacity(1 << 16, file),
-        line: Vec::new(),
-    };
+    let mut lines = Lines::of(file)?;
     if !lines.next()? {
         return Ok(None);
     }
@@ -129,7 +126,7 @@ fn check_marks(marks: &mut Vec<Mark>, chain: &Chain, missing: &mut Vec<(Mark, &'
 }
 
 /// Reads the first record, and the end of what was before it.
-fn begin(line: &[u8]) -> Option<(First, Chain)> {
+pub(super) fn begin(line: &[u8]) -> Option<(First, Chain)> {
     let record = Record::parse(line).ok()?;
     match record.body {
         Body::Began(began) if record.seq == 0 && record.prev.is_none() => {
@@ -187,15 +184,30 @@ fn follows(line: &[u8], chain: &Chain) -> Result<bool, String> {
     }
 }
 
-struct Lines<'f> {
+/// The lines of a file.
+pub(super) struct Lines<'f> {
     reader: BufReader<&'f File>,
     /// The last line, without its newline.
     line: Vec<u8>,
 }
 
-impl Lines<'_> {
+impl<'f> Lines<'f> {
+    /// From its beginning.
+    pub(super) fn of(mut file: &'f File) -> io::Result<Self> {
+        file.rewind()?;
+        Ok(Self {
+            reader: BufReader::with_capacity(1 << 16, file),
+            line: Vec::new(),
+        })
+    }
+
+    /// The last line that was read, without its newline.
+    pub(super) fn line(&self) -> &[u8] {
+        &self.line
+    }
+
     /// Reads the next whole line. One that is longer than any record counts as whole.
-    fn next(&mut self) -> io::Result<bool> {
+    pub(super) fn next(&mut self) -> io::Result<bool> {
         self.line.clear();
         let most = MAX_ENTRY as u64 + 1;
         (&mut self.reader)

@@ -148,16 +148,18 @@ impl Writer {
         };
         let strong = is_last || now >= self.strong_due;
         if strong || now >= self.checkpoint_due || (self.fault.is_some() && !probed) {
-            files.sign(Timestamp::now(), strong)?;
+            let note = files.sign(Timestamp::now(), strong)?;
             self.checkpoint_due = now + CHECKPOINT;
             if strong {
+                let _ = self.reports.send(Report::Signed(note));
                 self.strong_due = now + STRONG;
             }
             probed = true;
         }
         let rotate = self.queue.rotate();
         if probed && files.is_full(rotate) {
-            files.rotate(Timestamp::now(), rotate)?;
+            let note = files.rotate(Timestamp::now(), rotate)?;
+            let _ = self.reports.send(Report::Signed(note));
             self.checkpoint_due = now + CHECKPOINT;
             self.strong_due = now + STRONG;
         }

@@ -4,6 +4,7 @@
 //! the engine decides. Sources are tasks on that thread; modules are processes; the files of the
 //! state directory, which wait for a disk, have a thread of their own.
 
+mod anchors;
 mod config_source;
 mod daemon;
 mod ledger_desk;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use qseed_config::{LoadError, Loaded};
 use qseed_engine::Event;
+use qseed_ledger::record::Body;
 use qseed_secrets::environment;
 use qseed_tokens::supervisor::WorkerEvent;
 
@@ -44,6 +46,8 @@ enum Incoming {
     Engine(Event),
     /// A line for the log.
     Log(Entry),
+    /// Something for the ledger.
+    Record(Box<Body>),
 }
 
 /// Workers' events come with the number of the worker's life.

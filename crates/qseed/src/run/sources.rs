@@ -72,6 +72,11 @@ impl Sources {
         }
     }
 
+    /// The system's roots, which all sources share.
+    pub(crate) fn roots(&self) -> SystemRoots {
+        self.roots.clone()
+    }
+
     /// Has the system's roots read again for the next connections.
     pub(crate) fn renew_roots(&self) {
         self.roots.renew();

@@ -2,6 +2,7 @@
 //!
 //! Most tests wait rather than compute: `RUST_TEST_THREADS=8` makes them quicker.
 
+mod anchors;
 mod confined;
 mod drop_in;
 mod edits;

@@ -132,9 +132,14 @@ impl Qseed {
     }
 
     /// Stops it as an operator does, and returns its log. It must end well.
-    pub fn stop(mut self) -> Vec<String> {
+    pub fn stop(self) -> Vec<String> {
         assert!(self.is_running(), "it ended: {:?}", self.errors.all());
         self.signal(Signal::TERM);
+        self.stop_after_signal()
+    }
+
+    /// The same after the signal.
+    pub fn stop_after_signal(mut self) -> Vec<String> {
         let status = self.wait_exit();
         assert_eq!(status.code(), Some(0), "{status}: {:?}", self.errors.all());
         self.log.to_the_end()

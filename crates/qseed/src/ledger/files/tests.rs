@@ -1,3 +1,4 @@
+mod growth;
 mod while_open;
 
 use std::fs::{self, File};

@@ -2,6 +2,7 @@
 
 use qseed_config::{Audit, Level};
 use qseed_engine::{Event, Fact};
+use qseed_ledger::record::Body;
 
 use super::Daemon;
 use crate::assemble::Plan;
@@ -59,6 +60,11 @@ impl Daemon {
             Report::Intents { intents, recorded } => {
                 self.handle(Event::IntentsRecorded { intents, recorded });
             }
+            Report::Signed(note) => {
+                if let Some(anchors) = &self.anchors {
+                    anchors.signed(&note);
+                }
+            }
             Report::Recorded => {
                 let recorded = desk.recorded();
                 self.announce(&recorded);
@@ -74,8 +80,15 @@ impl Daemon {
         }
     }
 
-    /// After the configuration was read again: only the rotation changes while qseed runs. What
-    /// needs a restart stays as it was.
+    /// Has something recorded, if there is a ledger.
+    pub(super) fn record(&self, body: Body) {
+        if let Some(desk) = &self.ledger {
+            desk.ledger.record(body);
+        }
+    }
+
+    /// After the configuration was read again: rotation, witnesses and anchor command change while
+    /// qseed runs. What needs a restart stays as it was.
     pub(super) fn configure_ledger(&mut self, old: Option<Audit>) {
         let new = self.plan.config.audit.clone();
         if let (Some(desk), Some(new)) = (&self.ledger, &new) {
@@ -90,11 +103,18 @@ impl Daemon {
                            start, as does `audit` itself.";
             self.reports
                 .write(Entry::new(Level::Warn, "configuration", message));
-            let rotate = new.map(|new| new.rotate);
-            self.plan.config.audit = old.map(|old| Audit {
-                rotate: rotate.unwrap_or(old.rotate),
-                ..old
-            });
+            self.plan.config.audit = match (old, new) {
+                (Some(old), Some(new)) => Some(Audit {
+                    file: old.file,
+                    signing_key: old.signing_key,
+                    mode: old.mode,
+                    ..new
+                }),
+                (old, _) => old,
+            };
+        }
+        if let (Some(anchors), Some(audit)) = (&mut self.anchors, &self.plan.config.audit) {
+            anchors.configure(audit);
         }
         if let Some(desk) = &mut self.ledger {
             desk.configure(&self.plan);

@@ -16,6 +16,7 @@ use qseed_engine::{Engine, Event, Moment, PartitionId, Start, TokenFailure};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::Incoming;
+use super::anchors::Anchors;
 use super::config_source::ConfigSource;
 use super::ledger_desk::LedgerDesk;
 use super::orphans;
@@ -52,6 +53,7 @@ pub(super) struct Daemon {
     state_files: StateFiles,
     usage: Usage,
     ledger: Option<LedgerDesk>,
+    anchors: Option<Anchors>,
     secret_files: SecretFiles,
     to_handle: UnboundedReceiver<Incoming>,
     service: Service,
@@ -108,6 +110,10 @@ impl Daemon {
         let events = incoming.clone();
         let state_files = StateFiles::start(state_dir, guard, (usage_file, read), events)
             .map_err(|error| Failure::internal("cannot start a thread", error))?;
+        let sources = Sources::new(incoming.clone());
+        let audit = plan.config.audit.as_ref().filter(|_| !once);
+        let roots = sources.roots();
+        let anchors = audit.map(|it| Anchors::start(it, &plan.config.state_dir, roots, incoming));
         let mut daemon = Self {
             secret_files,
             once,
@@ -117,11 +123,12 @@ impl Daemon {
             engine,
             began: Instant::now(),
             reports,
-            sources: Sources::new(incoming.clone()),
+            sources,
             workers: Processes::default(),
             state_files,
             usage,
             ledger,
+            anchors,
             to_handle,
             service,
             stopping: false,
@@ -200,6 +207,7 @@ impl Daemon {
             Incoming::Source(event) => self.source_event(event),
             Incoming::Engine(event) => self.handle(event),
             Incoming::Log(entry) => self.reports.write(entry),
+            Incoming::Record(body) => self.record(*body),
         }
     }
 

@@ -24,6 +24,9 @@ impl Daemon {
         self.stopping = true;
         notify(&[sd_notify::NotifyState::Stopping]);
         self.sources.stop();
+        if let Some(anchors) = &mut self.anchors {
+            anchors.stop();
+        }
         self.workers.shut_down_all();
         self.wait_for_workers(Instant::now() + WORKERS_FINISH_WITHIN)
             .await;
