@@ -3,6 +3,7 @@
 
 mod audit;
 mod bench;
+mod check_anchors;
 mod check_configuration;
 mod check_ledger;
 mod check_sources;
