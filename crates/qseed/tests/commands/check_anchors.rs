@@ -54,7 +54,9 @@ fn a_witness_is_reachable_and_knows_the_ledger_or_not() {
         &["does not know the ledger", &origin, "qseed audit key"],
     );
 
-    keys.iter().for_each(|key| service.trust(key));
+    for key in &keys {
+        service.trust(key);
+    }
     let ran = bench.check(&[]);
     assert_eq!(ran.code, 0, "{ran:?}");
     witness(&ran, "ok", &["it knows the ledger", &origin]);

@@ -109,9 +109,10 @@ fn authority(folder: &Path, is_good: bool) -> String {
             "ts -reply -config tsa.cnf -queryfile query -out reply",
         );
         assert!(made.status.success(), "{made:?}");
-        let reply = match is_good {
-            true => fs::read(folder.join("reply")).expect("a stamp"),
-            false => b"no stamp".to_vec(),
+        let reply = if is_good {
+            fs::read(folder.join("reply")).expect("a stamp")
+        } else {
+            b"no stamp".to_vec()
         };
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", reply.len());
         let _ = stream.write_all(&[head.as_bytes(), &reply].concat());
