@@ -14,6 +14,11 @@ pub(crate) fn describe(record: &View, filter: &FilterArgs) -> String {
         }
         "continued" => format!("{} goes on behind {} records", text("origin"), text("size")),
         "started" => format!("qseed {} started, mode {}", text("version"), text("mode")),
+        "configured" => format!(
+            "{} partitions, seeded from {}",
+            text("partitions"),
+            record.sources("name").join(", ")
+        ),
         "stopped" => format!("qseed stopped{}", after(": ", &text("because"))),
         "opened" => format!(
             "{}: session opened to {} through {}",

@@ -56,40 +56,38 @@ impl Set {
             path => path,
         };
         let unreadable = |why: io::Error| unreadable(path, &why);
-        let file = File::open(path).map_err(unreadable)?;
-        let meta = file.metadata().map_err(unreadable)?;
+        let meta = fs::metadata(path).map_err(unreadable)?;
         if meta.is_dir() {
             return Err(unreadable(ErrorKind::IsADirectory.into()));
         }
-        let given = SetFile {
-            path: path.to_owned(),
-            open: Some(file),
-        };
         let name = path.file_name().and_then(OsStr::to_str);
         let Some(name) = name.filter(|_| meta.is_file()) else {
             // A pipe is read once, and nothing lies beside it.
             return Ok(Self {
-                files: vec![given],
+                files: vec![SetFile::open_now(path).map_err(unreadable)?],
                 signed: Vec::new(),
             });
         };
         let folder = path.parent().unwrap_or(Path::new(""));
         let Some(older) = Older::parse(name) else {
-            return Self::beside(folder, &Names::of(path), None, Some(given));
+            let names = Names::of(path);
+            // Before the records, since a live ledger grows meanwhile.
+            let signed = signed_files(folder, &names)?;
+            let current = SetFile::open_now(path).map_err(unreadable)?;
+            return Ok(Self::beside(folder, &names, None, Some(current), signed));
         };
         let [usual, bare] = older.ledgers();
-        let names = if folder.join(&bare.current).exists() {
-            bare
-        } else {
-            usual
-        };
-        let path = folder.join(&names.current);
-        let current = File::open(&path).ok();
-        let current = current.map(|open| SetFile {
-            path,
-            open: Some(open),
-        });
-        Self::beside(folder, &names, Some(older.origin), current)
+        let has_bare = folder.join(&bare.current).exists();
+        let names = if has_bare { bare } else { usual };
+        let signed = signed_files(folder, &names)?;
+        let current = SetFile::open_now(&folder.join(&names.current)).ok();
+        Ok(Self::beside(
+            folder,
+            &names,
+            Some(older.origin),
+            current,
+            signed,
+        ))
     }
 
     /// The older files of an origin, which is that of the current file if none is given, and behind
@@ -99,9 +97,8 @@ impl Set {
         names: &Names,
         origin: Option<&str>,
         current: Option<SetFile>,
-    ) -> Result<Self, Failure> {
-        // Before the records, since a live ledger grows meanwhile.
-        let mut signed = signed_files(folder, names)?;
+        mut signed: Vec<(PathBuf, String)>,
+    ) -> Self {
         let first = current.as_ref().and_then(SetFile::first);
         let of_current = first.as_ref().map(|first| short(&first.origin));
         let current = current.filter(|_| origin.is_none() || origin == of_current);
@@ -118,10 +115,10 @@ impl Set {
         // One that was rotated after the current file was opened.
         older.pop_if(|path| current.as_ref().is_some_and(|current| current.is(path)));
         let older = older.into_iter().map(|path| SetFile { path, open: None });
-        Ok(Self {
+        Self {
             files: older.chain(current).collect(),
             signed,
-        })
+        }
     }
 
     /// Refuses what can be read only once.
@@ -140,6 +137,13 @@ impl Set {
 }
 
 impl SetFile {
+    /// One that stays the same file whatever its name means later.
+    fn open_now(path: &Path) -> io::Result<Self> {
+        let open = Some(File::open(path)?);
+        let path = path.to_owned();
+        Ok(Self { path, open })
+    }
+
     /// What its first record says.
     fn first(&self) -> Option<First> {
         let mut lines = self.lines().ok()?;

@@ -3,6 +3,7 @@
 //! Most tests wait rather than compute: `RUST_TEST_THREADS=8` makes them quicker.
 
 mod anchors;
+mod audit;
 mod confined;
 mod drop_in;
 mod edits;
