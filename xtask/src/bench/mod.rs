@@ -7,7 +7,9 @@
 mod checks;
 mod client;
 mod daemons;
+mod ledger;
 mod procfs;
+mod recording;
 mod stage;
 mod starts;
 
@@ -46,7 +48,12 @@ pub(crate) async fn bench(
 ) -> Result<bool, Failure> {
     packages::install(packages::BENCH, stop).await?;
     println!("Building for release …");
-    let packages = ["qseed", "qseed-entropy-service", "qseed-checks-speed"];
+    let packages = [
+        "qseed",
+        "qseed-entropy-service",
+        "qseed-faulty-token",
+        "qseed-checks-speed",
+    ];
     let build = packages.iter().flat_map(|package| ["--package", package]);
     let build: Vec<_> = ["build", "--release", "--locked"]
         .into_iter()
@@ -73,6 +80,7 @@ async fn measure(args: &BenchArgs, programs: &std::path::Path) -> Result<Vec<Row
     let stage = Stage::set(programs).await?;
     let mut rows = vec![starts::compare(&stage).await?];
     rows.extend(daemons::compare(&stage, window).await?);
+    rows.extend(ledger::compare(&stage.service, programs, window).await?);
     rows.push(checks::compare(&programs.join("checks-speed"), bytes).await?);
     stage.service.end().await?;
     Ok(rows)

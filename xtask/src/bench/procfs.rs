@@ -41,11 +41,7 @@ impl Family {
         let mut sum = Duration::ZERO;
         for pid in &self.members {
             for thread in folder(format!("/proc/{pid}/task"))? {
-                let times = read(thread.join("schedstat"))?;
-                let on_cpu = times.split_whitespace().next();
-                let on_cpu = on_cpu.and_then(|time| time.parse().ok());
-                let on_cpu = on_cpu.ok_or_else(|| Failure::said("schedstat without a time"))?;
-                sum += Duration::from_nanos(on_cpu);
+                sum += on_cpu(&thread)?;
             }
         }
         Ok(sum)
@@ -61,6 +57,56 @@ impl Family {
         }
         Ok(sum)
     }
+}
+
+/// What a thread did since its start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Thread {
+    pub(super) cpu: Duration,
+    /// Calls that write.
+    pub(super) writes: u64,
+    pub(super) bytes_written: u64,
+}
+
+impl Thread {
+    /// The thread with this name, or nothing done where there is none.
+    pub(super) fn named(name: &str, process: u32) -> Result<Self, Failure> {
+        for thread in folder(format!("/proc/{process}/task"))? {
+            if read(thread.join("comm"))?.trim_end() != name {
+                continue;
+            }
+            let io = read(thread.join("io"))?;
+            let number = |name: &str| {
+                let line = io.lines().find_map(|line| line.strip_prefix(name));
+                let number = line.and_then(|number| number.trim().parse().ok());
+                number.ok_or_else(|| Failure::said("/proc/…/io is not as proc(5) says"))
+            };
+            return Ok(Self {
+                cpu: on_cpu(&thread)?,
+                writes: number("syscw:")?,
+                bytes_written: number("wchar:")?,
+            });
+        }
+        Ok(Self::default())
+    }
+
+    /// What it did after an earlier look.
+    pub(super) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(earlier.cpu),
+            writes: self.writes - earlier.writes,
+            bytes_written: self.bytes_written - earlier.bytes_written,
+        }
+    }
+}
+
+/// The time that a thread ran, user and system.
+fn on_cpu(thread: &Path) -> Result<Duration, Failure> {
+    let times = read(thread.join("schedstat"))?;
+    let on_cpu = times.split_whitespace().next();
+    let on_cpu = on_cpu.and_then(|time| time.parse().ok());
+    let on_cpu = on_cpu.ok_or_else(|| Failure::said("schedstat without a time"))?;
+    Ok(Duration::from_nanos(on_cpu))
 }
 
 /// CPU time of the children of this process that ended, and of theirs, in steps of a tick.

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use qseed_ledger::record::{Body, Record};
 use qseed_log_client::{check, openssl_accepts};
 use serde_json::json;
 
+use crate::support::daemon::QSEED;
 use crate::support::faulty::Faulty;
 use crate::support::service;
 use crate::support::site::Site;
@@ -53,11 +55,28 @@ fn openssl_and_a_log_client_of_others_accept_what_a_run_wrote() {
             notes += 1;
         }
     }
-    let report = check(folder.path()).unwrap_or_else(|why| panic!("{why}"));
-    // At the start and at the end, and the end's once more as the newest.
-    assert_eq!((notes, report.checkpoints.len(), report.strong), (3, 3, 3));
+    let file = site.state_dir().join("audit.jsonl");
+    let audit = |arguments: &[&str]| {
+        let mut qseed = Command::new(QSEED);
+        qseed.arg("audit").args(arguments).arg("--file").arg(&file);
+        let output = qseed.current_dir(folder.path()).output();
+        let output = output.expect("qseed is there");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    audit(&["export", "--tiles", "tiles"]);
     let seeds = records
         .iter()
         .filter(|record| matches!(record.body, Body::Seed(_)));
-    assert!(seeds.count() >= 9);
+    let seeds: Vec<u64> = seeds.map(|record| record.seq).collect();
+    for seq in &seeds {
+        let proof = audit(&["proof", &seq.to_string()]);
+        write(folder.path(), &format!("proofs/{seq}.tlog-proof"), &proof);
+    }
+    let report = check(folder.path()).unwrap_or_else(|why| panic!("{why}"));
+    // At the start and at the end, and the end's once more as the newest.
+    assert_eq!((notes, report.checkpoints.len()), (3, 3));
+    assert_eq!((report.strong, report.proofs), (3, seeds.len()));
+    assert_eq!(report.tiles, 2, "one of hashes, one of entries");
+    assert!(seeds.len() >= 9);
 }
