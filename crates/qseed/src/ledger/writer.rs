@@ -157,7 +157,7 @@ impl Writer {
             probed = true;
         }
         let rotate = self.queue.rotate();
-        if probed && files.is_full(rotate) {
+        if probed && !is_last && files.is_full(rotate) {
             let note = files.rotate(Timestamp::now(), rotate)?;
             let _ = self.reports.send(Report::Signed(note));
             self.checkpoint_due = now + CHECKPOINT;

@@ -225,3 +225,13 @@ fn the_end_does_not_wait_for_a_disk_that_is_away() {
         assert!(rounds < 3);
     }
 }
+
+#[test]
+fn the_last_record_is_the_signature_also_in_a_full_file() {
+    let mut scene = Scene::opened();
+    scene.queue.set_rotate(Rotate { size: 1, keep: 1 });
+    scene.queue.close();
+    assert!(scene.writer.round());
+    assert_eq!(scene.events().last(), Some(&"checkpoint"));
+    assert_eq!(scene.events().len(), 4, "the next start rotates it");
+}
