@@ -17,6 +17,7 @@ fn quiet(number: u64, count: u32, size: usize, period: Duration, periods: u32) -
     let settings = &mut scenario.settings;
     settings.combine = Combine::Failover;
     settings.reserve = None;
+    settings.record_first = false;
     settings.modules.truncate(1);
     settings.modules[0].concurrency = 8;
     settings.sources.truncate(1);
