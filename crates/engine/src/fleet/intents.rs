@@ -151,8 +151,10 @@ impl Fleet {
         if self.ledger.holds_back() {
             return false;
         }
-        let mut keys: Vec<_> = self.workers.keys().copied().collect();
-        keys.retain(|key| !self.workers[key].recorded.is_empty() && !self.opens_first(*key));
+        let workers = self.workers.iter();
+        let with_some = workers.filter(|(_, worker)| !worker.recorded.is_empty());
+        let mut keys: Vec<_> = with_some.map(|(key, _)| *key).collect();
+        keys.retain(|key| !self.opens_first(*key));
         let next = keys
             .into_iter()
             .find_map(|key| self.first_waiting(key, Waits::ForCall));
