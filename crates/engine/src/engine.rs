@@ -317,6 +317,12 @@ impl Engine {
         self.fleet.view(id)
     }
 
+    /// Whether a partition's PIN is held back, or was not accepted when qseed presented it last.
+    #[must_use]
+    pub fn is_pin_held(&self, id: PartitionId) -> bool {
+        self.pins.is_held(id)
+    }
+
     /// Every source as it stands, in the configuration's order.
     pub fn sources(&self) -> impl Iterator<Item = SourceView> {
         self.sources.views()

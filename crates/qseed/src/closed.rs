@@ -10,10 +10,16 @@ use qseed_sandbox::{Closed, is_closable};
 pub(crate) fn closed_to(module: &Module, config: &Config, file: &Path) -> Vec<Closed> {
     let partitions = config.partitions.iter();
     let own = partitions.filter(|it| it.module == module.path);
-    let own: Vec<_> = own.filter_map(|it| it.secret()?.reference.path()).collect();
+    let own = own.filter_map(|it| it.secret()?.reference.path());
+    let own: Vec<_> = own.map(real).collect();
     let mut all = all(config, file);
-    all.retain(|closed| !matches!(closed, Closed::File(path) if own.contains(path)));
+    all.retain(|closed| !matches!(closed, Closed::File(path) if own.contains(&real(path.clone()))));
     all
+}
+
+/// A file, whatever links lead to it.
+fn real(path: PathBuf) -> PathBuf {
+    std::fs::canonicalize(&path).unwrap_or(path)
 }
 
 /// What is closed to one module or another.

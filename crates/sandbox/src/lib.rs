@@ -12,6 +12,10 @@ mod closed;
 mod landlocked;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use closed::Entries;
@@ -19,6 +23,8 @@ pub use closed::{Closed, is_closable};
 
 /// How long listing the folders beside closed files may take: one may be on a dead file system.
 const LISTED_WITHIN: Duration = Duration::from_secs(5);
+/// The same for a process that works already, where somebody waits for it.
+const LOOKED_WITHIN: Duration = Duration::from_millis(500);
 
 /// What the kernel did not grant, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,16 +46,46 @@ pub struct Confined {
     /// What the kernel did not grant.
     pub missing: Vec<NotGranted>,
     /// What it may open in the folders that lead to closed files.
-    entries: Entries,
+    entries: Arc<Entries>,
+    /// A look at the folders is under way.
+    looks: Arc<AtomicBool>,
 }
 
 impl Confined {
     /// Whether something came into a folder that leads to a closed file, so that this process may
-    /// not open it, although one that starts now may.
+    /// not open it, although one that starts now may. Says no while a folder does not answer.
     #[must_use]
     pub fn is_outdated(&self) -> bool {
-        self.entries.are_outdated()
+        let entries = Arc::clone(&self.entries);
+        self.look(LOOKED_WITHIN, move || entries.are_outdated())
     }
+
+    /// One look at a time, so that a folder that never answers holds up one thread for good.
+    fn look(&self, within: Duration, at: impl FnOnce() -> bool + Send + 'static) -> bool {
+        if self.looks.swap(true, Ordering::Relaxed) {
+            return false;
+        }
+        let looks = Arc::clone(&self.looks);
+        let answer = answered_within(within, move || {
+            let answer = at();
+            looks.store(false, Ordering::Relaxed);
+            answer
+        });
+        answer.is_some_and(|(answer, _)| answer)
+    }
+}
+
+/// What a thread of its own answers, if it does so in time.
+fn answered_within<T: Send + 'static>(
+    time: Duration,
+    asked: impl FnOnce() -> T + Send + 'static,
+) -> Option<(T, JoinHandle<()>)> {
+    let (send, answer) = channel();
+    let thread = Builder::new().spawn(move || {
+        let _ = send.send(asked());
+    });
+    let thread = thread.ok()?;
+    Some((answer.recv_timeout(time).ok()?, thread))
 }
 
 /// Denies this process, and all that it starts, the system calls and root's privileges that nothing
@@ -74,15 +110,12 @@ pub fn confine(closed: &[Closed], readable: &Path, network: bool) -> Result<Conf
     if !network {
         calls::close_network()?;
     }
-    let (send, listed) = std::sync::mpsc::channel();
     let (closed, readable) = (closed.to_vec(), readable.to_owned());
-    let list = move || send.send(Entries::beside(&closed, &readable));
-    let lists = std::thread::Builder::new().spawn(list);
-    let entries = lists.ok().and_then(|thread| {
-        let entries = listed.recv_timeout(LISTED_WITHIN).ok()?;
+    let listed = answered_within(LISTED_WITHIN, move || Entries::beside(&closed, &readable));
+    let entries = listed.map(|(entries, thread)| {
         // It has nothing left to do: no thread may outlive this that is not confined.
         let _ = thread.join();
-        Some(entries)
+        entries
     });
     let entries = entries.unwrap_or_else(|| {
         let why = "a folder beside qseed's files does not answer, so they are open to the module";
@@ -90,11 +123,40 @@ pub fn confine(closed: &[Closed], readable: &Path, network: bool) -> Result<Conf
         Entries::default()
     });
     missing.extend(landlocked::restrict(&entries, network));
-    Ok(Confined { missing, entries })
+    Ok(Confined {
+        missing,
+        entries: Arc::new(entries),
+        looks: Arc::default(),
+    })
 }
 
 /// What [`confine`] would not be granted on this kernel.
 #[must_use]
 pub fn missing() -> Vec<NotGranted> {
     landlocked::missing()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::{Confined, Entries};
+
+    #[test]
+    fn a_folder_that_does_not_answer_holds_up_one_thread() {
+        let confined = Confined {
+            missing: Vec::new(),
+            entries: Arc::new(Entries::default()),
+            looks: Arc::default(),
+        };
+        let (answer, waits) = channel::<()>();
+        assert!(!confined.look(Duration::ZERO, move || waits.recv().is_err()));
+        assert!(!confined.look(Duration::from_secs(60), || panic!("a second thread")));
+        drop(answer);
+        while !confined.look(Duration::from_secs(60), || true) {
+            std::thread::yield_now();
+        }
+    }
 }

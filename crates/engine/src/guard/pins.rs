@@ -226,6 +226,11 @@ impl Pins {
         }
     }
 
+    /// Whether a partition's PIN is held back, or was not accepted when it was presented last.
+    pub(crate) fn is_held(&self, partition: PartitionId) -> bool {
+        self.held.contains_key(&partition)
+    }
+
     /// The wish that was granted to a worker for a partition and has no answer yet.
     fn told(&self, worker: WorkerId, partition: PartitionId) -> Option<Wish> {
         let told = self.under_way.values().filter(|it| it.told);

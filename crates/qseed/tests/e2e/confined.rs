@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use qseed_faulty_token::{Action, Attempt, Event, Faults, Function, Record, Rule};
+use qseed_faulty_token::{Action, Attempt, Ckr, Event, Faults, Function, Record, Rule};
 use serde_json::{Value, json};
 
 use crate::support::ACCESS_TOKEN;
@@ -215,6 +215,47 @@ fn a_pin_that_is_replaced_reaches_a_module_that_was_confined_before() {
     faulty.wait_next_seed(0);
     assert_eq!(faulty.presentations(0), 2, "each PIN was presented once");
     qseed.stop();
+}
+
+#[test]
+fn a_pin_of_two_modules_is_open_to_both_whatever_links_lead_to_it() {
+    let Some((site, folder)) = installed() else {
+        return;
+    };
+    let service = service();
+    let modules = ["one", "two"].map(|name| Faulty::named(folder.path(), name, |_| ()));
+    let one = partition(&site, &modules[0], "one");
+    std::os::unix::fs::symlink(site.path("one.pin"), site.path("link")).expect("linked");
+    let link = format!("file:{}", site.path("link").display());
+    let two = modules[1].partition_with_pin("two", 0, &link);
+    configure(&site, &service, &json!([one, two]));
+    let qseed = site.start();
+    for module in modules {
+        module.wait_seeds(0, 1);
+    }
+    qseed.stop();
+}
+
+/// Others put files beside ours while an HSM is in trouble.
+#[test]
+fn files_that_come_beside_ours_restart_no_module_that_just_started() {
+    let Some((site, folder)) = installed() else {
+        return;
+    };
+    let service = service();
+    let faulty = Faulty::new(folder.path(), |_| ());
+    configure(&site, &service, &json!([partition(&site, &faulty, "p")]));
+    let qseed = site.start();
+    faulty.wait_seeds(0, 1);
+    site.write_secret("unrelated", "");
+    let fails = Rule::answer(Function::SeedRandom, Ckr::DEVICE_ERROR);
+    let set = faulty.token.set(|faults| faults.rules.push(fails.times(2)));
+    set.expect("written");
+    qseed.event("partition-failed");
+    faulty.wait_next_seed(0);
+    qseed.stop();
+    let record = faulty.token.record().expect("a record");
+    assert!(record.iter().all(|line| line.pid == record[0].pid));
 }
 
 /// Processes that run a program from this folder or were started by one that does.

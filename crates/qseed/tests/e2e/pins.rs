@@ -97,7 +97,14 @@ fn a_known_good_pin_survives_kills_as_well() {
 
 #[test]
 fn a_pin_that_is_mended_in_the_file_is_tried_at_once() {
-    let (service, site) = (service(), Site::new());
+    // Where it is installed, its worker may not open the file that takes the place of the first one.
+    for site in [Some(Site::new()), Site::installed()].into_iter().flatten() {
+        is_tried_once_mended(&site);
+    }
+}
+
+fn is_tried_once_mended(site: &Site) {
+    let service = service();
     let faulty = Faulty::new(site.folder(), |faults| faults.defaults.user.tries = Some(3));
     let file = site.write_secret("pin", format!("{WRONG}\n"));
     let pin = format!("file:{}", file.display());

@@ -6,7 +6,7 @@
 
 use qseed_model::Login;
 use qseed_model::pins::{PinAnswer, PinTags};
-use qseed_secrets::{Secret, SecretRef};
+use qseed_secrets::{Secret, SecretError, SecretRef};
 
 use super::Worker;
 use super::logins::Credential;
@@ -47,7 +47,8 @@ impl Offer {
         };
         let may_be_made = session.how.guard_key_may_be_made;
         let key = &op.worker.guard_key;
-        let tags = key.tags(&token, login, pin.as_ref(), may_be_made)?;
+        let tags = key.tags(&token, login, pin.as_ref(), may_be_made);
+        let tags = tags.map_err(|failure| op.worker.unreadable(failure, key.path()))?;
         let tag = tags.tag;
         Ok(Self {
             credential: Credential { login, tag },
@@ -103,8 +104,13 @@ fn read_pin(worker: &Worker, how: &Open) -> Result<Secret, TokenFailure> {
             return Err(unavailable(text.to_owned()));
         }
     };
-    let pin = reference.read();
-    pin.map_err(|error| unavailable(error.to_string()))
+    reference.read().map_err(|error| {
+        let failure = unavailable(error.to_string());
+        match error {
+            SecretError::Unreadable { path, .. } => worker.unreadable(failure, &path),
+            _ => failure,
+        }
+    })
 }
 
 /// Whether the token's flags allow another PIN to be presented.

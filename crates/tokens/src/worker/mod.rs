@@ -26,13 +26,16 @@ use std::io::{self, ErrorKind, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use qseed_sandbox::{Confined, NotGranted};
 use qseed_secrets::Secret;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use guard_key::GuardKey;
@@ -51,6 +54,10 @@ use crate::wire::{self, Decoder, FromWorker, Hello, ToWorker};
 /// Exit codes (sysexits): started by hand, the module does not load.
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
+
+/// How long a worker runs before a failure that may have other reasons has it restarted for new
+/// files beside ours.
+const RESTART_EVERY: Duration = Duration::from_secs(60);
 
 /// The main function of `qseed worker`, which the daemon starts with one end of a socket pair as
 /// standard input. Returns after `Shutdown`; ends the process if the daemon is gone.
@@ -117,6 +124,7 @@ fn serve(hello: Hello, pins: Option<OwnedFd>, link: Link, mut messages: Messages
         slots: Slots::default(),
         guard_key,
         confined,
+        started: Instant::now(),
         logins: Mutex::default(),
         pins: Mutex::new(pins.map(KeptPins::received)),
         asks: AtomicU64::new(1),
@@ -160,6 +168,7 @@ struct Worker {
     slots: Slots,
     guard_key: GuardKey,
     confined: Confined,
+    started: Instant,
     logins: Mutex<Logins>,
     /// The PINs that came from the daemon.
     pins: Mutex<Option<KeptPins>>,
@@ -201,18 +210,27 @@ impl Worker {
         }
     }
 
-    /// What a failure asks for. Where the module may not open what came after it started, only a new
-    /// process can.
+    /// What a failure asks for. Where it may be that the module cannot open what came after it
+    /// started, only a new process can. HSMs fail for other reasons, too, and unrelated files may
+    /// come again and again: so not too often.
     fn judge(&self, mut failure: TokenFailure) -> TokenFailure {
         let may_be_of_files = matches!(
             failure.class,
-            FailureClass::Device
-                | FailureClass::General
-                | FailureClass::GuardKeyMissing
-                | FailureClass::PinUnavailable
-                | FailureClass::SessionLost
+            FailureClass::Device | FailureClass::General | FailureClass::SessionLost
         );
-        if may_be_of_files && self.confined.is_outdated() {
+        if may_be_of_files && self.started.elapsed() >= RESTART_EVERY && self.confined.is_outdated()
+        {
+            failure.class = FailureClass::ReloadModule;
+        }
+        failure
+    }
+
+    /// A failure to read a file of qseed's. One that replaced another since this process started is
+    /// closed to it.
+    fn unreadable(&self, mut failure: TokenFailure, file: &Path) -> TokenFailure {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(file, flags, Mode::empty());
+        if opened.is_err_and(|error| error == Errno::ACCESS) && self.confined.is_outdated() {
             failure.class = FailureClass::ReloadModule;
         }
         failure

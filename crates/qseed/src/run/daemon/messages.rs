@@ -138,10 +138,11 @@ impl Daemon {
         let Some(view) = self.engine.partition(id) else {
             return;
         };
-        if !matches!(
+        let known = matches!(
             view.state,
             PartitionState::PinRefused | PartitionState::PinGuarded
-        ) {
+        );
+        if !known && !self.engine.is_pin_held(id) {
             self.reports.write(shell::pin_count_low(&view.name));
         }
     }
