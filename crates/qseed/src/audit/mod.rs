@@ -23,6 +23,7 @@ use qseed_config::Config;
 
 use crate::cli::{AuditCommand, ConfigArgs};
 use crate::exit::{Code, Failure};
+use crate::ledger::checkpoint_file;
 use crate::state_dir::Acting;
 
 /// Runs one of its commands.
@@ -54,6 +55,16 @@ fn configured_file(config: &Config) -> Result<PathBuf, Failure> {
     let file = config.state_dir.join(&audit.file);
     if file.exists() {
         return Ok(file);
+    }
+    let checkpoint = checkpoint_file(&file);
+    if checkpoint.exists() {
+        let text = format!(
+            "{} is gone, but its checkpoint {} is there: somebody removed or moved the ledger; name \
+             its file, or one of its older files",
+            file.display(),
+            checkpoint.display()
+        );
+        return Err(Failure::new(Code::Changed, text));
     }
     let text = format!(
         "there is no ledger yet at {}; the daemon makes it when it starts",

@@ -118,7 +118,7 @@ fn notes(report: &Report) -> Vec<String> {
     let mut notes = Vec::new();
     if report.first > 0 {
         notes.push(format!(
-            "the first {} are not here: files were pruned, or not copied",
+            "the first {} are not here: they were pruned, not copied, or are not part of this export",
             count(report.first, "record")
         ));
     }
@@ -175,7 +175,13 @@ fn notes(report: &Report) -> Vec<String> {
 /// What to conclude.
 pub(crate) fn conclusion(report: &Report) -> String {
     match report.verdict() {
-        Verdict::Holds => "All holds: nothing was changed, and a key that you gave signed it.".to_owned(),
+        Verdict::Holds => match report.size.saturating_sub(report.authenticated) {
+            0 => "All holds: nothing was changed, and a key that you gave signed it.".to_owned(),
+            unsigned => format!(
+                "All holds: nothing was changed, and a key that you gave signed all but the last {}.",
+                count(unsigned, "record")
+            ),
+        },
         Verdict::Changed => {
             let places = unprinted(report) + u64::try_from(report.findings.len().min(PRINTED)).unwrap_or(u64::MAX);
             format!("CHANGED: {} where the ledger is not what was written and signed", count(places, "place"))

@@ -5,13 +5,15 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, ErrorKind, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use serde::Deserialize;
 
 use super::lines::{Line, Lines, unpacked};
-use super::text::{LONGEST_NOTE, read_text, unreadable};
+use super::text::{LONGEST_NOTE, open_file, read_beside, unreadable};
 use crate::exit::{Code, Failure};
+use crate::ledger::checkpoint_file;
 use crate::ledger::names::{COMPRESSED, Names, Older, short};
 
 /// The files of a ledger in the order of their records.
@@ -56,7 +58,7 @@ impl Set {
             path => path,
         };
         let unreadable = |why: io::Error| unreadable(path, &why);
-        let meta = fs::metadata(path).map_err(unreadable)?;
+        let meta = metadata(path).map_err(unreadable)?;
         if meta.is_dir() {
             return Err(unreadable(ErrorKind::IsADirectory.into()));
         }
@@ -80,7 +82,11 @@ impl Set {
         let has_bare = folder.join(&bare.current).exists();
         let names = if has_bare { bare } else { usual };
         let signed = signed_files(folder, &names)?;
-        let current = SetFile::open_now(&folder.join(&names.current)).ok();
+        let current = folder.join(&names.current);
+        let current = open_file(&current).ok().map(|open| SetFile {
+            path: current,
+            open: Some(open),
+        });
         Ok(Self::beside(
             folder,
             &names,
@@ -102,13 +108,16 @@ impl Set {
         let first = current.as_ref().and_then(SetFile::first);
         let of_current = first.as_ref().map(|first| short(&first.origin));
         let current = current.filter(|_| origin.is_none() || origin == of_current);
-        // Nothing has this origin where the first record is damaged.
-        let origin = origin.or(of_current).unwrap_or_default();
+        // Where the first record is damaged, or the file is empty, the checkpoint beside it says whose
+        // it was.
+        let of_signed = signed.first().map(|(_, note)| origin_of(note).to_owned());
+        let origin = origin.or(of_current).or(of_signed.as_deref());
+        let origin = origin.unwrap_or_default();
         // Until a new origin is signed, the files of the one before lie there.
         let before = first.as_ref().and_then(|first| first.previous.as_ref());
         let before = before.map(|before| short(&before.origin));
         signed.retain(|(_, note)| {
-            let of = short(note.lines().next().unwrap_or_default());
+            let of = origin_of(note);
             of == origin || (current.is_some() && Some(of) != before)
         });
         let mut older = older_files(folder, names, origin);
@@ -163,7 +172,7 @@ impl SetFile {
     /// Its bytes, unpacked, from the first one on.
     pub(crate) fn open(&self) -> io::Result<Box<dyn BufRead>> {
         let Some(open) = &self.open else {
-            return unpacked(File::open(&self.path)?);
+            return unpacked(open_file(&self.path)?);
         };
         let mut file = open.try_clone()?;
         match file.rewind() {
@@ -180,13 +189,36 @@ impl SetFile {
     }
 }
 
+/// What the system knows of a file. While a daemon rotates its ledger, no file has the ledger's name for
+/// a moment.
+fn metadata(path: &Path) -> io::Result<fs::Metadata> {
+    let mut tries = 0;
+    loop {
+        let found = fs::metadata(path);
+        let is_missing = found
+            .as_ref()
+            .is_err_and(|why| why.kind() == ErrorKind::NotFound);
+        let may_come = is_missing && checkpoint_file(path).exists();
+        if !may_come || tries == 20 {
+            return found;
+        }
+        tries += 1;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The origin that a note is about.
+fn origin_of(note: &str) -> &str {
+    short(note.lines().next().unwrap_or_default())
+}
+
 /// The files with checkpoints that lie beside a ledger.
 fn signed_files(folder: &Path, names: &Names) -> Result<Vec<(PathBuf, String)>, Failure> {
     let mut signed = Vec::new();
     for name in [names.checkpoint(), names.witnessed()] {
         let path = folder.join(name);
-        if path.exists() {
-            let text = read_text(&path, LONGEST_NOTE)?;
+        if fs::symlink_metadata(&path).is_ok() {
+            let text = read_beside(&path, LONGEST_NOTE)?;
             signed.push((path, text));
         }
     }

@@ -105,9 +105,14 @@ fn keys(named: &[String]) -> Result<Vec<VerifierKey>, Failure> {
             continue;
         }
         let text = read_text(Path::new(named), LONGEST_KEYS)?;
+        let before = keys.len();
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         for line in lines {
             keys.push(key(line)?);
+        }
+        if keys.len() == before {
+            let text = format!("{named} has no keys; qseed audit key prints the ledger's");
+            return Err(Failure::new(Code::Usage, text));
         }
     }
     Ok(keys)

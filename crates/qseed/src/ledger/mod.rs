@@ -209,12 +209,13 @@ impl Ledger {
     }
 
     /// Records that the daemon ends, and why, and signs the last records; but waits for no disk that
-    /// hangs.
-    pub(crate) fn finish(&self, because: &str) {
+    /// hangs. Returns how many records are not on the disk.
+    pub(crate) fn finish(&self, because: &str) -> u64 {
         let because = because.to_owned();
         self.record(Body::Stopped(record::Stopped { because }));
         self.queue.close();
         let _ = self.finished.recv_timeout(LAST_RECORDS_WITHIN);
+        self.queue.unrecorded()
     }
 }
 

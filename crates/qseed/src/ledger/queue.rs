@@ -227,6 +227,13 @@ impl Queue {
         self.state().lost_in_all
     }
 
+    /// The records that were added and are not on the disk, without those that were lost before.
+    pub(super) fn unrecorded(&self) -> u64 {
+        let state = self.state();
+        let lost = state.lost.map_or(0, |lost| lost.records);
+        state.added.0 - state.recorded.0 + lost
+    }
+
     /// When a file is rotated.
     pub(super) fn rotate(&self) -> Rotate {
         self.state().rotate

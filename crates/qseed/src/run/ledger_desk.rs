@@ -9,7 +9,8 @@ use qseed_http::Link;
 use super::records::{Records, configured};
 use crate::assemble::Plan;
 use crate::ledger::{Ledger, Ticket};
-use crate::say::Tokens;
+use crate::log::Entry;
+use crate::say::{self, Tokens};
 
 #[derive(Debug)]
 pub(super) struct LedgerDesk {
@@ -87,11 +88,14 @@ impl LedgerDesk {
         facts.flat_map(|(_, facts)| facts).collect()
     }
 
-    /// Hands the ledger everything, and has it sign its end. Returns what the log has still to say.
-    pub(super) fn finish(&mut self, now: Moment, because: &str) -> Vec<Fact> {
+    /// Hands the ledger everything, and has it sign its end. Returns what the log has still to say:
+    /// facts, and of records that could not be written.
+    pub(super) fn finish(&mut self, now: Moment, because: &str) -> (Vec<Fact>, Option<Entry>) {
         self.records.complete();
         self.hand_over(now);
-        self.ledger.finish(because);
-        self.recorded()
+        let unrecorded = self.ledger.finish(because);
+        let entry =
+            (unrecorded > 0).then(|| say::ledger::unrecorded(unrecorded, &self.ledger.file));
+        (self.recorded(), entry)
     }
 }

@@ -68,6 +68,13 @@ pub(crate) fn news(news: &News, file: &Path, mode: AuditMode) -> Entry {
     }
 }
 
+/// Records that the daemon could not write before its end.
+pub(crate) fn unrecorded(records: u64, file: &Path) -> Entry {
+    let (count, file) = (count(records, "record"), file.display());
+    let message = format!("The ledger {file} ends too early: {count} could not be written.");
+    Entry::new(Level::Error, "ledger", message).with("lost", records)
+}
+
 fn dropped(lost: u64) -> String {
     match lost {
         0 => "No record was dropped.".to_owned(),

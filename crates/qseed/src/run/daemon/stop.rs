@@ -42,8 +42,11 @@ impl Daemon {
             } else {
                 "it was asked to"
             };
-            let recorded = desk.finish(now, because);
+            let (recorded, unrecorded) = desk.finish(now, because);
             self.announce(&recorded);
+            if let Some(entry) = unrecorded {
+                self.reports.write(entry);
+            }
         }
         self.reports.finish(now, &self.plan);
         self.reports.write(Entry::info("stopped", "qseed stops."));

@@ -19,7 +19,7 @@ fn a_whole_ledger_holds() {
             " in 3 files: 120 seeds, 60 refused",
             "signed    up to ",
             "contains  the ",
-            "\nAll holds: ",
+            "\nAll holds: nothing was changed, and a key that you gave signed all but the last 1 record.",
         ] {
             assert!(ran.out.contains(words), "{words}: {}", ran.out);
         }
@@ -235,6 +235,43 @@ fn without_a_file_the_configuration_says_where_the_ledger_is() {
     assert_eq!(ran.code, 78, "{ran:?}");
     assert!(ran.err.contains("name the ledger's file"), "{ran:?}");
     assert_eq!(audit(&["show", "audit.jsonl"]).code, 0);
+}
+
+#[test]
+fn what_somebody_put_beside_a_ledger_is_found_and_holds_nothing_up() {
+    let put = |name: &str, put: fn(&str)| {
+        let ledger = Ledger::new();
+        let path = ledger.path(name);
+        let _ = fs::remove_file(&path);
+        put(&path);
+        let ran = ledger.verify(&[]);
+        assert_eq!(ran.code, 65, "{name}: {ran:?}");
+    };
+    let fifo = |path: &str| {
+        let made = Command::new("mkfifo").arg(path).status();
+        assert!(made.expect("mkfifo").success());
+    };
+    let zeros = |path: &str| std::os::unix::fs::symlink("/dev/zero", path).expect("a link");
+    let binary = |path: &str| fs::write(path, [0xff; 3000]).expect("written");
+    let long = |path: &str| fs::write(path, "x".repeat(300_000)).expect("written");
+    let older = Ledger::new().name(0);
+    for name in ["audit.checkpoint", "audit.witnessed", &older] {
+        put(name, fifo);
+        put(name, zeros);
+        put(name, binary);
+        put(name, long);
+    }
+    // A whole set, of which the current file alone was emptied: its checkpoint says what is missing.
+    let ledger = Ledger::new();
+    ledger.bench.write("audit.jsonl", "");
+    let ran = ledger.verify(&[]);
+    assert_eq!(ran.code, 65, "{ran:?}");
+    assert!(ran.out.contains(" in 3 files: "), "{ran:?}");
+    let ran = ledger.audit(&["verify", "audit.jsonl", "--key", "audit.jsonl"]);
+    assert_eq!(ran.code, 64, "an empty file of keys: {ran:?}");
+    binary(&ledger.path("keys"));
+    let ran = ledger.verify(&[]);
+    assert_eq!(ran.code, 64, "{ran:?}");
 }
 
 #[test]
