@@ -1,11 +1,12 @@
-//! The documents' links lead somewhere, and the tests that SPECIFICATION.md names exist.
+//! The documents' links lead somewhere, and the tests that stand for what is promised exist.
 
 use std::path::Path;
 
 use super::{Faults, files, from_root, read};
 use crate::failure::Failure;
 
-const SPECIFICATION: &str = "SPECIFICATION.md";
+/// The documents that name a test for each promise.
+const PROMISES: [&str; 2] = ["SPECIFICATION.md", "docs/threat-model.md"];
 
 pub(super) fn faults(root: &Path) -> Result<Faults, Failure> {
     let mut faults = Vec::new();
@@ -18,11 +19,12 @@ pub(super) fn faults(root: &Path) -> Result<Faults, Failure> {
             }
         }
     }
-    let specification = read(&root.join(SPECIFICATION))?;
-    for (file, test) in tests(&specification) {
-        let there = read(&root.join(&file)).is_ok_and(|text| text.contains(&format!("fn {test}(")));
-        if !there {
-            faults.push(format!("{SPECIFICATION}: {file} has no test {test}"));
+    for document in PROMISES {
+        for (file, test) in tests(&read(&root.join(document))?) {
+            let text = read(&root.join(&file));
+            if !text.is_ok_and(|text| text.contains(&format!("fn {test}("))) {
+                faults.push(format!("{document}: {file} has no test {test}"));
+            }
         }
     }
     Ok(faults)
