@@ -270,7 +270,7 @@ impl Counts {
         } = self;
         let ignored = match ignored {
             0 => String::new(),
-            number => format!(", {number} long ones left out"),
+            number => format!(", {number} ignored"),
         };
         format!("{passed} tests passed, {failed} failed{ignored}")
     }
