@@ -57,7 +57,7 @@ fn of_ledger(file: &Path) -> Result<(), Failure> {
     let keys: Vec<_> = beginning.keys.iter().map(|key| printable(key)).collect();
     print(&format!("{}\n", keys.join("\n")))?;
     remark(&format!(
-        "these keys are what {} says itself: whoever wrote the file chose them, so they prove \
+        "these keys come from {} itself. The file's writer chose them, so they prove \
          nothing until you compare them with keys from elsewhere",
         file.display()
     ));

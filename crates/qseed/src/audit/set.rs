@@ -58,7 +58,7 @@ impl Set {
             path => path,
         };
         let unreadable = |why: io::Error| unreadable(path, &why);
-        let meta = metadata(path).map_err(unreadable)?;
+        let meta = metadata(path).map_err(|why| gone(path).unwrap_or_else(|| unreadable(why)))?;
         if meta.is_dir() {
             return Err(unreadable(ErrorKind::IsADirectory.into()));
         }
@@ -205,6 +205,21 @@ fn metadata(path: &Path) -> io::Result<fs::Metadata> {
         tries += 1;
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// What to say of a ledger that is not there, if its checkpoint is.
+fn gone(path: &Path) -> Option<Failure> {
+    let checkpoint = checkpoint_file(path);
+    let is_gone = checkpoint.exists() && fs::symlink_metadata(path).is_err();
+    is_gone.then(|| {
+        let text = format!(
+            "{} is gone, but its checkpoint {} is there: somebody removed or moved the ledger; name \
+             where it is now, or one of its older files",
+            path.display(),
+            checkpoint.display()
+        );
+        Failure::new(Code::Changed, text)
+    })
 }
 
 /// The origin that a note is about.

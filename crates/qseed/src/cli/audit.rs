@@ -167,8 +167,8 @@ fn age(text: &str) -> Option<SignedDuration> {
         "d" => 86_400,
         _ => return None,
     };
-    let number: i64 = digits.parse().ok()?;
-    Some(SignedDuration::from_secs(number.checked_mul(unit)?))
+    let number: u32 = digits.parse().ok()?;
+    Some(SignedDuration::from_secs(i64::from(number) * unit))
 }
 
 #[cfg(test)]
@@ -192,6 +192,7 @@ mod tests {
             "",
             "yesterday",
             "24x",
+            "-5m",
             "h",
             "99999999999999999999d",
             "9223372036854775807d",

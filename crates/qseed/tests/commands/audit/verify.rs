@@ -261,6 +261,7 @@ fn what_somebody_put_beside_a_ledger_is_found_and_holds_nothing_up() {
         put(name, binary);
         put(name, long);
     }
+    put("audit.jsonl", |_| {});
     // A whole set, of which the current file alone was emptied: its checkpoint says what is missing.
     let ledger = Ledger::new();
     ledger.bench.write("audit.jsonl", "");
