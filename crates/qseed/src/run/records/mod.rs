@@ -110,17 +110,11 @@ impl Records {
             job: injection.job,
         });
         let outcome = self.outcome(partition, Some(injection), None, None);
-        let token = tokens.get(&partition.id).map(token);
-        self.add(
-            now,
-            shared,
-            Member {
-                outcome,
-                token,
-                intent,
-                fact: None,
-            },
-        );
+        let member = Member {
+            intent,
+            ..member(partition.id, outcome, tokens)
+        };
+        self.add(now, shared, member);
     }
 
     /// Takes in what happened. Returns whether the log waits for the record of it.
@@ -254,17 +248,11 @@ impl Records {
         };
         let ckr = Some(Ckr(0).to_string());
         let outcome = self.outcome(partition, Some(injection), ckr, Some(duration));
-        let token = tokens.get(&partition.id).map(token);
-        self.add(
-            now,
-            shared,
-            Member {
-                outcome,
-                token,
-                intent: None,
-                fact: waits,
-            },
-        );
+        let member = Member {
+            fact: waits,
+            ..member(partition.id, outcome, tokens)
+        };
+        self.add(now, shared, member);
     }
 
     fn refused(
@@ -284,17 +272,7 @@ impl Records {
             ..self.shared(kind, partition.id, spent)
         };
         let outcome = self.outcome(partition, spent, refusal.ckr, refusal.duration);
-        let token = tokens.get(&partition.id).map(token);
-        self.add(
-            now,
-            shared,
-            Member {
-                outcome,
-                token,
-                intent: None,
-                fact: None,
-            },
-        );
+        self.add(now, shared, member(partition.id, outcome, tokens));
     }
 
     fn worker(&mut self, process: &Process, fact: &WorkerFact) {
@@ -400,6 +378,16 @@ impl Records {
 }
 
 /// A token as the ledger describes it.
+/// One injection, for which nothing waits.
+fn member(partition: PartitionId, outcome: Outcome, tokens: &Tokens) -> Member {
+    Member {
+        outcome,
+        token: tokens.get(&partition).map(token),
+        intent: None,
+        fact: None,
+    }
+}
+
 fn token(token: &TokenInfo) -> record::Token {
     record::Token {
         label: token.label.clone(),
