@@ -77,7 +77,7 @@ pub enum Event {
         /// `LedgerWritable(true)`.
         recorded: bool,
     },
-    /// Whether the ledger can be written. It counts as writable until it is said not to be.
+    /// Whether the ledger can be written. Until this event says otherwise, it can.
     LedgerWritable(bool),
     /// The daemon stops: no more seeds are made and nothing is opened. Seeds that have not left are
     /// dropped.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use qseed_config::{Config, Module};
 use qseed_sandbox::{Closed, is_closable};
 
+use crate::print::count;
+
 /// Files that a module must not open: qseed's configuration, state and ledger, and every secret
 /// but the PINs of the module's own partitions.
 pub(crate) fn closed_to(module: &Module, config: &Config, file: &Path) -> Vec<Closed> {
@@ -58,7 +60,7 @@ pub(crate) fn open_to_modules(config: &Config, file: &Path) -> Option<String> {
     let first = folders.first()?.display();
     let more = match folders.len() - 1 {
         0 => String::new(),
-        more => format!(" and {more} more folders"),
+        more => format!(" and {}", count(more, "more folder")),
     };
     Some(format!(
         "Modules can open qseed's files in {first}{more}: qseed closes only files below /etc, /run, \

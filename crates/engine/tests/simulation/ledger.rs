@@ -26,7 +26,7 @@ struct Intended {
 pub(crate) struct Ledger {
     pub(crate) trouble: Option<LedgerTrouble>,
     /// The engine knows that it cannot be written.
-    told: bool,
+    is_out: bool,
     intended: BTreeMap<PartitionId, Intended>,
     /// Intents on their way to the disk.
     on_the_way: Vec<Intent>,
@@ -38,7 +38,7 @@ impl Ledger {
         let intended = self.intended.remove(&intent.partition);
         let intended = intended.filter(|it| it.intent == intent && it.recorded);
         match intended {
-            Some(_) if self.told => Err(format!(
+            Some(_) if self.is_out => Err(format!(
                 "{intent:?} leaves while the ledger cannot be written"
             )),
             Some(intended) => Ok(intended.bytes),
@@ -78,7 +78,7 @@ impl World {
         let (bytes, made_of) = (injection.bytes, &injection.made_of.portions);
         let intent = Intent { partition, job };
         self.summary.intents += 1;
-        if self.ledger.told {
+        if self.ledger.is_out {
             return Err(format!(
                 "{intent:?} is made while the ledger cannot be written"
             ));
@@ -127,11 +127,11 @@ impl World {
         if !recorded {
             // Intents that are not recorded say it as well.
             let is_said = !intents.is_empty() && self.dice.one_in(4);
-            if !std::mem::replace(&mut self.ledger.told, true) && !is_said {
+            if !std::mem::replace(&mut self.ledger.is_out, true) && !is_said {
                 self.tell(Event::LedgerWritable(false))?;
             }
             self.after(RETRY, Happening::LedgerWrites);
-        } else if std::mem::take(&mut self.ledger.told) {
+        } else if std::mem::take(&mut self.ledger.is_out) {
             self.tell(Event::LedgerWritable(true))?;
         }
         if intents.is_empty() {

@@ -339,7 +339,7 @@ fn a_rotated_file_replaced_by_one_of_another_ledger() {
 #[test]
 fn a_forged_frontier_before_pruned_files() {
     let (made, forged) = (made(), rewritten());
-    // The files before are gone, and those that are left claim to continue other ones.
+    // The earlier files are gone, and the rest claim to continue others.
     let mut files = made.files[1..].to_vec();
     let field = |line: &str, name: &str| {
         let record: serde_json::Value = serde_json::from_str(line).expect("a record");

@@ -15,7 +15,7 @@ use crate::assemble::witness_service;
 use crate::exit::Code;
 use crate::ledger;
 
-/// What the operator of a witness has to be told.
+/// What to tell the operator of a witness.
 const TELL: &str = "give the witness's operator the keys that `qseed audit key` prints";
 
 /// The newest checkpoint of the ledger, if there is one.

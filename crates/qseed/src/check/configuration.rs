@@ -120,7 +120,7 @@ pub(super) fn hardening(hardening: &Hardening) -> Subject {
                 );
             }
             "memory" | "core-dumps" => {}
-            _ => subject.ok(measure.name, &measure.text),
+            _ => subject.ok(measure.name, format!("{}: {}", measure.name, measure.text)),
         }
     }
     subject

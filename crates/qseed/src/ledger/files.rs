@@ -90,7 +90,7 @@ pub(crate) enum Opened {
     /// The first ledger here.
     First,
     /// A new origin, since the ledger must not be continued. The file was set aside under a name.
-    Anew {
+    NewOrigin {
         because: String,
         set_aside: Option<String>,
     },
@@ -175,7 +175,7 @@ impl Files {
                     None => None,
                 };
                 let open = self.begin(now, because.clone(), previous)?;
-                (Opened::Anew { because, set_aside }, open)
+                (Opened::NewOrigin { because, set_aside }, open)
             }
         };
         self.may_have_rest = false;

@@ -57,7 +57,7 @@ pub(crate) enum Report {
     Failed(String),
     /// The thread can write again: for [`Ledger::work`].
     Works,
-    /// Whether the ledger can be written has changed, or is said again.
+    /// News for the log: the ledger can no longer be written, still cannot, or can again.
     News(News),
     /// Whether these seeds were recorded. Only then they may leave.
     Intents {

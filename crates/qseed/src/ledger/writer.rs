@@ -178,7 +178,7 @@ impl Writer {
         }
         let opened = files.open(Timestamp::now())?;
         let mut first = Vec::new();
-        if !self.has_started || matches!(opened, Opened::Anew { .. }) {
+        if !self.has_started || matches!(opened, Opened::NewOrigin { .. }) {
             self.has_started = true;
             self.checkpoint_due = now;
             self.strong_due = now;

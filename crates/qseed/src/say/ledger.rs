@@ -22,7 +22,7 @@ pub(crate) fn opened(opened: &Opened, file: &Path) -> Option<Entry> {
             Entry::new(Level::Warn, "ledger-recovered", message).with("bytes", *cut_bytes)
         }
         Opened::First => Entry::info("ledger-began", format!("A new ledger begins: {file}.")),
-        Opened::Anew { because, set_aside } => {
+        Opened::NewOrigin { because, set_aside } => {
             let moved = match set_aside {
                 Some(name) => format!(" qseed moved the old file to {name}."),
                 None => String::new(),

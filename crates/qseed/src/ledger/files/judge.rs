@@ -103,7 +103,7 @@ impl Folder {
             } else {
                 format!("{current} does not begin like a ledger")
             };
-            return Ok(anew(
+            return Ok(new_origin(
                 because,
                 previous(&marks, None),
                 self.names.set_aside(random_number()),
@@ -114,7 +114,7 @@ impl Folder {
         };
         let name = self.names.older(&found.first.origin, found.first.seq);
         let previous = previous(&marks, Some(&found));
-        Ok(anew(fault, previous, name))
+        Ok(new_origin(fault, previous, name))
     }
 
     /// What the ledger must contain, the largest first.
@@ -263,7 +263,7 @@ fn verified(text: &str, signer: &SigningKey) -> Option<Known> {
     })
 }
 
-fn anew(because: String, previous: Option<Previous>, set_aside: String) -> Judgement {
+fn new_origin(because: String, previous: Option<Previous>, set_aside: String) -> Judgement {
     Judgement::Begin {
         because: Some(because),
         previous,

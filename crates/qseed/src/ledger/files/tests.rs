@@ -52,9 +52,9 @@ impl Scene {
     }
 
     /// The same, which must be a new origin for a reason.
-    fn assert_anew(&self, why: &str) {
+    fn assert_new_origin(&self, why: &str) {
         let (mut files, opened) = self.start();
-        assert_is_anew(&opened, why);
+        assert_is_new_origin(&opened, why);
         write(&mut files, 1);
         files.sign(Timestamp::now(), true).expect("signed");
         drop(files);
@@ -126,8 +126,8 @@ fn written() -> Scene {
     scene
 }
 
-fn assert_is_anew(opened: &Opened, why: &str) {
-    let Opened::Anew { because, .. } = opened else {
+fn assert_is_new_origin(opened: &Opened, why: &str) {
+    let Opened::NewOrigin { because, .. } = opened else {
         panic!("{opened:?}");
     };
     assert!(because.contains(why), "{because}");
@@ -198,7 +198,7 @@ fn what_was_signed_or_written_must_be_there() {
         // Not a whole number of lines.
         let keep = end_of(&scene, records) + 10;
         cut(&scene, keep);
-        scene.assert_anew(why);
+        scene.assert_new_origin(why);
         assert_eq!(
             fs::metadata(scene.path(&scene.set_aside()))
                 .expect("kept")
@@ -219,7 +219,7 @@ fn an_older_copy_is_not_continued() {
     drop(files);
     let newest = fs::read(&note).expect("a note");
     fs::rename(&old, scene.current()).expect("restored");
-    scene.assert_anew("missing at its end");
+    scene.assert_new_origin("missing at its end");
     let Body::Began(began) = &scene.records("audit.jsonl")[0].body else {
         panic!("no origin")
     };
@@ -249,7 +249,7 @@ fn a_changed_removed_or_damaged_record_is_not_signed_again() {
             change(&mut text, line);
             fs::write(scene.current(), &text).expect("changed");
             let why = if number == 2 { "must have 4" } else { why };
-            scene.assert_anew(why);
+            scene.assert_new_origin(why);
         }
     }
 }
@@ -259,18 +259,18 @@ fn the_newest_note_must_be_there_and_belong_to_the_ledger() {
     let scene = written();
     let note = scene.path("audit.checkpoint");
     fs::remove_file(&note).expect("removed");
-    scene.assert_anew("audit.checkpoint is missing");
+    scene.assert_new_origin("audit.checkpoint is missing");
 
     let scene = written();
     let mut text = fs::read(scene.path("audit.checkpoint")).expect("a note");
     let end = text.len() - 10;
     text[end] ^= 1;
     fs::write(scene.path("audit.checkpoint"), text).expect("changed");
-    scene.assert_anew("not signed with the key");
+    scene.assert_new_origin("not signed with the key");
 
     let (scene, other) = (written(), written());
     fs::copy(other.current(), scene.current()).expect("swapped");
-    scene.assert_anew("is the ledger");
+    scene.assert_new_origin("is the ledger");
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn another_key_begins_another_ledger() {
     let scene = written();
     let mut files = Files::lock(scene.place(2)).expect("locked");
     let opened = files.open(Timestamp::now()).expect("opened");
-    assert_is_anew(&opened, "signing key");
+    assert_is_new_origin(&opened, "signing key");
     assert_eq!(scene.records(&scene.set_aside()).len(), 7);
 }
 
@@ -286,10 +286,10 @@ fn another_key_begins_another_ledger() {
 fn a_missing_or_empty_file_is_not_the_first_ledger() {
     let scene = written();
     fs::remove_file(scene.current()).expect("removed");
-    scene.assert_anew("audit.jsonl is missing");
+    scene.assert_new_origin("audit.jsonl is missing");
     let scene = written();
     fs::write(scene.current(), "").expect("emptied");
-    scene.assert_anew("is empty");
+    scene.assert_new_origin("is empty");
 }
 
 #[test]

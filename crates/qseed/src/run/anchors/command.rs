@@ -67,7 +67,7 @@ pub(super) enum Fault {
     Stopped,
 }
 
-/// The command that runs, for whoever ends it early.
+/// The running command, so that it can be ended early.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Running(Arc<Mutex<State>>);
 

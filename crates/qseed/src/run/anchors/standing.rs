@@ -11,7 +11,7 @@ use super::witness::Trouble;
 const RETRY: Duration = Duration::from_secs(60);
 const RETRY_MOST: Duration = Duration::from_secs(30 * 60);
 
-/// When trouble that lasts is said again. The time doubles, up to `SAID_AGAIN_MOST`.
+/// When the log repeats trouble that lasts. The time doubles, up to `SAID_AGAIN_MOST`.
 const SAID_AGAIN: Duration = Duration::from_secs(60 * 60);
 const SAID_AGAIN_MOST: Duration = Duration::from_secs(24 * 60 * 60);
 

@@ -108,17 +108,17 @@ impl Witness {
         let cosigned = self.cosigned.take_if(|(of, _)| of == origin);
         let expected = cosigned.map_or(0, |(_, size)| size);
         let mut old = expected;
-        let told = match self.ask(strong, old).await? {
+        let known = match self.ask(strong, old).await? {
             Said::Cosigned(signature) => return Ok(self.cosigned(strong, signature, None)),
-            Said::Known(told) => told,
+            Said::Known(known) => known,
         };
-        if told > size {
-            return Err(Trouble::KnowsMore { known: told, size });
+        if known > size {
+            return Err(Trouble::KnowsMore { known, size });
         }
-        old = told;
+        old = known;
         match self.ask(strong, old).await? {
             Said::Cosigned(signature) => {
-                let forgot = (told < expected).then(|| expected - told);
+                let forgot = (known < expected).then(|| expected - known);
                 Ok(self.cosigned(strong, signature, forgot))
             }
             Said::Known(_) => Err(Trouble::Confused),

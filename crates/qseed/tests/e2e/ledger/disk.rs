@@ -11,7 +11,7 @@ use crate::support::for_each_case;
 use crate::support::strace::Strace;
 
 /// The levels of the lines about the ledger's disk, in order.
-fn told(log: &[String]) -> Vec<String> {
+fn levels(log: &[String]) -> Vec<String> {
     let lines = log.iter().filter(|line| is_event(line, "ledger"));
     let lines = lines.map(|line| serde_json::from_str(line).expect("it was just read"));
     lines
@@ -50,7 +50,7 @@ fn a_disk_that_hangs_delays_no_seed_in_best_effort_and_all_in_required() {
         });
         drop(strace);
         let log = qseed.stop();
-        assert_eq!(told(&log), ["error", "info"]);
+        assert_eq!(levels(&log), ["error", "info"]);
         let checked = scene.ledger.check();
         assert!(!checked.events().contains(&"lost"));
         assert_eq!(
@@ -85,7 +85,7 @@ fn a_failed_sync_loses_and_doubles_no_record() {
             scene.faulty.wait_next_seed(1);
         }
         let log = qseed.stop();
-        assert_eq!(told(&log).len(), 6);
+        assert_eq!(levels(&log).len(), 6);
         let checked = scene.ledger.check();
         assert!(!checked.events().contains(&"lost"));
         assert_eq!(checked.seeded().len(), scene.injected());
@@ -114,7 +114,7 @@ fn a_read_only_disk_stops_injection_in_required_alone_and_the_ledger_goes_on() {
         scene.faulty.wait_next_seed(0);
         let text = std::fs::read(disk.path("audit.jsonl")).expect("a ledger");
         let log = qseed.stop();
-        assert_eq!(told(&log), ["error", "info"]);
+        assert_eq!(levels(&log), ["error", "info"]);
         assert!(
             !log.iter().any(|line| line.contains("cannot be continued")),
             "{log:?}"

@@ -6,7 +6,7 @@ use std::io::Read;
 use jiff::Timestamp;
 use qseed_config::Rotate;
 
-use super::{Scene, append, assert_is_anew, cut, end_of, try_write, write, written};
+use super::{Scene, append, assert_is_new_origin, cut, end_of, try_write, write, written};
 use crate::exit::Code;
 use crate::ledger::files::{Files, LedgerError, Opened};
 
@@ -48,7 +48,7 @@ fn a_file_that_changes_while_it_is_open_is_not_written_to() {
         let refused = try_write(&mut files, 1).expect_err("it changed");
         assert!(matches!(refused, LedgerError::Changed(_)), "{refused}");
         let opened = files.open(Timestamp::now()).expect("opened");
-        assert_is_anew(&opened, why);
+        assert_is_new_origin(&opened, why);
         write(&mut files, 1);
         scene.assert_whole("audit.jsonl");
     }
@@ -144,7 +144,7 @@ fn an_interrupted_rotation_is_completed() {
     assert_eq!(scene.start().1, Opened::Continued);
     // With a record after the signature that went away, it is no interrupted rotation.
     fs::remove_file(scene.current()).expect("removed");
-    scene.assert_anew("missing");
+    scene.assert_new_origin("missing");
 }
 
 /// A file that takes what is written to it and cannot sync it.
